@@ -1,0 +1,76 @@
+"""shapespace: spaces of shapes from raw 3D scans.
+
+Every name below is imported on first use, so that ``import shapespace`` and ``shapespace --help``
+cost nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Frame": "scan",
+    "Samples": "scan",
+    "Scan": "scan",
+    "Decoder": "decoders",
+    "Field": "decoders",
+    "SkipMLP": "decoders",
+    "Objective": "objectives",
+    "IGR": "objectives",
+    "NearSurface": "sampling",
+    "LatentCodes": "codes",
+    "ScanStore": "data.store",
+    "prepare": "data.prepare",
+    "fit_codes": "fitting",
+    "FitResult": "fitting",
+    "extract_mesh": "mesh",
+    "chamfer": "metrics",
+    "TrainedSpace": "space",
+    "InputError": "errors",
+}
+
+if TYPE_CHECKING:
+    from shapespace.codes import LatentCodes
+    from shapespace.data.prepare import prepare
+    from shapespace.data.store import ScanStore
+    from shapespace.decoders import Decoder, Field, SkipMLP
+    from shapespace.errors import InputError
+    from shapespace.fitting import FitResult, fit_codes
+    from shapespace.mesh import extract_mesh
+    from shapespace.metrics import chamfer
+    from shapespace.objectives import IGR, Objective
+    from shapespace.sampling import NearSurface
+    from shapespace.scan import Frame, Samples, Scan
+    from shapespace.space import TrainedSpace
+
+__all__ = [
+    "IGR",
+    "Decoder",
+    "Field",
+    "FitResult",
+    "Frame",
+    "InputError",
+    "LatentCodes",
+    "NearSurface",
+    "Objective",
+    "Samples",
+    "Scan",
+    "ScanStore",
+    "SkipMLP",
+    "TrainedSpace",
+    "chamfer",
+    "extract_mesh",
+    "fit_codes",
+    "prepare",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shapespace' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"shapespace.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

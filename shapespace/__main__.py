@@ -1,0 +1,8 @@
+"""``python -m shapespace`` is the same as the ``shapespace`` command."""
+
+import sys
+
+from shapespace.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

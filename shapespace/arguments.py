@@ -1,0 +1,124 @@
+"""From a plain typed function to a command: its signature is the syntax, its docstring the help.
+
+Parameters before ``*`` are positional, a positional list takes one or more; those after are
+options with dashes; a bool that is False becomes a flag.
+"""
+
+import inspect
+import re
+import sys
+import typing
+from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentParser
+
+from shapespace.errors import InputError, one_line
+
+_MISSING = re.compile(r"following arguments are required: (.*)")
+_UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|does not accept option) '?([\w.-]+)")
+_UNKNOWN_IN_PART = re.compile(r'Parser key "([\w.]+)": .*Option \'([\w.-]+)\' is not accepted')
+_WRONG_TYPE = re.compile(r"(?:Got value|Given value): (.*)$")
+_EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.Literal\[[^\]]*\])")
+
+
+def call_from_arguments(function: Callable[..., object], arguments: Sequence[str]) -> object:
+    """Call ``function`` with what ``arguments`` say; InputError for what cannot be understood."""
+    parser = build_parser(function)
+    if {"-h", "--help"} & set(arguments):
+        sys.stdout.write(parser.format_help())
+        return None
+    try:
+        values = parser.parse_args(list(arguments))
+    except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
+        raise InputError(explain(str(error), _options(function), "argument")) from error
+    return function(**{name: values[name] for name in inspect.signature(function).parameters})
+
+
+def build_parser(function: Callable[..., object]) -> ArgumentParser:
+    """The parser of one command."""
+    doc = parse_docstring(inspect.getdoc(function) or "")
+    described = {item.arg_name: item.description or "" for item in doc.params}
+    description = "\n\n".join(
+        text for text in (doc.short_description, doc.long_description) if text
+    )
+    parser = ArgumentParser(
+        prog=f"shapespace {function.__name__}",
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        exit_on_error=False,
+    )
+    for name, parameter in inspect.signature(function).parameters.items():
+        _add(parser, name, parameter, " ".join(described[name].split()))
+    return parser
+
+
+def _add(parser: ArgumentParser, name: str, parameter: inspect.Parameter, text: str) -> None:
+    kind, default = parameter.annotation, parameter.default
+    required = default is inspect.Parameter.empty
+    if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+        item = typing.get_args(kind)[0] if typing.get_origin(kind) is list else None
+        options: dict[str, Any] = {"nargs": "+", "type": item} if item else {"type": kind}
+        parser.add_argument(name, help=text, **options)
+    elif kind is bool:
+        assert default is False
+        parser.add_argument(_dashed(name), action="store_true", help=text)
+    else:
+        default = {"required": True} if required else {"default": default}
+        parser.add_argument(_dashed(name), type=kind, help=text, **default)
+
+
+def _dashed(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _options(function: Callable[..., object]) -> list[str]:
+    """What the command line calls the parameters: positional ones plain, options with dashes."""
+    return [
+        _dashed(name) if parameter.kind is inspect.Parameter.KEYWORD_ONLY else name
+        for name, parameter in inspect.signature(function).parameters.items()
+    ]
+
+
+def explain(message: str, known: Sequence[str], kind: Literal["argument", "key"]) -> str:
+    """A parser's complaint on one short line, with the name that was probably meant.
+
+    known: all there are, arguments as typed with their dashes, keys of a config dotted.
+    """
+    text = one_line(message)
+    if found := _MISSING.search(text):
+        names = [_as_known(name.removeprefix("fit."), known) for name in found[1].split(", ")]
+        return f"missing {' and '.join(names)}; --help lists what is needed"
+    if found := _UNKNOWN_IN_PART.search(text):
+        return unknown(f"{found[1]}.init_args.{found[2]}", known, kind)
+    if found := _UNKNOWN.search(text):
+        return unknown(found[1] if kind == "argument" else found[1].lstrip("-"), known, kind)
+    if found := _WRONG_TYPE.search(text):
+        key = ".init_args.".join(re.findall(r'Parser key "([\w.]+)"', text))
+        kinds = [_kind(expected) for expected in dict.fromkeys(_EXPECTED.findall(text))]
+        return f"{_as_known(key, known)}={found[1]}: must be {' or '.join(kinds)}"
+    return text
+
+
+def unknown(name: str, known: Sequence[str], kind: str) -> str:
+    """Say that ``name`` is unknown, and the nearest of ``known``, by the whole or the last part."""
+    last = {full.rpartition(".")[2]: full for full in known}
+    near = get_close_matches(name, known, 1, 0.7) or [
+        last[part] for part in get_close_matches(name.rpartition(".")[2], last, 1, 0.7)
+    ]
+    hint = f"did you mean {near[0]!r}?" if near else "--help lists all there are"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+def _as_known(name: str, known: Sequence[str]) -> str:
+    return _dashed(name) if _dashed(name) in known else name
+
+
+def _kind(expected: str) -> str:
+    name = re.sub(r"<class '(.*)'>|typing\.Literal\[(.*)\]", r"\1\2", expected)
+    if expected.startswith("typing."):
+        return f"one of {name}"
+    return {"NoneType": "null"}.get(name, f"{'an' if name[0] in 'aeiou' else 'a'} {name}")

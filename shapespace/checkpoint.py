@@ -1,0 +1,52 @@
+"""Reading checkpoints: tensors and plain data only, and no part that is not ours or torch's."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shapespace.errors import InputError, one_line
+
+FORMAT = 1
+TRUSTED = ("shapespace.", "torch.", "pytorch_lightning.")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The content of a shapespace checkpoint on the CPU; InputError for anything else.
+
+    Nothing in the file is executed (``weights_only=True``) and no class outside shapespace, torch
+    and pytorch_lightning is named by it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; a run keeps its newest in <run>/last.ckpt")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = one_line(error, 120)
+        raise InputError(f"{path}: is not a readable checkpoint ({reason})") from error
+    kind = content.get("shapespace") if isinstance(content, dict) else None
+    if not isinstance(kind, dict) or "hyper_parameters" not in content:
+        raise InputError(f"{path}: is not a shapespace checkpoint; give one made by shapespace fit")
+    if kind.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: has checkpoint format {kind.get('format')}, this version reads {FORMAT}"
+        )
+    _check_class_paths(path, content["hyper_parameters"])
+    return content
+
+
+def _check_class_paths(path: Path, value: object) -> None:
+    if isinstance(value, dict):
+        named = value.get("class_path")
+        if named is not None and not str(named).startswith(TRUSTED):
+            raise InputError(
+                f"{path}: names the class {one_line(named)!r}, which is not part of shapespace: "
+                "only load checkpoints that you trust"
+            )
+        for item in value.values():
+            _check_class_paths(path, item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_class_paths(path, item)

@@ -1,0 +1,242 @@
+"""The commands of ``shapespace`` but for ``fit``: signatures are the syntax, docstrings the help.
+
+Each works through the library and prints what it did; nothing else lives here.
+"""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+Unit = Literal["m", "cm", "mm", "in"]
+
+
+def say(text: object) -> None:
+    """A line on standard output, for people and pipes; progress goes to standard error."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def prepare(
+    source: str,
+    store: str,
+    *,
+    num_points: int | None = None,
+    scans: str | None = None,
+    every: int = 1,
+    workers: int = 1,
+    unit: Unit = "m",
+    normalise: bool = False,
+    seed: int = 0,
+    strict: bool = False,
+) -> None:
+    """Read scans and write them to one store, ready for training.
+
+    SOURCE may be one file (PLY OBJ OFF STL GLB NPZ NPY XYZ), a folder of them, a D-FAUST
+    registration file, a folder of those, or a D-FAUST scans folder. Meshes are sampled evenly by
+    area; normals are kept where there are any. A bad scan is skipped and listed.
+
+      shapespace prepare scans/ scans.hdf5 --workers 2
+      shapespace prepare registrations_m.hdf5 men.hdf5 --every 5
+
+    Args:
+        source: what to read.
+        store: the HDF5 file to write; an existing one is replaced when all is done.
+        num_points: points of each scan; by default 250000, or all that a smaller cloud has.
+        scans: text file with the names of the scans to keep, one a line.
+        every: keep each n-th frame of a sequence, or each n-th file.
+        workers: processes that read and sample.
+        unit: length unit of the source; the store is in metres.
+        normalise: scale each scan to radius 1 instead, for objects without a common size.
+        seed: of sampling and shuffling.
+        strict: stop at the first bad scan instead of skipping it.
+    """
+    from shapespace.data.prepare import prepare as run
+    from shapespace.files import read_lines
+
+    say(
+        run(
+            source,
+            store,
+            num_points=num_points,
+            scans=None if scans is None else read_lines(scans),
+            every=every,
+            workers=workers,
+            unit=unit,
+            normalise=normalise,
+            seed=seed,
+            strict=strict,
+        )
+    )
+    say(f"wrote {store}")
+
+
+def reconstruct(
+    checkpoint: str,
+    scans: list[str],
+    *,
+    out: str,
+    num_points: int = 16384,
+    steps: int = 800,
+    resolution: int = 256,
+    batch: int = 8,
+    unit: Unit = "m",
+    seed: int = 0,
+    strict: bool = False,
+) -> None:
+    """Reconstruct scans that the space was not trained on, by finding their codes.
+
+    Writes to OUT for each scan: NAME.ply, the mesh in the scan's own frame and units; NAME.json,
+    the terms of the fit; NAME.npy, the code. The defaults are the published ones; on a CPU
+    --num-points 2048 --steps 400 is much faster and nearly as good.
+
+      shapespace reconstruct runs/bodies-cpu/last.ckpt new/*.ply --out reconstructed/
+
+    Args:
+        checkpoint: made by shapespace fit.
+        scans: scan files, or folders of them.
+        out: folder for the results.
+        num_points: points of each scan that the fit sees.
+        steps: of Adam; the rate drops to a tenth half way.
+        resolution: grid nodes along the longest side of the mesh.
+        batch: scans fitted together.
+        unit: length unit of the scan files.
+        seed: of sampling and of the first code.
+        strict: stop at the first bad scan instead of skipping it.
+    """
+    from shapespace.reconstruct import collect_sources, reconstruct_files
+
+    results = reconstruct_files(
+        checkpoint,
+        collect_sources(scans),
+        out,
+        num_points=num_points,
+        steps=steps,
+        resolution=resolution,
+        batch=batch,
+        unit=unit,
+        seed=seed,
+        strict=strict,
+    )
+    for line in results.lines():
+        say(line)
+
+
+def interpolate(
+    checkpoint: str,
+    shapes: list[str],
+    *,
+    out: str,
+    steps: int = 7,
+    resolution: int = 192,
+    num_points: int = 4096,
+    fit_steps: int = 800,
+    unit: Unit = "m",
+    seed: int = 0,
+) -> None:
+    """Walk in a straight line from shape to shape through the space.
+
+    Writes to OUT one mesh for each place, and strip.png with all of them. A shape is the name of a
+    training scan (shapespace info CHECKPOINT lists them) or a scan file, whose code is found first.
+
+      shapespace interpolate runs/bodies-cpu/last.ckpt 60001_hips.001466 60005_hips.002466 --out walk
+
+    Args:
+        checkpoint: made by shapespace fit.
+        shapes: two or more names of training scans, or scan files.
+        out: folder for the results.
+        steps: places from each shape to the next, both included.
+        resolution: grid nodes along the longest side of a mesh.
+        num_points: points of a scan file that its fit sees.
+        fit_steps: steps of the fit of a scan file.
+        unit: length unit of the scan files.
+        seed: of sampling and of the first code.
+    """
+    from shapespace.reconstruct import interpolate_shapes
+
+    paths = interpolate_shapes(
+        checkpoint,
+        shapes,
+        out,
+        steps=steps,
+        resolution=resolution,
+        num_points=num_points,
+        fit_steps=fit_steps,
+        unit=unit,
+        seed=seed,
+    )
+    for path in paths:
+        say(f"wrote {path}")
+
+
+def mesh(checkpoint: str, names: list[str], *, out: str, resolution: int = 256) -> None:
+    """Write the training shapes of a space as meshes, in the frame of their scans.
+
+      shapespace mesh runs/bodies-cpu/last.ckpt 60001_hips.001466 --out meshes/
+
+    Args:
+        checkpoint: made by shapespace fit.
+        names: training scans; shapespace info CHECKPOINT lists them.
+        out: folder for the meshes.
+        resolution: grid nodes along the longest side of a mesh.
+    """
+    from shapespace.reconstruct import mesh_names
+
+    for path in mesh_names(checkpoint, names, out, resolution):
+        say(f"wrote {path}")
+
+
+def surface(
+    scan: str,
+    *,
+    out: str,
+    config: str | None = None,
+    steps: int = 3000,
+    resolution: int = 256,
+    run: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Reconstruct one scan by itself: a space of one shape, code length 0.
+
+      shapespace surface bunny.ply --out bunny_surface.ply
+
+    Args:
+        scan: a mesh or a cloud, with normals if it has any.
+        out: the mesh to write; PLY OBJ OFF STL or GLB by its suffix.
+        config: recipe in place of the built-in one, which is configs/surface.yaml.
+        steps: optimisation steps.
+        resolution: grid nodes along the longest side of the mesh.
+        run: folder that keeps checkpoint and metrics, and from which a stopped run goes on;
+            none is kept by default.
+        seed: of sampling and of the weights.
+    """
+    from shapespace.surface import reconstruct_surface
+
+    say(reconstruct_surface(scan, out, config, steps, resolution, run, seed))
+
+
+def info(path: str) -> None:
+    """Say what a store or a checkpoint holds.
+
+      shapespace info scans.hdf5
+
+    Args:
+        path: a store written by shapespace prepare, or a checkpoint written by shapespace fit.
+    """
+    from shapespace.describe import describe
+
+    say(describe(path))
+
+
+def demo(*, out: str = "demo", seed: int = 0) -> None:
+    """Make people from formulas, scan them, train a space, reconstruct unseen scans, interpolate.
+
+    Ends with a table and one page, OUT/index.html. Needs no data, no account and no network; about
+    six minutes on two cores. Stop it at any time: the same command goes on where it stood.
+
+    Args:
+        out: folder for everything.
+        seed: of scanning, training and fitting.
+    """
+    from shapespace.demo import run_demo
+
+    say(run_demo(Path(out), seed))

@@ -1,0 +1,147 @@
+"""Which scans a file or folder holds, and under which names, before any is read."""
+
+import difflib
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shapespace.data import dfaust
+from shapespace.data.readers import READERS, RawScan, parse_raw, read_bytes
+from shapespace.errors import InputError, one_line
+
+
+@dataclass(frozen=True)
+class Source:
+    """One scan that can be read: a file, or a frame of a registration file. Plain data.
+
+    sequence: frames of one sequence are thinned together; "" for a plain folder.
+    frame: the column of the dataset ``sequence`` of a registration file, None for other files.
+    """
+
+    name: str
+    path: Path
+    sequence: str = ""
+    frame: int | None = None
+
+    def __str__(self) -> str:
+        at = "" if self.frame is None else f"/{self.sequence}[:, :, {self.frame}]"
+        return f"{self.path}{at}"
+
+    def load(self) -> tuple[RawScan, str]:
+        """Read the scan, and the sha256 of the file's bytes (of a frame: of its vertices)."""
+        if self.frame is None:
+            content = read_bytes(self.path)
+            return parse_raw(self.path, content), hashlib.sha256(content).hexdigest()
+        raw = dfaust.read_frame(self.path, self.sequence, self.frame)
+        return raw, hashlib.sha256(raw.vertices.tobytes()).hexdigest()
+
+
+def find_sources(source: Path, scans: Sequence[str] | None = None, every: int = 1) -> list[Source]:
+    """The scans of ``source``, sorted by name.
+
+    source: a scan file; a D-FAUST registration file or a folder of ``registrations_*.hdf5``; a
+    D-FAUST folder ``scans`` or its parent; any other folder, searched recursively, whose scans are
+    named by their relative paths without suffix, "/" written "_" (the suffix stays where two names
+    would be equal). scans: names to keep. every: keep each ``every``-th frame of each sequence, or
+    each ``every``-th file. :class:`InputError` if nothing is found or a name is unknown.
+    """
+    return select(discover(source)[0], scans, every)
+
+
+def discover(source: Path) -> tuple[list[Source], int]:
+    """All scans of ``source`` by name, and how many other files lie beside them."""
+    if source.is_file():
+        registrations = source.suffix.lower() in dfaust.SUFFIXES
+        return _frames([source]) if registrations else [Source(source.stem, source)], 0
+    if not source.is_dir():
+        raise InputError(f"{one_line(source)}: there is no such file or folder; check the path")
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    registrations = sorted(source.glob("registrations_*.hdf5"))
+    if registrations:
+        found, used = _frames(registrations), len(registrations)
+    else:
+        found = _dfaust_scans(source) or _plain(source, files)
+        used = len(found)
+    if not found:
+        known = " ".join(READERS)
+        raise InputError(f"{one_line(source)}: no scan among {len(files)} files; known are {known}")
+    return sorted(found, key=lambda found: found.name), len(files) - used
+
+
+def select(sources: list[Source], scans: Sequence[str] | None, every: int) -> list[Source]:
+    """Those of ``sources`` that are named in ``scans``, and of these each ``every``-th."""
+    if every < 1:
+        raise InputError(f"every={every}: give 1 to keep all frames, or a larger number")
+    if scans is not None:
+        sources = _named(sources, scans)
+    groups: defaultdict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        groups[source.sequence].append(source)
+    kept = [source for group in groups.values() for source in group[::every]]
+    return sorted(kept, key=lambda source: source.name)
+
+
+def _named(sources: list[Source], scans: Sequence[str]) -> list[Source]:
+    names = [source.name for source in sources]
+    for unknown in sorted(set(scans) - set(names)):
+        near = difflib.get_close_matches(unknown, names, n=1, cutoff=0.0)
+        raise InputError(f"scans: no scan is called {unknown!r}; the nearest is {near[0]!r}")
+    wanted = set(scans)
+    return [source for source in sources if source.name in wanted]
+
+
+def _frames(paths: list[Path]) -> list[Source]:
+    return _unique(
+        [
+            Source(f"{sequence}_{frame:05d}", path, sequence, frame)
+            for path in paths
+            for sequence, num_frames in dfaust.list_sequences(path).items()
+            for frame in range(num_frames)
+        ]
+    )
+
+
+def _dfaust_scans(folder: Path) -> list[Source]:
+    found: list[Source] = []
+    for path in dfaust.scan_files(folder):
+        sequence = f"{path.parent.parent.name}_{path.parent.name}"
+        frame = path.stem.removeprefix(f"{path.parent.name}.")
+        found.append(Source(f"{sequence}_{frame}", path, sequence))
+    return _unique(found)
+
+
+def _plain(folder: Path, files: list[Path]) -> list[Source]:
+    found = [
+        Source("_".join(path.relative_to(folder).with_suffix("").parts), path)
+        for path in files
+        if path.suffix.lower() in READERS and not path.name.startswith(".") and not _prose(path)
+    ]
+    count = Counter(source.name for source in found)
+    return _unique(
+        [
+            replace(source, name=source.name + source.path.suffix)
+            if count[source.name] > 1
+            else source
+            for source in found
+        ]
+    )
+
+
+def _prose(path: Path) -> bool:
+    """Whether a ``.txt`` begins with a word, as notes and licences do; a cloud does not."""
+    if path.suffix.lower() != ".txt":
+        return False
+    with path.open("rb") as file:
+        start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start[:1].isalpha()
+
+
+def _unique(sources: list[Source]) -> list[Source]:
+    first: dict[str, Source] = {}
+    for source in sources:
+        other = first.setdefault(source.name, source)
+        if other is not source:
+            raise InputError(f"{source} and {other} would both be {source.name!r}; rename one")
+    return sources

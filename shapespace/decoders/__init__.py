@@ -1,0 +1,6 @@
+"""Decoders f(x; z): a signed distance, positive outside, for a point x and a latent code z."""
+
+from shapespace.decoders.base import Decoder, Field, value_and_gradient
+from shapespace.decoders.mlp import SkipMLP
+
+__all__ = ["Decoder", "Field", "SkipMLP", "value_and_gradient"]

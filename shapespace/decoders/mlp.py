@@ -1,0 +1,162 @@
+"""The perceptron of DeepSDF and IGR, its input seen again half way, its gradient in closed form.
+
+Input columns are [latent, x] at the first layer and [hidden, latent, x] at the skip layer, as in
+the published networks. The latent columns act once a scan, not once a point: they are a bias.
+Letters: B scans, N points a scan, D dimension, L code length, H width.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from shapespace.decoders.base import Decoder
+
+
+class _Layer(NamedTuple):
+    """One affine map with the code folded in: ``hidden @ W_h + x @ W_x + bias``."""
+
+    hidden: Tensor | None
+    points: Tensor | None
+    bias: Tensor
+
+    def __call__(self, hidden: Tensor | None, points: Tensor) -> Tensor:
+        if self.hidden is None or hidden is None:
+            assert self.points is not None
+            return points @ self.points.mT + self.bias
+        if self.points is None:
+            return F.linear(hidden, self.hidden, self.bias)
+        return F.linear(hidden, self.hidden) + points @ self.points.mT + self.bias
+
+
+class SkipMLP(Decoder):
+    """Softplus perceptron with one skip connection (DeepSDF, Park et al. 2019; IGR, 2020).
+
+    Args:
+        latent_size: L, the code length; 0 for a single shape.
+        dimension: D, 3 or 2.
+        width: H, neurons of a hidden layer; more than ``dimension + latent_size`` with a skip.
+        depth: number of hidden layers.
+        skip: the hidden layer that sees [latent, x] again, divided by sqrt 2; 0 for none.
+        beta: sharpness of the softplus; its derivative is within exp(-beta |a|) of a step.
+        radius: the field begins as about |x| - radius (geometric initialisation, SAL, Atzmon and
+            Lipman 2020).
+        zero_latent_columns: begin with latent columns 0, so that the sphere holds for any code;
+            needed for codes that do not begin at zero (never both: no gradient would flow).
+    """
+
+    def __init__(
+        self,
+        latent_size: int = 256,
+        dimension: int = 3,
+        width: int = 512,
+        depth: int = 8,
+        skip: int = 4,
+        beta: float = 100.0,
+        radius: float = 1.0,
+        zero_latent_columns: bool = False,
+    ) -> None:
+        super().__init__()
+        inputs = dimension + latent_size
+        if not 0 <= skip < depth:
+            raise ValueError(f"skip={skip} must name one of the {depth} hidden layers, or be 0")
+        if skip and width <= inputs:
+            raise ValueError(
+                f"width={width} must exceed dimension + latent_size = {inputs}, because the layer "
+                "before the skip gives up that many neurons: widen it, shorten the code, or skip=0"
+            )
+        self.dimension, self.latent_size = dimension, latent_size
+        self.skip, self.beta, self.radius = skip, beta, radius
+        self.zero_latent_columns = zero_latent_columns
+        widths = [inputs] + [width] * depth + [1]
+        outputs = [w - inputs if skip and k + 1 == skip else w for k, w in enumerate(widths[1:])]
+        self.layers = nn.ModuleList(
+            nn.Linear(i, o) for i, o in zip(widths[:-1], outputs, strict=True)
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Geometric initialisation: f is about |x| - radius for a zero code."""
+        *hidden, last = self.linears()
+        for layer in hidden:
+            nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / layer.out_features))
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(last.weight, math.sqrt(math.pi / last.in_features), 1e-5)
+        nn.init.constant_(last.bias, -self.radius)
+        if self.zero_latent_columns:
+            for index in {0, self.skip}:
+                _, latent, _ = self._columns(index)
+                with torch.no_grad():
+                    latent.zero_()
+
+    def linears(self) -> list[nn.Linear]:
+        """The affine layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    def forward(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> Float[Tensor, "B N"]:
+        """Signed distance, positive outside."""
+        *hidden_layers, last = self._fold(latent)
+        hidden = None
+        for layer in hidden_layers:
+            hidden = softplus(layer(hidden, points), self.beta)
+        return last(hidden, points).squeeze(-1)
+
+    def value_and_gradient(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"]]:
+        """F and grad f in one pass: the reverse chain of W^T and softplus' as forward operations.
+
+        No graph of a graph is built, so that one ordinary backward serves any loss of both.
+        """
+        *hidden_layers, last = self._fold(latent)
+        hidden, slopes = None, []
+        for layer in hidden_layers:
+            hidden, slope = softplus_and_slope(layer(hidden, points), self.beta)
+            slopes.append(slope)
+        sdf = last(hidden, points).squeeze(-1)
+        assert last.hidden is not None
+        back: Tensor = last.hidden
+        gradient = torch.zeros((), dtype=points.dtype, device=points.device)
+        for layer, slope in zip(reversed(hidden_layers), reversed(slopes), strict=True):
+            back = back * slope
+            if layer.points is not None:
+                gradient = gradient + back @ layer.points
+            if layer.hidden is not None:
+                back = back @ layer.hidden
+        return sdf, gradient
+
+    def _columns(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Views of a layer's weight on the hidden, latent and point columns."""
+        weight = self.linears()[index].weight
+        hidden = weight.shape[1] - self.latent_size - self.dimension
+        return weight[:, :hidden], weight[:, hidden : -self.dimension], weight[:, -self.dimension :]
+
+    def _fold(self, latent: Float[Tensor, "B L"]) -> list[_Layer]:
+        """All layers with the latent columns turned into a bias for each scan."""
+        folded = []
+        for index, linear in enumerate(self.linears()):
+            if index == 0 or index == self.skip:
+                hidden, code, points = self._columns(index)
+                factor = math.sqrt(0.5) if index else 1.0
+                bias = ((latent @ code.mT) * factor + linear.bias).unsqueeze(1)
+                folded.append(_Layer(hidden * factor if index else None, points * factor, bias))
+            else:
+                folded.append(_Layer(linear.weight, None, linear.bias))
+        return folded
+
+
+def softplus_and_slope(
+    a: Float[Tensor, "*shape"], beta: float
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """log(1 + exp(beta a)) / beta and its derivative 1 / (1 + exp(-beta a)), without overflow."""
+    return softplus(a, beta), torch.sigmoid(beta * a)
+
+
+def softplus(a: Float[Tensor, "*shape"], beta: float) -> Float[Tensor, "*shape"]:
+    """log(1 + exp(beta a)) / beta; linear only where that is exact in double precision."""
+    return F.softplus(a, beta, threshold=40)

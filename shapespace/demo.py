@@ -1,0 +1,200 @@
+"""``shapespace demo``: the whole job on people made from formulas, ending in one page.
+
+Each stage leaves its files in the folder and is skipped where they are whole, so that a stopped
+demo goes on where it stood.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trimesh
+
+from shapespace import evaluate, report
+from shapespace.callbacks import CHECKPOINT, METRICS, read_metrics
+from shapespace.data.prepare import prepare
+from shapespace.data.sources import find_sources
+from shapespace.data.synthetic import SyntheticDataset, SyntheticScan, write_dataset
+from shapespace.files import output_folder, read_lines, replacing
+from shapespace.metrics import point_to_mesh
+from shapespace.plots import plot_curves
+from shapespace.recipes import DEMO
+from shapespace.reconstruct import interpolate_shapes, reconstruct_files
+from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
+from shapespace.space import TrainedSpace
+
+POINTS = 20_000
+FIT = {"num_points": 2048, "steps": 400, "resolution": 160}
+WORST_SHOWN = 0.03
+"""Error, in metres, at the bright end of the error map."""
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """Where everything lies."""
+
+    folder: Path
+    seed: int
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "scans.hdf5"
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def unseen(self) -> Path:
+        return self.folder / "unseen"
+
+    @property
+    def walk(self) -> Path:
+        return self.folder / "interpolation"
+
+
+def run_demo(folder: Path, seed: int = 0) -> str:
+    """Run or finish the demo in ``folder``; the table and where the page is."""
+    demo = _Demo(output_folder(folder), seed)
+    with _stage(demo, 1, "people from formulas, seen by a virtual scanner"):
+        dataset = write_dataset(demo.data, seed=seed, workers=os.cpu_count() or 1)
+    with _stage(demo, 2, "raw scans into a store"):
+        if not demo.store.exists():
+            names = read_lines(demo.data / "train.txt")
+            prepare(
+                demo.data / "scans", demo.store, num_points=POINTS, scans=names, seed=seed
+            )
+    with _stage(demo, 3, "training the space"):
+        checkpoint = _train(demo)
+    with _stage(demo, 4, "reconstructing scans it has not seen"):
+        _reconstruct(demo, checkpoint, dataset)
+    with _stage(demo, 5, "measuring"):
+        scores = [_score(demo, scan) for scan in dataset.unseen]
+        evaluate.write_scores(scores, demo.folder / "metrics.csv")
+    with _stage(demo, 6, "interpolating"):
+        _interpolate(demo, checkpoint, dataset)
+    with _stage(demo, 7, "pictures and page"):
+        page = _page(demo, dataset, scores)
+    return f"{evaluate.table(scores)}\n\nopen {page}"
+
+
+@contextmanager
+def _stage(demo: _Demo, number: int, title: str) -> Iterator[None]:
+    """Say what happens and how long it took; the times are kept for the page."""
+    sys.stderr.write(f"[{number}/7] {title}\n")
+    start = time.perf_counter()
+    yield
+    path = demo.folder / "seconds.json"
+    seconds = json.loads(path.read_text()) if path.exists() else {}
+    seconds.setdefault(title, round(time.perf_counter() - start, 1))
+    with replacing(path) as part:
+        part.write_text(json.dumps(seconds, indent=1))
+
+
+def _train(demo: _Demo) -> Path:
+    from shapespace.training import fit
+
+    options = {
+        "config": DEMO,
+        "seed_everything": demo.seed,
+        "data.store": demo.store,
+        "trainer.default_root_dir": demo.run,
+    }
+    return fit([f"--{name}={value}" for name, value in options.items()])
+
+
+def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> None:
+    missing = [
+        scan.name
+        for scan in dataset.unseen
+        if not (demo.unseen / f"{scan.name}.json").exists()
+    ]
+    if missing:
+        sources = find_sources(demo.data / "scans", missing)
+        reconstruct_files(checkpoint, sources, demo.unseen, seed=demo.seed, strict=True, **FIT)
+
+
+def _surface(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
+    return trimesh.load_mesh(demo.data / scan.surface_path, process=False)
+
+
+def _result(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
+    return trimesh.load_mesh(demo.unseen / f"{scan.name}.ply", process=False)
+
+
+def _score(demo: _Demo, scan: SyntheticScan) -> evaluate.Score:
+    mesh, surface = _result(demo, scan), _surface(demo, scan)
+    return evaluate.score(scan.name, mesh, surface, scan.identity.stature)
+
+
+def _interpolate(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> None:
+    if (demo.walk / "strip.png").exists():
+        return
+    names = _ends(TrainedSpace.load(checkpoint).names)
+    interpolate_shapes(checkpoint, names, demo.walk, steps=7, resolution=FIT["resolution"])
+
+
+def _ends(names: Sequence[str]) -> tuple[str, str]:
+    """Two training scans of different people in different poses."""
+    first = next((name for name in names if "jumping_jacks" in name), names[0])
+    return first, names[-1]
+
+
+def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[evaluate.Score]) -> Path:
+    space = TrainedSpace.load(demo.run / CHECKPOINT)
+    page = report.Page(
+        "A space of shapes, made by shapespace demo",
+        f"{len(space.names)} raw scans of people made from formulas trained one decoder with a "
+        f"{space.decoder.latent_size}-number code for each. Nothing was downloaded.",
+    )
+    page.section(
+        "Unseen scans, reconstructed",
+        "Each of these scans belongs to a sequence that was not trained on: the raw scan with its "
+        "holes, the reconstruction from its code alone, and its error against the true surface, "
+        f"dark 0 to bright {1000 * WORST_SHOWN:.0f} mm.",
+        report.picture(_gallery(demo, dataset), "scan, reconstruction and error of unseen scans"),
+    )
+    page.section(
+        "How far off",
+        evaluate.CONVENTION + ". Millimetres.",
+        report.table(("scan", *evaluate.HEADER, "watertight", "parts"), evaluate.rows_in_mm(scores)),
+    )
+    page.section(
+        "Between two shapes",
+        "A straight line from the code of one person to the code of another.",
+        report.picture(demo.walk / "strip.png", "seven bodies from one code to another"),
+    )
+    curves = demo.folder / "curves.png"
+    plot_curves(read_metrics(demo.run / METRICS), curves)
+    page.section("Training", "The loss and its terms.", report.picture(curves, "loss curves"))
+    page.section("Where the time went", "Seconds.", report.code(_seconds(demo)))
+    return page.write(demo.folder / "index.html")
+
+
+def _gallery(demo: _Demo, dataset: SyntheticDataset) -> Path:
+    path = demo.folder / "unseen.png"
+    rows: list[list[Figure]] = [[], [], []]
+    for scan in dataset.unseen:
+        raw = trimesh.load_mesh(demo.data / scan.scan_path, process=False)
+        mesh = _result(demo, scan)
+        error = point_to_mesh(mesh.vertices, _surface(demo, scan))
+        colours = colour_map(error, 0.0, WORST_SHOWN)
+        rows[0].append(Figure(raw, GREY))
+        rows[1].append(Figure(mesh))
+        rows[2].append(Figure(mesh, label=scan.name, vertex_colors=colours))
+    save_image(render_grid(rows), path)
+    return path
+
+
+def _seconds(demo: _Demo) -> str:
+    seconds = json.loads((demo.folder / "seconds.json").read_text())
+    return "\n".join(f"{value:8.1f}  {title}" for title, value in seconds.items())

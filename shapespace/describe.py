@@ -1,0 +1,66 @@
+"""What a store or a checkpoint holds, in readable lines."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shapespace.data.store import ScanStore
+from shapespace.errors import InputError
+
+SHOWN = 10
+
+
+def describe(path: str | Path) -> str:
+    """Text about a store (HDF5) or a checkpoint; InputError if it is neither."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a store or a checkpoint")
+    with path.open("rb") as file:
+        is_hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    return "\n".join(_store_lines(path) if is_hdf5 else _checkpoint_lines(path))
+
+
+def _store_lines(path: Path) -> list[str]:
+    store = ScanStore(path)
+    rows: list[dict[str, Any]] = store.manifest()
+    if not rows:
+        return [f"{path}: store without scans"]
+    counts = [row["num_points"] for row in rows]
+    with_normals = sum(row["normals"] for row in rows)
+    points, _, sigma = store.read(store.names[0])
+    size = np.ptp(points, axis=0)
+    return [
+        f"{path}: store of {len(store)} scans, dimension {store.dimension}, unit {store.unit}",
+        f"points a scan: {min(counts)} to {max(counts)}; with normals: {with_normals} of {len(rows)}",
+        f"first scan: size {' x '.join(f'{s:.3f}' for s in size)}, median sigma "
+        f"{np.median(sigma):.4f}, from {rows[0]['source']}",
+        *_names(store.names),
+    ]
+
+
+def _checkpoint_lines(path: Path) -> list[str]:
+    from shapespace.checkpoint import read_checkpoint
+    from shapespace.space import TrainedSpace
+
+    space = TrainedSpace.load(path)
+    content = read_checkpoint(path)
+    weights = sum(weight.numel() for weight in space.decoder.parameters())
+    norms = space.codes.table.weight.norm(dim=1)
+    return [
+        f"{path}: space of {len(space.codes)} shapes, dimension {space.decoder.dimension}, "
+        f"code length {space.decoder.latent_size}, unit {space.unit}",
+        f"{type(space.decoder).__name__} with {weights} weights, objective "
+        f"{type(space.objective).__name__}, box ±{space.extent}",
+        f"trained for {content['epoch']} epochs, {content['global_step']} steps, by version "
+        f"{content['shapespace']['version']}",
+        f"code norms: {norms.min():.3f} to {norms.max():.3f}, mean {norms.mean():.3f}",
+        *_names(space.names),
+    ]
+
+
+def _names(names: tuple[str, ...]) -> list[str]:
+    more = len(names) - SHOWN
+    return [f"  {name}" for name in names[:SHOWN]] + (
+        [f"  ... and {more} more"] if more > 0 else []
+    )

@@ -1,0 +1,18 @@
+"""The one exception that the command line turns into a single line and exit code 2."""
+
+import re
+
+
+class InputError(ValueError):
+    """Something that the user gave cannot be used: a file, an option, a name.
+
+    The message is one line that names the file or argument, its value, the rule it breaks and
+    the remedy. Everything else that is raised is a mistake of ours.
+    """
+
+
+def one_line(text: object, limit: int = 400) -> str:
+    """``text`` on one line of at most ``limit`` characters, control characters made visible."""
+    flat = re.sub(r"\s+", " ", str(text)).strip()
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in flat)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

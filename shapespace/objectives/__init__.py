@@ -1,0 +1,6 @@
+"""What a field should satisfy: the same terms train a space, fit a code and validate."""
+
+from shapespace.objectives.base import Objective
+from shapespace.objectives.igr import IGR
+
+__all__ = ["IGR", "Objective"]

@@ -1,0 +1,217 @@
+"""From scan files to meshes through a trained space: reconstruct, interpolate, mesh.
+
+Everything is written in the frame and units of the scan it came from.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from shapespace.data.points import prepare_scan
+from shapespace.data.prepare import PER_METRE
+from shapespace.data.sources import Source, find_sources
+from shapespace.data.store import PreparedScan
+from shapespace.errors import InputError
+from shapespace.files import output_folder, replacing
+from shapespace.fitting import FitResult
+from shapespace.interpolate import Stop, interpolate
+from shapespace.preview import strip
+from shapespace.space import TrainedSpace
+
+MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One scan: its code [L], the unweighted terms of its fit, its mesh and the mesh's file."""
+
+    name: str
+    code: Float[Tensor, " L"]
+    terms: dict[str, float]
+    mesh: trimesh.Trimesh
+    path: Path
+
+
+@dataclass
+class Reconstructions:
+    """What :func:`reconstruct_files` did."""
+
+    done: list[Reconstruction] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """One readable line a scan."""
+        lines = []
+        for item in self.done:
+            terms = " ".join(f"{name} {value:.4f}" for name, value in item.terms.items())
+            lines.append(f"{item.path}: {remark(item.mesh)}, {terms}")
+        return lines + [f"skipped {name}: {reason}" for name, reason in self.skipped]
+
+
+def remark(mesh: trimesh.Trimesh) -> str:
+    """Faces and soundness of a mesh in a few words."""
+    if len(mesh.faces) == 0:
+        return "EMPTY (the field has no zero set: the fit failed or the training was too short)"
+    closed = "watertight" if mesh.is_watertight else "NOT watertight"
+    return f"{len(mesh.faces)} faces, {closed}"
+
+
+def collect_sources(paths: Sequence[str | Path]) -> list[Source]:
+    """The scans of files and folders; InputError if two would be written to the same name."""
+    sources = [source for path in paths for source in find_sources(Path(path))]
+    for name, count in Counter(source.name for source in sources).items():
+        if count > 1:
+            raise InputError(f"{count} scans are called {name!r}: reconstruct them apart")
+    return sources
+
+
+def reconstruct_files(
+    checkpoint: str | Path,
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    num_points: int = 16384,
+    steps: int = 800,
+    resolution: int = 256,
+    batch: int = 8,
+    unit: str = "m",
+    seed: int = 0,
+    strict: bool = False,
+) -> Reconstructions:
+    """Fit and mesh the scans ``sources``; a bad one is skipped unless ``strict``.
+
+    Writes ``<name>.ply``, ``<name>.json`` (terms and cost) and ``<name>.npy`` (code) to ``out``.
+    """
+    space = TrainedSpace.load(checkpoint)
+    folder = output_folder(out)
+    result = Reconstructions()
+    prepared = []
+    for source in tqdm(sources, "reading", disable=None):
+        try:
+            prepared.append(prepare_for(space, source, unit, seed))
+        except InputError as error:
+            if strict:
+                raise
+            result.skipped.append((source.name, str(error)))
+    if not prepared:
+        raise InputError("; ".join(reason for _, reason in result.skipped[:3]))
+    groups = [prepared[start : start + batch] for start in range(0, len(prepared), batch)]
+    with tqdm(total=steps * len(groups), desc="fitting", unit="step", disable=None) as bar:
+        for group in groups:
+            fitted = space.fit(group, num_points, steps, seed, bar.update)
+            for row, scan in enumerate(group):
+                mesh = space.mesh(fitted.codes[row], scan.frame, resolution)
+                result.done.append(_write(folder, scan, fitted, row, mesh, checkpoint))
+    return result
+
+
+def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> PreparedScan:
+    """A scan file prepared as the scans that ``space`` was trained on."""
+    raw, digest = source.load()
+    if raw.vertices.shape[1] != space.decoder.dimension:
+        raise InputError(
+            f"{source}: has dimension {raw.vertices.shape[1]}, the space {space.decoder.dimension}"
+        )
+    scale = None if space.unit == "radius" else PER_METRE[unit]
+    return prepare_scan(
+        raw, source.name, seed=seed, scale=scale, source=str(source), source_hash=digest
+    )
+
+
+def interpolate_shapes(
+    checkpoint: str | Path,
+    shapes: Sequence[str],
+    out: str | Path,
+    *,
+    steps: int = 7,
+    resolution: int = 192,
+    num_points: int = 4096,
+    fit_steps: int = 800,
+    unit: str = "m",
+    seed: int = 0,
+) -> list[Path]:
+    """Meshes along the straight lines from shape to shape, and ``strip.png``; the files written."""
+    if len(shapes) < 2 or steps < 2:
+        raise InputError(f"{len(shapes)} shapes and steps={steps}: give at least two of each")
+    space = TrainedSpace.load(checkpoint)
+    folder = output_folder(out)
+    stops = [_stop(space, shape, num_points, fit_steps, unit, seed) for shape in shapes]
+    places = interpolate(stops, steps)
+    meshes, paths = [], []
+    for number, place in enumerate(tqdm(places, "meshing", disable=None)):
+        mesh = space.mesh(place.code, place.frame, resolution)
+        meshes.append(mesh)
+        paths.append(write_mesh(mesh, folder / f"{number:03d}.ply"))
+    picture = strip(meshes, folder / "strip.png")
+    return [*paths, picture]
+
+
+def mesh_names(
+    checkpoint: str | Path, names: Sequence[str], out: str | Path, resolution: int = 256
+) -> list[Path]:
+    """Meshes of training scans, in their frames; the files written."""
+    space = TrainedSpace.load(checkpoint)
+    codes = {name: space.code(name) for name in names}
+    folder = output_folder(out)
+    return [
+        write_mesh(space.mesh(code, space.frame(name), resolution), folder / f"{name}.ply")
+        for name, code in tqdm(codes.items(), "meshing", disable=None)
+    ]
+
+
+def write_mesh(mesh: trimesh.Trimesh, path: Path) -> Path:
+    """Write a mesh in the format of the suffix, whole or not at all."""
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise InputError(f"{path}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
+    with replacing(path) as part:
+        mesh.export(part)
+    return path
+
+
+def _stop(
+    space: TrainedSpace, shape: str, num_points: int, steps: int, unit: str, seed: int
+) -> Stop:
+    if shape in space.names or not Path(shape).exists():
+        return Stop(space.code(shape), space.frame(shape))
+    scan = prepare_for(space, find_sources(Path(shape))[0], unit, seed)
+    with tqdm(total=steps, desc=f"fitting {scan.name}", unit="step", disable=None) as bar:
+        fitted = space.fit([scan], num_points, steps, seed, bar.update)
+    return Stop(fitted.codes[0], scan.frame)
+
+
+def _write(
+    folder: Path,
+    scan: PreparedScan,
+    fitted: FitResult,
+    row: int,
+    mesh: trimesh.Trimesh,
+    checkpoint: str | Path,
+) -> Reconstruction:
+    terms = {name: float(value[row]) for name, value in fitted.terms.items()}
+    code = fitted.codes[row]
+    path = write_mesh(mesh, folder / f"{scan.name}.ply")
+    with replacing(folder / f"{scan.name}.npy") as part:
+        np.save(part, code.cpu().numpy())
+    facts = {
+        "scan": scan.source,
+        "scan_sha256": scan.source_hash,
+        "checkpoint": str(checkpoint),
+        "terms": terms,
+        "steps": fitted.steps,
+        "seconds_of_batch": round(fitted.seconds, 3),
+        "centre": scan.frame.centre.tolist(),
+        "scale": scan.frame.scale,
+        "watertight": bool(mesh.is_watertight),
+        "faces": len(mesh.faces),
+    }
+    with replacing(folder / f"{scan.name}.json") as part:
+        part.write_text(json.dumps(facts, indent=2) + "\n")
+    return Reconstruction(scan.name, code, terms, mesh, path)

@@ -1,0 +1,53 @@
+"""Where an objective looks: points near the surface and points anywhere in the box.
+
+Letters: B scans, N surface points, M space points a scan, D dimension.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shapespace.scan import Samples, Scan
+
+
+class Sampler:
+    """Base of all samplers: ``(scan, generator) -> Samples``."""
+
+    def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
+        """Samples of each scan of the batch; ``generator`` lies on the scan's device."""
+        raise NotImplementedError
+
+
+class NearSurface(Sampler):
+    """One Gaussian neighbour of each surface point, and uniform points in a box (IGR, sec. 4).
+
+    Args:
+        sigma: standard deviation of the neighbours in the store's unit, one for all; None takes
+            each point's own, the distance to its 50th neighbour.
+        extent: half side of the box [-extent, extent]^D; it must hold every scan.
+        uniform: uniform points for each surface point; N // 8 in the published recipe.
+    """
+
+    def __init__(
+        self, sigma: float | None = None, extent: float = 1.8, uniform: float = 0.125
+    ) -> None:
+        self.sigma, self.extent, self.uniform = sigma, extent, uniform
+
+    def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
+        """M = N + floor(N * uniform) space points a scan."""
+        sigma = scan.sigma.unsqueeze(-1) if self.sigma is None else self.sigma
+        near = scan.points + sigma * _draw(torch.randn, scan.points, scan.num_points, generator)
+        count = int(scan.num_points * self.uniform)
+        box = (2 * _draw(torch.rand, scan.points, count, generator) - 1) * self.extent
+        return Samples(scan.points, scan.normals, torch.cat([near, box], dim=1))
+
+
+def _draw(distribution, like: Tensor, count: int, generator: torch.Generator) -> Tensor:  # noqa: ANN001
+    shape = (like.shape[0], count, like.shape[2])
+    return distribution(shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def seeded_generator(device: torch.device | str, *keys: int) -> torch.Generator:
+    """A generator that depends on ``keys`` (non-negative) alone: the same draw after a resume."""
+    state = np.random.SeedSequence(keys).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(state[0]) >> 1)

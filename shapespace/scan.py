@@ -1,0 +1,119 @@
+"""Scans and samples: the two things that travel from a file to a loss.
+
+Frame: points are in the store's frame, which is the source frame moved by ``-centre`` and divided
+by ``scale``; ``Frame`` takes results back. D is 3 or 2.
+
+Letters: B scans in a batch, N surface points a scan, M space points a scan, D dimension.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a scan lies in its source: ``source = stored * scale + centre``.
+
+    centre: [D] in source units; scale: source units per stored unit.
+    """
+
+    centre: Float[np.ndarray, " D"]
+    scale: float = 1.0
+
+    def to_source(self, points: Float[np.ndarray, "K D"]) -> Float[np.ndarray, "K D"]:
+        """Points of the store's frame in the source's frame and units, float64."""
+        return np.asarray(points, np.float64) * self.scale + self.centre
+
+    def to_store(self, points: Float[np.ndarray, "K D"]) -> Float[np.ndarray, "K D"]:
+        """Points of the source's frame in the store's frame, float64."""
+        return (np.asarray(points, np.float64) - self.centre) / self.scale
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Oriented points of B shapes, the same number of each.
+
+    index: position of each scan among the scans in use, the row of its latent code.
+    normals: unit outward normals; a zero row is an unknown normal; None if none is known.
+    sigma: local noise scale, the distance to the 50th neighbour (IGR, Gropp et al. 2020, sec. 4).
+    """
+
+    index: Int[Tensor, " B"]
+    points: Float[Tensor, "B N D"]
+    normals: Float[Tensor, "B N D"] | None
+    sigma: Float[Tensor, "B N"]
+
+    @staticmethod
+    def cat(scans: "Sequence[Scan]") -> "Scan":
+        """One batch of all ``scans``; those without normals get unknown (zero) ones."""
+        known = any(scan.normals is not None for scan in scans)
+        return Scan(
+            torch.cat([scan.index for scan in scans]),
+            torch.cat([scan.points for scan in scans]),
+            torch.cat([_normals_or_zero(scan) for scan in scans]) if known else None,
+            torch.cat([scan.sigma for scan in scans]),
+        )
+
+    def __getitem__(self, rows: slice) -> "Scan":
+        """The scans of ``rows``, views of the same memory."""
+        normals = None if self.normals is None else self.normals[rows]
+        return Scan(self.index[rows], self.points[rows], normals, self.sigma[rows])
+
+    def to(self, device: torch.device | str | torch.dtype) -> "Scan":
+        """The same scans on ``device``, or in a floating ``dtype``."""
+        normals = None if self.normals is None else self.normals.to(device)
+        index = self.index if isinstance(device, torch.dtype) else self.index.to(device)
+        return Scan(index, self.points.to(device), normals, self.sigma.to(device))
+
+    def pin_memory(self) -> "Scan":
+        """The same scans in page-locked memory, for a data loader that feeds a GPU."""
+        normals = None if self.normals is None else self.normals.pin_memory()
+        return Scan(
+            self.index.pin_memory(), self.points.pin_memory(), normals, self.sigma.pin_memory()
+        )
+
+    @property
+    def num_points(self) -> int:
+        """N, the points of each scan."""
+        return self.points.shape[1]
+
+
+def _normals_or_zero(scan: Scan) -> Tensor:
+    return torch.zeros_like(scan.points) if scan.normals is None else scan.normals
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What an objective sees of B shapes: points on the surface and points of the space around.
+
+    normals: at ``surface``, as in :class:`Scan`.
+    """
+
+    surface: Float[Tensor, "B N D"]
+    normals: Float[Tensor, "B N D"] | None
+    space: Float[Tensor, "B M D"]
+
+    @property
+    def num_points(self) -> int:
+        """N + M, all points of one scan."""
+        return self.surface.shape[1] + self.space.shape[1]
+
+    def __getitem__(self, rows: slice) -> "Samples":
+        """The samples of the scans ``rows``, views of the same memory."""
+        normals = None if self.normals is None else self.normals[rows]
+        return Samples(self.surface[rows], normals, self.space[rows])
+
+    @staticmethod
+    def cat(samples: "Sequence[Samples]") -> "Samples":
+        """One batch of samples that all have normals or all have none."""
+        normals = [s.normals for s in samples if s.normals is not None]
+        return Samples(
+            torch.cat([s.surface for s in samples]),
+            torch.cat(normals) if normals else None,
+            torch.cat([s.space for s in samples]),
+        )

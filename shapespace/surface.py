@@ -1,0 +1,64 @@
+"""One scan to one mesh: a space of one shape and code length 0, by the ordinary path."""
+
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from shapespace.data.prepare import prepare_file
+from shapespace.data.store import StoreWriter
+from shapespace.errors import InputError
+from shapespace.recipes import SURFACE
+from shapespace.reconstruct import MESH_SUFFIXES, remark, write_mesh
+from shapespace.space import TrainedSpace
+
+STEPS_PER_EPOCH = 50
+HALVINGS = 6
+
+
+def reconstruct_surface(
+    scan: str | Path,
+    out: str | Path,
+    config: str | Path | None = None,
+    steps: int = 3000,
+    resolution: int = 256,
+    run: str | Path | None = None,
+    seed: int = 0,
+) -> str:
+    """Train on the one scan, write its surface in its own frame and units; a line that says so.
+
+    The run folder goes away with the call unless ``run`` names one, from which a stopped call goes
+    on. The learning rate is halved six times over ``steps``, whatever their number.
+    """
+    if Path(out).suffix.lower() not in MESH_SUFFIXES:
+        raise InputError(f"{out}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
+    if steps < 1:
+        raise InputError(f"steps={steps}: give at least 1")
+    prepared = prepare_file(scan, seed=seed, scale=None)
+    if prepared.points.shape[1] != 3:
+        raise InputError(f"{scan}: a mesh needs points in 3-D; train 2-D scans with shapespace fit")
+    with TemporaryDirectory(prefix="shapespace-") as scratch:
+        folder = Path(scratch if run is None else run)
+        store = folder / "scan.hdf5"
+        folder.mkdir(parents=True, exist_ok=True)
+        with StoreWriter(store, "radius", 3) as writer:
+            writer.add(prepared)
+        checkpoint = _train(config or SURFACE, store, folder, steps, seed)
+        space = TrainedSpace.load(checkpoint)
+    mesh = space.mesh(space.code(prepared.name), prepared.frame, resolution)
+    return f"wrote {write_mesh(mesh, Path(out))}: {remark(mesh)}"
+
+
+def _train(config: str | Path, store: Path, folder: Path, steps: int, seed: int) -> Path:
+    from shapespace.training import fit
+
+    epochs = math.ceil(steps / STEPS_PER_EPOCH)
+    options = {
+        "config": config,
+        "seed_everything": seed,
+        "data.store": store,
+        "data.repeats": STEPS_PER_EPOCH,
+        "model.halve_every": max(1, epochs // HALVINGS),
+        "trainer.max_epochs": epochs,
+        "trainer.default_root_dir": folder,
+    }
+    return fit([f"--{name}={value}" for name, value in options.items()])

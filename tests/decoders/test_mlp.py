@@ -1,0 +1,172 @@
+import math
+
+import pytest
+import torch
+
+from shapespace.decoders import SkipMLP
+from shapespace.decoders.base import Decoder, gradient_by_autograd, value_and_gradient
+from shapespace.decoders.mlp import softplus, softplus_and_slope
+from tests import exact
+from tests.igr_reference import network
+
+SIZES = [(0, 3, 4), (256, 3, 4), (5, 3, 0), (0, 2, 4), (7, 2, 2)]
+
+
+def make(latent_size=5, dimension=3, skip=2, width=32, depth=5, **options):
+    torch.manual_seed(0)
+    return SkipMLP(latent_size, dimension, width, depth, skip, **options).double()
+
+
+def inputs(decoder, batch=2, num=6, std=0.3):
+    generator = torch.Generator().manual_seed(1)
+    points = torch.randn(batch, num, decoder.dimension, generator=generator).double()
+    return points, std * torch.randn(batch, decoder.latent_size, generator=generator).double()
+
+
+@pytest.mark.parametrize(
+    ("latent_size", "dimension", "weights"), [(0, 3, 1_839_614), (256, 3, 1_839_358)]
+)
+def test_full_size_has_the_published_number_of_weights(latent_size, dimension, weights):
+    decoder = SkipMLP(latent_size, dimension)
+    assert sum(parameter.numel() for parameter in decoder.parameters()) == weights
+
+
+@pytest.mark.parametrize(("latent_size", "dimension", "skip"), SIZES)
+def test_forward_equals_concatenation_of_code_and_point(latent_size, dimension, skip):
+    decoder = make(latent_size, dimension, skip, width=300)
+    points, latent = inputs(decoder)
+    params = list(decoder.parameters())
+    for row in range(len(points)):
+        both = torch.cat([latent[row].expand(len(points[row]), -1), points[row]], -1)
+        expected = network(params[0::2], params[1::2], skip, decoder.beta, both)
+        torch.testing.assert_close(decoder(points, latent)[row], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("latent_size", "dimension", "skip"), SIZES)
+def test_gradient_equals_autograd_in_first_and_second_order(latent_size, dimension, skip):
+    decoder = make(latent_size, dimension, skip, width=300)
+    points, latent = inputs(decoder)
+    latent.requires_grad_()
+    wanted = [*decoder.parameters(), latent]
+    results = []
+    for method in (decoder.value_and_gradient, lambda x, z: gradient_by_autograd(decoder, x, z)):
+        sdf, gradient = method(points, latent)
+        loss = (gradient.norm(dim=-1) - 1).square().mean() + (sdf * gradient[..., 0]).mean()
+        grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+        results.append([sdf, gradient, *(torch.zeros(()) if g is None else g for g in grads)])
+    for ours, oracle in zip(*results, strict=True):
+        torch.testing.assert_close(ours, oracle.to(ours).expand_as(ours), rtol=1e-10, atol=1e-10)
+
+
+def test_gradient_equals_central_differences():
+    decoder = make(beta=20.0)
+    points, latent = inputs(decoder)
+    gradient = decoder.value_and_gradient(points, latent)[1]
+    h = 1e-6
+    for axis in range(3):
+        step = torch.zeros(3).double()
+        step[axis] = h
+        slope = (decoder(points + step, latent) - decoder(points - step, latent)) / (2 * h)
+        torch.testing.assert_close(gradient[..., axis], slope, rtol=0, atol=1e-7)
+
+
+def test_parameter_gradient_of_a_loss_in_the_gradient_equals_central_differences():
+    decoder = make(beta=20.0)
+    points, latent = inputs(decoder)
+
+    def loss():
+        return (decoder.value_and_gradient(points, latent)[1].norm(dim=-1) - 1).square().mean()
+
+    weight, h = decoder.linears()[1].weight, 1e-6
+    (slope,) = torch.autograd.grad(loss(), weight)
+    with torch.no_grad():
+        for at in [(0, 0), (3, 5), (7, 2)]:
+            weight[at] += h
+            above = loss()
+            weight[at] -= 2 * h
+            below = loss()
+            weight[at] += h
+            assert abs((above - below) / (2 * h) - slope[at]) < 1e-7
+
+
+def test_scans_do_not_feel_each_other():
+    decoder = make()
+    points, latent = inputs(decoder, batch=3)
+    together = decoder.value_and_gradient(points, latent)
+    for row in range(3):
+        alone = decoder.value_and_gradient(points[row : row + 1], latent[row : row + 1])
+        torch.testing.assert_close(together[0][row], alone[0][0])
+        torch.testing.assert_close(together[1][row], alone[1][0])
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_geometric_initialisation_is_about_a_sphere(dimension):
+    torch.manual_seed(3)
+    decoder = SkipMLP(0, dimension)
+    directions = torch.nn.functional.normalize(torch.randn(500, dimension), dim=-1)
+    # Ranges of field-notes 6.3: -.53 at r = .25, .03 at 1, .49 at 1.5; ±.14 over seeds.
+    for radius, value in ((0.25, -0.53), (1.0, 0.03), (1.5, 0.49)):
+        sdf = decoder(radius * directions[None], torch.zeros(1, 0))
+        assert abs(sdf.mean() - value) < 0.16
+    sdf, gradient = decoder.value_and_gradient(1.5 * directions[None], torch.zeros(1, 0))
+    assert 0.85 < gradient.norm(dim=-1).mean() < 1.05
+
+
+def test_sphere_holds_for_zero_codes_and_fails_for_long_ones():
+    torch.manual_seed(0)
+    decoder = SkipMLP(256)
+    centre = torch.zeros(1, 1, 3)
+    assert decoder(centre, torch.zeros(1, 256)) < -0.3
+    long = torch.nn.functional.normalize(torch.randn(1, 256), dim=-1)
+    assert decoder(centre, long) > -0.1
+
+
+def test_zero_latent_columns_keep_the_sphere_for_any_code():
+    torch.manual_seed(0)
+    decoder = SkipMLP(16, width=64, zero_latent_columns=True)
+    points = torch.randn(1, 20, 3)
+    far, near = decoder(points, 5 * torch.randn(1, 16)), decoder(points, torch.zeros(1, 16))
+    torch.testing.assert_close(far, near)
+    assert near.std() > 0
+
+
+def test_softplus_and_its_slope_are_exact_and_do_not_overflow():
+    a = torch.tensor([-1e4, -1.0, -1e-3, 0.0, 1e-3, 0.2, 0.5, 1e4]).double().requires_grad_()
+    value, slope = softplus_and_slope(a, 100.0)
+    assert torch.isfinite(value).all()
+    assert value[3].item() == pytest.approx(math.log(2) / 100, abs=1e-15)
+    (derivative,) = torch.autograd.grad(softplus(a, 100.0).sum(), a)
+    torch.testing.assert_close(slope, derivative, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [({"width": 8, "latent_size": 8, "skip": 2}, "width=8"), ({"skip": 9}, "skip=9")],
+)
+def test_sizes_that_cannot_be_are_refused(options, hint):
+    with pytest.raises(ValueError, match=hint):
+        make(**options)
+
+
+def test_any_field_has_a_gradient():
+    points = torch.randn(2, 5, 3).double()
+    sdf, gradient = value_and_gradient(exact.sphere(), points, torch.zeros(2, 0).double())
+    torch.testing.assert_close(gradient, points / points.norm(dim=-1, keepdim=True))
+    with torch.no_grad():
+        again = value_and_gradient(exact.sphere(), points, torch.zeros(2, 0).double())
+    assert not again[0].requires_grad
+    torch.testing.assert_close(again[1], gradient)
+    torch.testing.assert_close(again[0], sdf)
+
+
+def test_a_decoder_without_a_closed_form_falls_back_to_autograd():
+    class Sphere(Decoder):
+        dimension, latent_size = 3, 1
+
+        def forward(self, points, latent):
+            return points.norm(dim=-1) - latent
+
+    points = torch.randn(2, 5, 3)
+    sdf, gradient = value_and_gradient(Sphere(), points, torch.ones(2, 1))
+    torch.testing.assert_close(gradient.norm(dim=-1), torch.ones(2, 5))
+    torch.testing.assert_close(sdf, points.norm(dim=-1) - 1)

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+
+from shapespace.codes import LatentCodes
+from shapespace.errors import InputError
+from shapespace.scan import Frame
+
+
+def codes(latent_size=4, names=("anna", "bert", "carl"), **options):
+    table = LatentCodes(len(names), latent_size, **options)
+    table.assign(names, [Frame(np.array([k, 0.0, 0.5]), 1.0 + k) for k in range(len(names))])
+    return table
+
+
+@pytest.mark.parametrize("latent_size", [0, 4])
+def test_only_the_rows_of_the_batch_move(latent_size):
+    table = codes(latent_size, init_std=0.1)
+    before = table.table.weight.detach().clone()
+    optimiser = torch.optim.SparseAdam(table.parameters(), 0.5)
+    for _ in range(3):
+        optimiser.zero_grad()
+        table(torch.tensor([1])).square().sum().backward()
+        optimiser.step()
+    moved = (table.table.weight - before).abs().sum(1) > 0
+    assert moved.tolist() == [False, latent_size > 0, False]
+
+
+def test_initial_codes_are_zero_or_of_the_given_spread():
+    assert not codes().table.weight.any()
+    large = LatentCodes(500, 64, init_std=0.1, seed=3).table.weight
+    assert abs(large.std() - 0.1) < 0.005
+    assert torch.equal(large, LatentCodes(500, 64, init_std=0.1, seed=3).table.weight)
+
+
+def test_names_and_frames_survive_as_plain_data(tmp_path):
+    table = codes()
+    torch.save(table.state_dict(), tmp_path / "codes")
+    again = LatentCodes(3, 4)
+    again.load_state_dict(torch.load(tmp_path / "codes", weights_only=True))  # noqa: TID251
+    assert again.names == ("anna", "bert", "carl")
+    np.testing.assert_array_equal(again.frames[2].centre, [2, 0, 0.5])
+    assert again.frames[2].scale == 3.0
+
+
+def test_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'bert'"):
+        codes().row("berta")
+    assert codes().row("carl") == 2
+
+
+def test_other_scans_are_refused_on_a_resume():
+    with pytest.raises(InputError, match="other scans"):
+        codes().assign(("anna", "bert", "dora"), codes().frames)

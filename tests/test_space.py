@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from shapespace.codes import LatentCodes
+from shapespace.data.store import PreparedScan
+from shapespace.decoders import SkipMLP
+from shapespace.errors import InputError
+from shapespace.objectives import IGR
+from shapespace.sampling import NearSurface
+from shapespace.scan import Frame
+from shapespace.space import TrainedSpace, as_batch
+
+
+def space(latent_size=4, extent=1.5):
+    torch.manual_seed(0)
+    decoder = SkipMLP(latent_size, width=64, depth=3, skip=2, radius=0.7)
+    codes = LatentCodes(2, latent_size, init_std=0.01)
+    codes.assign(("a", "b"), [Frame(np.array([5.0, 0, 0]), 10.0), Frame(np.zeros(3))])
+    return TrainedSpace(decoder, codes, IGR(), NearSurface(extent=extent))
+
+
+def prepared(name, num, normals=True):
+    points = np.random.default_rng(0).normal(size=(num, 3)).astype(np.float32)
+    known = points if normals else None
+    return PreparedScan(
+        name, points, known, np.ones(num, np.float32), Frame(np.zeros(3)), "", "", 0, 0, 0
+    )
+
+
+@pytest.mark.parametrize("latent_size", [0, 4])
+def test_training_shapes_come_back_in_their_frames(latent_size):
+    trained = space(latent_size)
+    here, there = (trained.mesh(trained.code(n), trained.frame(n), 32) for n in ("b", "a"))
+    assert here.is_watertight
+    np.testing.assert_allclose(there.centroid - 10 * here.centroid, [5, 0, 0], atol=0.3)
+    np.testing.assert_allclose(there.extents, 10 * here.extents, rtol=0.05)
+
+
+def test_box_of_the_training_is_the_box_of_the_mesh():
+    assert space(extent=0.9).extent == 0.9
+
+
+def test_fit_uses_what_every_scan_has():
+    batch = as_batch([prepared("a", 80), prepared("b", 60, normals=False)], 100)
+    assert batch.points.shape == (2, 60, 3)
+    assert batch.normals is not None and not batch.normals[1].any()
+    assert as_batch([prepared("a", 80)], 50).normals is not None
+
+
+def test_fit_leaves_the_space_alone():
+    trained = space()
+    before = [p.clone() for p in (*trained.decoder.parameters(), *trained.codes.parameters())]
+    result = trained.fit([prepared("x", 100), prepared("y", 90)], num_points=64, steps=3)
+    assert result.codes.shape == (2, 4)
+    after = (*trained.decoder.parameters(), *trained.codes.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    assert not any(p.requires_grad for p in after)
+
+
+def test_loaded_from_a_checkpoint_it_is_what_was_trained(toy_checkpoint):
+    trained = TrainedSpace.load(toy_checkpoint)
+    content = torch.load(toy_checkpoint, weights_only=True)  # noqa: TID251
+    weight = content["state_dict"]["codes.table.weight"]
+    assert torch.equal(trained.code(trained.names[1]), weight[1])
+    assert trained.unit == "m" and trained.path == toy_checkpoint
+    with pytest.raises(InputError, match="not one of the"):
+        trained.code("nobody")
+
+
+def test_lightning_rebuilds_it_with_weights_only(toy_checkpoint):
+    from shapespace.module import ShapeSpace
+
+    module = ShapeSpace.load_from_checkpoint(toy_checkpoint, weights_only=True)
+    trained = TrainedSpace.load(toy_checkpoint)
+    points = torch.randn(1, 5, 3)
+    code = trained.code(trained.names[0])[None]
+    assert torch.equal(module.decoder(points, code), trained.decoder(points, code))
+    assert module.codes.names == trained.names
