@@ -9,12 +9,15 @@ import re
 import sys
 import typing
 from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from shapespace.errors import InputError, one_line
 
@@ -23,6 +26,10 @@ _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|does not accept option) '?
 _UNKNOWN_IN_PART = re.compile(r'Parser key "([\w.]+)": .*Option \'([\w.-]+)\' is not accepted')
 _WRONG_TYPE = re.compile(r"(?:Got value|Given value): (.*)$")
 _EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.Literal\[[^\]]*\])")
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Types and defaults beside the options, examples as they were written."""
 
 
 def call_from_arguments(function: Callable[..., object], arguments: Sequence[str]) -> object:
@@ -40,15 +47,12 @@ def call_from_arguments(function: Callable[..., object], arguments: Sequence[str
 
 def build_parser(function: Callable[..., object]) -> ArgumentParser:
     """The parser of one command."""
-    doc = parse_docstring(inspect.getdoc(function) or "")
-    described = {item.arg_name: item.description or "" for item in doc.params}
-    description = "\n\n".join(
-        text for text in (doc.short_description, doc.long_description) if text
-    )
+    text = inspect.getdoc(function) or ""
+    described = {item.arg_name: item.description or "" for item in parse_docstring(text).params}
     parser = ArgumentParser(
         prog=f"shapespace {function.__name__}",
-        description=description,
-        formatter_class=RawDescriptionHelpFormatter,
+        description=text.partition("Args:")[0].strip(),
+        formatter_class=_HelpFormatter,
         exit_on_error=False,
     )
     for name, parameter in inspect.signature(function).parameters.items():
@@ -101,6 +105,58 @@ def explain(message: str, known: Sequence[str], kind: Literal["argument", "key"]
         kinds = [_kind(expected) for expected in dict.fromkeys(_EXPECTED.findall(text))]
         return f"{_as_known(key, known)}={found[1]}: must be {' or '.join(kinds)}"
     return text
+
+
+def explain_config(
+    message: str, args: Sequence[str], known: Sequence[str], parts: Mapping[str, Sequence[str]]
+) -> str:
+    """A parser's complaint, with the config file that it is about where one is to blame.
+
+    args: the command line; known: the keys there are; parts: by the key of a part, the import
+    paths of the classes that it can be.
+    """
+    text = one_line(message)
+    if found := re.search(r'Parser key "config": (.*): \'(.*)\'', text):
+        return f"{found[2]}: cannot be a config ({found[1].lower()}); recipes lie in configs/"
+    if found := re.search(r'Parser key "([\w.]+)":.* path but (\S+) either', text):
+        text = f"{found[1]}: {unknown(found[2], parts.get(found[1], ()), 'class')}"
+        return _blamed_file(found[2], args) + text
+    if found := re.search(r"Problems parsing config: (.*)", text):
+        return f"{_unparsable(args)}: is not YAML ({found[1]})"
+    text = explain(text, known, "key")
+    key = re.match(r"(?:unknown key ')?([\w.]+)", text)
+    return (_blamed_file(key[1].rpartition(".")[2], args) if key else "") + text
+
+
+def _blamed_file(name: str, args: Sequence[str]) -> str:
+    """The last config file that holds ``name``, with a colon; nothing if ``args`` do themselves."""
+    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    if any(word.search(arg) for arg in args):
+        return ""
+    files = [path for path in _config_files(args) if word.search(_text(path))]
+    return f"{files[-1]}: " if files else ""
+
+
+def _unparsable(args: Sequence[str]) -> str:
+    for path in _config_files(args):
+        try:
+            yaml.safe_load(_text(path))
+        except yaml.YAMLError:
+            return str(path)
+    return "the command line"
+
+
+def _config_files(args: Sequence[str]) -> list[Path]:
+    names = [
+        value if option in ("--config", "-c") else option.partition("=")[2]
+        for option, value in pairwise([*args, ""])
+        if option.partition("=")[0] in ("--config", "-c")
+    ]
+    return [Path(name) for name in names if Path(name).is_file()]
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", "replace")
 
 
 def unknown(name: str, known: Sequence[str], kind: str) -> str:

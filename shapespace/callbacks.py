@@ -16,6 +16,7 @@ from tqdm import tqdm
 from shapespace.errors import InputError
 from shapespace.files import replacing
 from shapespace.module import ShapeSpace
+from shapespace.progress import progress
 
 CHECKPOINT = "last.ckpt"
 METRICS = "metrics.csv"
@@ -97,25 +98,21 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
 
 
 class Progress(pl.Callback):
-    """A bar over the whole training on a terminal, one plain line every ``seconds`` elsewhere."""
+    """How far the whole training is, with the loss and its terms."""
 
-    def __init__(self, seconds: float = 30.0) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
         self._bar: tqdm | None = None
-        self._last = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar where the run stands."""
-        if trainer.is_global_zero:
-            total = int(min(trainer.estimated_stepping_batches, sys.maxsize))
-            self._bar = tqdm(
-                desc="training",
-                total=total,
-                initial=trainer.global_step,
-                unit="step",
-                dynamic_ncols=True,
-                disable=not sys.stderr.isatty(),
-            )
+        """Begin where the run stands."""
+        total = trainer.estimated_stepping_batches
+        self._bar = progress(
+            desc="training",
+            total=None if total == float("inf") else int(total),
+            unit="step",
+            initial=trainer.global_step,
+            shown=trainer.is_global_zero,
+        )
 
     def on_train_batch_end(
         self,
@@ -131,16 +128,10 @@ class Progress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the loss and its terms."""
-        if self._bar is None:
-            return
-        shown = {name: f"{float(value):.4f}" for name, value in trainer.callback_metrics.items()}
-        self._bar.set_postfix(shown, refresh=False)
-        now = time.perf_counter()
-        if self._bar.disable and now - self._last > self.seconds:
-            self._last = now
-            terms = " ".join(f"{name} {value}" for name, value in shown.items())
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            tqdm.write(f"training {epoch} step {trainer.global_step} {terms}", file=sys.stderr)
+        if self._bar is not None:
+            metrics = trainer.callback_metrics.items()
+            shown = {name: f"{float(value):.4f}" for name, value in metrics}
+            self._bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""

@@ -72,7 +72,7 @@ def _dispatch(command: str, arguments: list[str]) -> None:
     if command not in COMMANDS:
         near = get_close_matches(command, COMMANDS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(COMMANDS)}"
-        raise InputError(f"there is no command {one_line(command)!r}; {hint}")
+        raise InputError(f"there is no command {command!r}; {hint}")
     if command == "fit":
         importlib.import_module("shapespace.training").fit(arguments)
         return

@@ -59,7 +59,7 @@ class LatentCodes(nn.Module):
         self.names, self.frames = tuple(names), tuple(frames)
 
     def row(self, name: str) -> int:
-        """The row of the scan called ``name``; InputError with the nearest name if there is none."""
+        """The row of the scan called ``name``; InputError if there is none."""
         if name in self.names:
             return self.names.index(name)
         near = get_close_matches(name, self.names, 1) or list(self.names[:1])

@@ -138,7 +138,7 @@ def interpolate(
     Writes to OUT one mesh for each place, and strip.png with all of them. A shape is the name of a
     training scan (shapespace info CHECKPOINT lists them) or a scan file, whose code is found first.
 
-      shapespace interpolate runs/bodies-cpu/last.ckpt 60001_hips.001466 60005_hips.002466 --out walk
+      shapespace interpolate runs/bodies-cpu/last.ckpt NAME_A NAME_B new.ply --out walk
 
     Args:
         checkpoint: made by shapespace fit.
@@ -171,7 +171,7 @@ def interpolate(
 def mesh(checkpoint: str, names: list[str], *, out: str, resolution: int = 256) -> None:
     """Write the training shapes of a space as meshes, in the frame of their scans.
 
-      shapespace mesh runs/bodies-cpu/last.ckpt 60001_hips.001466 --out meshes/
+      shapespace mesh runs/bodies-cpu/last.ckpt 60001_hips_00000 --out meshes/
 
     Args:
         checkpoint: made by shapespace fit.
@@ -191,6 +191,7 @@ def surface(
     out: str,
     config: str | None = None,
     steps: int = 3000,
+    num_points: int = 1024,
     resolution: int = 256,
     run: str | None = None,
     seed: int = 0,
@@ -204,6 +205,7 @@ def surface(
         out: the mesh to write; PLY OBJ OFF STL or GLB by its suffix.
         config: recipe in place of the built-in one, which is configs/surface.yaml.
         steps: optimisation steps.
+        num_points: points of the scan in each step, or all if it has fewer.
         resolution: grid nodes along the longest side of the mesh.
         run: folder that keeps checkpoint and metrics, and from which a stopped run goes on;
             none is kept by default.
@@ -211,7 +213,7 @@ def surface(
     """
     from shapespace.surface import reconstruct_surface
 
-    say(reconstruct_surface(scan, out, config, steps, resolution, run, seed))
+    say(reconstruct_surface(scan, out, config, steps, num_points, resolution, run, seed))
 
 
 def info(path: str) -> None:
@@ -231,7 +233,7 @@ def demo(*, out: str = "demo", seed: int = 0) -> None:
     """Make people from formulas, scan them, train a space, reconstruct unseen scans, interpolate.
 
     Ends with a table and one page, OUT/index.html. Needs no data, no account and no network; about
-    six minutes on two cores. Stop it at any time: the same command goes on where it stood.
+    seven minutes on two cores. Stop it at any time: the same command goes on where it stood.
 
     Args:
         out: folder for everything.

@@ -19,7 +19,13 @@ from shapespace import evaluate, report
 from shapespace.callbacks import CHECKPOINT, METRICS, read_metrics
 from shapespace.data.prepare import prepare
 from shapespace.data.sources import find_sources
-from shapespace.data.synthetic import SyntheticDataset, SyntheticScan, write_dataset
+from shapespace.data.synthetic import (
+    MOTIONS_OF_DEMO,
+    SUBJECTS,
+    SyntheticDataset,
+    SyntheticScan,
+    write_dataset,
+)
 from shapespace.files import output_folder, read_lines, replacing
 from shapespace.metrics import point_to_mesh
 from shapespace.plots import plot_curves
@@ -28,10 +34,26 @@ from shapespace.reconstruct import interpolate_shapes, reconstruct_files
 from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 
-POINTS = 20_000
-FIT = {"num_points": 2048, "steps": 400, "resolution": 160}
 WORST_SHOWN = 0.03
 """Error, in metres, at the bright end of the error map."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much the demo does. The defaults take some seven minutes on two cores.
+
+    subjects, motions, frames: of the data set; num_points: stored of each scan; fit_points, steps:
+    of a reconstruction; resolution: of meshes; train: options for ``shapespace fit``.
+    """
+
+    subjects: int = 4
+    motions: tuple[str, ...] = MOTIONS_OF_DEMO
+    frames: int = 2
+    num_points: int = 20_000
+    fit_points: int = 2048
+    steps: int = 300
+    resolution: int = 160
+    train: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,7 @@ class _Demo:
 
     folder: Path
     seed: int
+    size: Size
 
     @property
     def data(self) -> Path:
@@ -62,17 +85,13 @@ class _Demo:
         return self.folder / "interpolation"
 
 
-def run_demo(folder: Path, seed: int = 0) -> str:
+def run_demo(folder: Path, seed: int = 0, size: Size | None = None) -> str:
     """Run or finish the demo in ``folder``; the table and where the page is."""
-    demo = _Demo(output_folder(folder), seed)
+    demo = _Demo(output_folder(folder), seed, size or Size())
     with _stage(demo, 1, "people from formulas, seen by a virtual scanner"):
-        dataset = write_dataset(demo.data, seed=seed, workers=os.cpu_count() or 1)
+        dataset = _scan_people(demo)
     with _stage(demo, 2, "raw scans into a store"):
-        if not demo.store.exists():
-            names = read_lines(demo.data / "train.txt")
-            prepare(
-                demo.data / "scans", demo.store, num_points=POINTS, scans=names, seed=seed
-            )
+        _prepare(demo)
     with _stage(demo, 3, "training the space"):
         checkpoint = _train(demo)
     with _stage(demo, 4, "reconstructing scans it has not seen"):
@@ -100,6 +119,21 @@ def _stage(demo: _Demo, number: int, title: str) -> Iterator[None]:
         part.write_text(json.dumps(seconds, indent=1))
 
 
+def _scan_people(demo: _Demo) -> SyntheticDataset:
+    size = demo.size
+    people = SUBJECTS[: size.subjects]
+    workers = os.cpu_count() or 1
+    return write_dataset(demo.data, people, size.motions, size.frames, demo.seed, workers)
+
+
+def _prepare(demo: _Demo) -> None:
+    if not demo.store.exists():
+        names = read_lines(demo.data / "train.txt")
+        points = demo.size.num_points
+        scans = demo.data / "scans"
+        prepare(scans, demo.store, num_points=points, scans=names, seed=demo.seed, strict=True)
+
+
 def _train(demo: _Demo) -> Path:
     from shapespace.training import fit
 
@@ -109,18 +143,25 @@ def _train(demo: _Demo) -> Path:
         "data.store": demo.store,
         "trainer.default_root_dir": demo.run,
     }
-    return fit([f"--{name}={value}" for name, value in options.items()])
+    return fit([*(f"--{name}={value}" for name, value in options.items()), *demo.size.train])
 
 
 def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> None:
     missing = [
-        scan.name
-        for scan in dataset.unseen
-        if not (demo.unseen / f"{scan.name}.json").exists()
+        scan.name for scan in dataset.unseen if not (demo.unseen / f"{scan.name}.json").exists()
     ]
     if missing:
         sources = find_sources(demo.data / "scans", missing)
-        reconstruct_files(checkpoint, sources, demo.unseen, seed=demo.seed, strict=True, **FIT)
+        reconstruct_files(
+            checkpoint,
+            sources,
+            demo.unseen,
+            num_points=demo.size.fit_points,
+            steps=demo.size.steps,
+            resolution=demo.size.resolution,
+            seed=demo.seed,
+            strict=True,
+        )
 
 
 def _surface(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
@@ -140,7 +181,7 @@ def _interpolate(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> No
     if (demo.walk / "strip.png").exists():
         return
     names = _ends(TrainedSpace.load(checkpoint).names)
-    interpolate_shapes(checkpoint, names, demo.walk, steps=7, resolution=FIT["resolution"])
+    interpolate_shapes(checkpoint, names, demo.walk, steps=7, resolution=demo.size.resolution)
 
 
 def _ends(names: Sequence[str]) -> tuple[str, str]:
@@ -166,7 +207,7 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[evaluate.Scor
     page.section(
         "How far off",
         evaluate.CONVENTION + ". Millimetres.",
-        report.table(("scan", *evaluate.HEADER, "watertight", "parts"), evaluate.rows_in_mm(scores)),
+        report.table(evaluate.COLUMNS, evaluate.rows_in_mm(scores)),
     )
     page.section(
         "Between two shapes",
@@ -174,7 +215,9 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[evaluate.Scor
         report.picture(demo.walk / "strip.png", "seven bodies from one code to another"),
     )
     curves = demo.folder / "curves.png"
-    plot_curves(read_metrics(demo.run / METRICS), curves)
+    terms = ("step", "loss", "surface", "normal", "eikonal")
+    rows = [{key: row[key] for key in terms} for row in read_metrics(demo.run / METRICS)]
+    plot_curves(rows, curves)
     page.section("Training", "The loss and its terms.", report.picture(curves, "loss curves"))
     page.section("Where the time went", "Seconds.", report.code(_seconds(demo)))
     return page.write(demo.folder / "index.html")

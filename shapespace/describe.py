@@ -32,7 +32,8 @@ def _store_lines(path: Path) -> list[str]:
     size = np.ptp(points, axis=0)
     return [
         f"{path}: store of {len(store)} scans, dimension {store.dimension}, unit {store.unit}",
-        f"points a scan: {min(counts)} to {max(counts)}; with normals: {with_normals} of {len(rows)}",
+        f"points a scan: {min(counts)} to {max(counts)}; with normals: {with_normals} of "
+        f"{len(rows)}",
         f"first scan: size {' x '.join(f'{s:.3f}' for s in size)}, median sigma "
         f"{np.median(sigma):.4f}, from {rows[0]['source']}",
         *_names(store.names),
@@ -52,11 +53,16 @@ def _checkpoint_lines(path: Path) -> list[str]:
         f"code length {space.decoder.latent_size}, unit {space.unit}",
         f"{type(space.decoder).__name__} with {weights} weights, objective "
         f"{type(space.objective).__name__}, box ±{space.extent}",
-        f"trained for {content['epoch']} epochs, {content['global_step']} steps, by version "
+        f"trained for {_epochs_done(content)} epochs, {content['global_step']} steps, by version "
         f"{content['shapespace']['version']}",
         f"code norms: {norms.min():.3f} to {norms.max():.3f}, mean {norms.mean():.3f}",
         *_names(space.names),
     ]
+
+
+def _epochs_done(content: dict[str, Any]) -> int:
+    # "epoch" counts one less in a checkpoint saved within the run than in one saved at its end.
+    return content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
 
 
 def _names(names: tuple[str, ...]) -> list[str]:

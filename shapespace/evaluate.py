@@ -71,11 +71,12 @@ def score(
     )
 
 
-HEADER = ("chamfer", "point-to-mesh", "accuracy", "completeness", "hausdorff", "% height")
+LENGTHS = ("chamfer", "point-to-mesh", "accuracy", "completeness", "hausdorff", "% height")
+COLUMNS = ("mm", *LENGTHS, "watertight", "parts")
 
 
 def rows_in_mm(scores: Sequence[Score]) -> list[list[str]]:
-    """Name and :data:`HEADER` columns of each score and of the median, then soundness."""
+    """The :data:`COLUMNS` of each score, and of the median as the last row."""
     values = np.array([_values(score) for score in scores])
     rows = [
         [s.name, *_shown(row), "yes" if s.watertight else "NO", str(s.components)]
@@ -88,7 +89,7 @@ def rows_in_mm(scores: Sequence[Score]) -> list[list[str]]:
 
 def table(scores: Sequence[Score]) -> str:
     """A readable table in millimetres, one line a shape and the median, with the convention."""
-    lines = [["mm", *HEADER, "watertight", "parts"], *rows_in_mm(scores)]
+    lines = [list(COLUMNS), *rows_in_mm(scores)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
     return "\n".join([*text, CONVENTION])

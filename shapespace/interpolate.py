@@ -5,6 +5,7 @@ Letters: L code length.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -30,7 +31,7 @@ def interpolate(stops: Sequence[Stop], steps: int) -> list[Stop]:
     if len(stops) < 2 or steps < 2:
         raise ValueError(f"{len(stops)} stops and steps={steps}: at least 2 of each are needed")
     path = [stops[0]]
-    for start, end in zip(stops[:-1], stops[1:], strict=True):
+    for start, end in pairwise(stops):
         path += [_between(start, end, t) for t in np.linspace(0, 1, steps)[1:]]
     return path
 

@@ -44,7 +44,7 @@ def draw_codes(
     axis = np.linspace(-extent, extent, SLICE_NODES)
     nodes = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
     values = evaluator(decoder, codes[0])(nodes).reshape(SLICE_NODES, SLICE_NODES)
-    plot_slice(values, extent, path)
+    plot_slice(values, (-extent, extent, -extent, extent), path)
     return path
 
 

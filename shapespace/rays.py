@@ -12,7 +12,7 @@ from shapespace.errors import InputError
 class RayScene:
     """Triangles to cast rays at; any number of them, none included."""
 
-    def __init__(self, triangles: Float[np.ndarray, "T 3 3"]) -> None:
+    def __init__(self, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"]) -> None:
         """Build the search tree. Raises InputError where embreex is not installed."""
         try:
             from embreex.mesh_construction import TriangleMesh
@@ -21,9 +21,11 @@ class RayScene:
             raise InputError(
                 "embreex, which casts rays, is missing: pip install 'shapespace[report]'"
             ) from None
-        self._scene = EmbreeScene() if len(triangles) else None
+        self._scene = EmbreeScene() if len(faces) else None
         if self._scene is not None:
-            self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(triangles, np.float32))
+            self._mesh = TriangleMesh(
+                self._scene, _ready(vertices), np.ascontiguousarray(faces, np.int32)
+            )
 
     def first(
         self, origins: Float[np.ndarray, "K 3"], directions: Float[np.ndarray, "K 3"]

@@ -13,7 +13,6 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from shapespace.data.points import prepare_scan
 from shapespace.data.prepare import PER_METRE
@@ -24,6 +23,7 @@ from shapespace.files import output_folder, replacing
 from shapespace.fitting import FitResult
 from shapespace.interpolate import Stop, interpolate
 from shapespace.preview import strip
+from shapespace.progress import progress
 from shapespace.space import TrainedSpace
 
 MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
@@ -94,7 +94,7 @@ def reconstruct_files(
     folder = output_folder(out)
     result = Reconstructions()
     prepared = []
-    for source in tqdm(sources, "reading", disable=None):
+    for source in progress(sources, "reading"):
         try:
             prepared.append(prepare_for(space, source, unit, seed))
         except InputError as error:
@@ -104,7 +104,7 @@ def reconstruct_files(
     if not prepared:
         raise InputError("; ".join(reason for _, reason in result.skipped[:3]))
     groups = [prepared[start : start + batch] for start in range(0, len(prepared), batch)]
-    with tqdm(total=steps * len(groups), desc="fitting", unit="step", disable=None) as bar:
+    with progress(total=steps * len(groups), desc="fitting", unit="step") as bar:
         for group in groups:
             fitted = space.fit(group, num_points, steps, seed, bar.update)
             for row, scan in enumerate(group):
@@ -146,7 +146,7 @@ def interpolate_shapes(
     stops = [_stop(space, shape, num_points, fit_steps, unit, seed) for shape in shapes]
     places = interpolate(stops, steps)
     meshes, paths = [], []
-    for number, place in enumerate(tqdm(places, "meshing", disable=None)):
+    for number, place in enumerate(progress(places, "meshing")):
         mesh = space.mesh(place.code, place.frame, resolution)
         meshes.append(mesh)
         paths.append(write_mesh(mesh, folder / f"{number:03d}.ply"))
@@ -163,7 +163,7 @@ def mesh_names(
     folder = output_folder(out)
     return [
         write_mesh(space.mesh(code, space.frame(name), resolution), folder / f"{name}.ply")
-        for name, code in tqdm(codes.items(), "meshing", disable=None)
+        for name, code in progress(codes.items(), "meshing")
     ]
 
 
@@ -182,7 +182,7 @@ def _stop(
     if shape in space.names or not Path(shape).exists():
         return Stop(space.code(shape), space.frame(shape))
     scan = prepare_for(space, find_sources(Path(shape))[0], unit, seed)
-    with tqdm(total=steps, desc=f"fitting {scan.name}", unit="step", disable=None) as bar:
+    with progress(total=steps, desc=f"fitting {scan.name}", unit="step") as bar:
         fitted = space.fit([scan], num_points, steps, seed, bar.update)
     return Stop(fitted.codes[0], scan.frame)
 

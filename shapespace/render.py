@@ -85,7 +85,7 @@ def render_grid(
     bands = []
     for row, figures in zip(soups, rows, strict=True):
         centres = np.cumsum(widths) - np.array(widths) / 2
-        placed = [_moved(soup, [x, 0, 0]) for soup, x in zip(row, centres, strict=False)]
+        placed = [_moved(soup, np.array([x, 0, 0])) for soup, x in zip(row, centres, strict=False)]
         linear = shade(_joined(placed), window, height, width)
         bands.append(np.round(255 * np.clip(linear, 0, 1) ** (1 / _GAMMA)).astype(np.uint8))
         if any(figure.label for figure in figures):
@@ -135,8 +135,8 @@ def _spheres(points: np.ndarray, figure: Figure, turn: np.ndarray) -> Soup:
     if not len(points):
         return Soup(points, np.zeros((0, 3), int), points, colours)
     ball = trimesh.creation.icosahedron()
-    gaps = KDTree(points).query(points, k=min(7, len(points)))[0][:, -1:]
-    radius = 0.6 * float(np.median(gaps)) or 1.0
+    gaps = KDTree(points).query(points, k=min(7, len(points)))[0].reshape(len(points), -1)
+    radius = 0.6 * float(np.median(gaps[:, -1])) or 1.0
     directions = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)
     num = len(directions)
     vertices = (points[:, None] + radius * directions).reshape(-1, 3)
@@ -154,11 +154,11 @@ def _linear(figure: Figure, num: int) -> np.ndarray:
 
 def _box(soup: Soup) -> np.ndarray:
     """[2,3] lowest and highest corner of what is drawn; zeros for nothing."""
-    used = soup.vertices[np.unique(soup.faces)]
+    used = soup.drawn
     return np.stack([used.min(axis=0), used.max(axis=0)]) if len(used) else np.zeros((2, 3))
 
 
-def _moved(soup: Soup, by: Sequence[float] | np.ndarray, scale: float = 1.0) -> Soup:
+def _moved(soup: Soup, by: np.ndarray, scale: float = 1.0) -> Soup:
     return Soup(scale * soup.vertices + by, soup.faces, soup.normals, soup.colours)
 
 
@@ -186,11 +186,11 @@ def _columns(rows: list[list[Soup]]) -> list[float]:
 
 def _window(rows: list[list[Soup]], width: float, tilt: float) -> Window:
     """What the camera sees: all figures and a margin."""
-    up = Window(0, 1, 0, 1, tilt).axes[0]
-    drawn = [soup.vertices[np.unique(soup.faces)] @ up for row in rows for soup in row]
+    up = Window(0.0, 1.0, 0.0, 1.0, tilt).axes[0]
+    drawn = [soup.drawn @ up for row in rows for soup in row]
     low = min((float(heights.min()) for heights in drawn if len(heights)), default=0.0)
     high = max((float(heights.max()) for heights in drawn if len(heights)), default=1.0)
-    return Window(0, width, low - _MARGIN, high + _MARGIN, tilt)
+    return Window(0.0, width, low - _MARGIN, high + _MARGIN, tilt)
 
 
 def _joined(soups: list[Soup]) -> Soup:

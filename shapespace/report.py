@@ -20,12 +20,15 @@ section { background: #fff; border: 1px solid var(--line); border-radius: 12px;
           padding: 22px 24px; margin-top: 22px; }
 img { display: block; max-width: 100%; margin: 8px auto; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; width: 100%; }
-th, td { text-align: right; padding: 6px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
+table { border-collapse: collapse; width: 100%; font-size: 14px;
+        font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: 6px 10px; white-space: nowrap;
+         border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
 th { color: var(--soft); font-weight: 600; }
 tr:last-child td { font-weight: 700; border-bottom: 0; }
-pre { background: #f1f4f8; border-radius: 8px; padding: 12px 14px; overflow-x: auto; font-size: 13px; }
+pre { background: #f1f4f8; border-radius: 8px; padding: 12px 14px; overflow-x: auto;
+      font-size: 13px; }
 """
 
 

@@ -32,6 +32,13 @@ class Soup:
     normals: Float[np.ndarray, "V 3"]
     colours: Float[np.ndarray, "V 3"]
 
+    @property
+    def drawn(self) -> Float[np.ndarray, "U 3"]:
+        """The vertices that a triangle uses."""
+        used = np.zeros(len(self.vertices), bool)
+        used[self.faces] = True
+        return self.vertices[used]
+
 
 @dataclass(frozen=True)
 class Window:
@@ -59,7 +66,7 @@ class Window:
 
 def shade(soup: Soup, window: Window, height: int, width: int) -> Float[np.ndarray, "H W 3"]:
     """The picture of ``soup`` on a white floor, linear colours."""
-    scene = RayScene(soup.vertices[soup.faces])
+    scene = RayScene(soup.vertices, soup.faces)
     rows, columns = SUPER * height, SUPER * width
     image = _floor(scene, soup, window, rows, columns)[..., None] * np.ones(3)
     forward = window.axes[1]
@@ -95,7 +102,7 @@ def _lit(
     half = (_KEY - forward) / np.linalg.norm(_KEY - forward)
     gloss = 0.10 * np.clip(normals @ half, 0, 1) ** 30 * (light[:, 1] > 0.02)
     rim = 0.10 * (1 - np.clip(-normals @ forward, 0, 1)) ** 3 * light[:, 0]
-    return colour * (0.52 * light[:, :1] + 0.80 * light[:, 1:]) + (gloss + rim)[:, None]
+    return colour * (0.44 * light[:, :1] + 0.88 * light[:, 1:]) + (gloss + rim)[:, None]
 
 
 def _hits(
@@ -167,13 +174,12 @@ def _floor(
     scene: RayScene, soup: Soup, window: Window, rows: int, columns: int
 ) -> Float[np.ndarray, "R C"]:
     """Grey of the floor behind every ray: white, shadowed near what stands on it."""
-    if not len(soup.faces):
+    if not len(soup.faces) or window.tilt <= 0:
         return np.ones((rows, columns))
     forward = window.axes[1]
     coarse = window.origins(-(-rows // _STRIDE), -(-columns // _STRIDE))
     points = coarse + (coarse[..., 1] / -forward[1])[..., None] * forward
-    used = soup.vertices[np.unique(soup.faces)]
-    low, high = used.min(axis=0), used.max(axis=0)
+    low, high = soup.drawn.min(axis=0), soup.drawn.max(axis=0)
     gap = np.maximum(np.maximum(low - points, points - high)[..., [0, 2]], 0)
     fade = np.exp(-((np.linalg.norm(gap, axis=-1) / 0.35) ** 2))
     near = fade > 0.01

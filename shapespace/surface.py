@@ -20,6 +20,7 @@ def reconstruct_surface(
     out: str | Path,
     config: str | Path | None = None,
     steps: int = 3000,
+    num_points: int = 1024,
     resolution: int = 256,
     run: str | Path | None = None,
     seed: int = 0,
@@ -42,13 +43,16 @@ def reconstruct_surface(
         folder.mkdir(parents=True, exist_ok=True)
         with StoreWriter(store, "radius", 3) as writer:
             writer.add(prepared)
-        checkpoint = _train(config or SURFACE, store, folder, steps, seed)
+        count = min(num_points, len(prepared.points))
+        checkpoint = _train(config or SURFACE, store, folder, steps, count, seed)
         space = TrainedSpace.load(checkpoint)
     mesh = space.mesh(space.code(prepared.name), prepared.frame, resolution)
     return f"wrote {write_mesh(mesh, Path(out))}: {remark(mesh)}"
 
 
-def _train(config: str | Path, store: Path, folder: Path, steps: int, seed: int) -> Path:
+def _train(
+    config: str | Path, store: Path, folder: Path, steps: int, num_points: int, seed: int
+) -> Path:
     from shapespace.training import fit
 
     epochs = math.ceil(steps / STEPS_PER_EPOCH)
@@ -56,6 +60,7 @@ def _train(config: str | Path, store: Path, folder: Path, steps: int, seed: int)
         "config": config,
         "seed_everything": seed,
         "data.store": store,
+        "data.num_points": num_points,
         "data.repeats": STEPS_PER_EPOCH,
         "model.halve_every": max(1, epochs // HALVINGS),
         "trainer.max_epochs": epochs,

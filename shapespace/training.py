@@ -5,7 +5,7 @@ LightningCLI parses; what it would print as a page of usage becomes one line.
 
 import inspect
 import logging
-import re
+import signal
 import sys
 import warnings
 from argparse import ArgumentError
@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import yaml
-from jsonargparse import Namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
-from shapespace.arguments import explain, unknown
+from shapespace.arguments import explain_config
 from shapespace.callbacks import CHECKPOINT, KeepCheckpoint, MetricsFile, Preview, Progress
 from shapespace.checkpoint import read_checkpoint
 from shapespace.data.datamodule import ScanData
@@ -42,7 +41,7 @@ TRAINER = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
-PARTS = {"decoder": Decoder, "objective": Objective, "sampler": Sampler}
+PARTS = {"model.decoder": Decoder, "model.objective": Objective, "model.sampler": Sampler}
 HINTS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*",
@@ -73,25 +72,32 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args`` alone, whatever the command line of the process says."""
         try:
-            self.config: Namespace = parser.parse_args(args)
+            self.config = parser.parse_args(args)
         except ArgumentError as error:
-            raise InputError(_explain(str(error), args, self._known_keys())) from error
-        if self.config.fit.ckpt_path is not None:
-            read_checkpoint(self.config.fit.ckpt_path)
+            raise InputError(self._explain(str(error), args)) from error
+        if self.config["fit"].ckpt_path is not None:
+            read_checkpoint(self.config["fit"].ckpt_path)
 
-    def _known_keys(self) -> list[str]:
-        """All keys of a config, those of the parts by the classes there are."""
-        options = [
-            f"model.{name}.init_args.{option}"
+    def _explain(self, message: str, args: Sequence[str]) -> str:
+        classes = {
+            name: [
+                part for part in base.__subclasses__() if part.__module__.startswith("shapespace.")
+            ]
             for name, base in PARTS.items()
-            for part in base.__subclasses__()
+        }
+        options = [
+            f"{name}.init_args.{option}"
+            for name, parts in classes.items()
+            for part in parts
             for option in inspect.signature(part).parameters
         ]
-        return [*self._parser("fit").get_defaults().keys(), *options]
+        known = [*self._parser("fit").get_defaults().keys(), *options]
+        paths = {name: [_class_path(part) for part in parts] for name, parts in classes.items()}
+        return explain_config(message, args, known, paths)
 
     def before_instantiate_classes(self) -> None:
         """Refuse a run folder that cannot be written before anything is built."""
-        output_folder(self.config.fit.trainer.default_root_dir)
+        output_folder(self.config["fit"].trainer.default_root_dir)
 
     def instantiate_classes(self) -> None:
         """Build all parts; a value that one of them refuses is the user's mistake."""
@@ -102,7 +108,7 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer, with wandb beside the metrics file if it was asked for."""
-        mode, folder = self.config.fit.wandb, Path(self.config.fit.trainer.default_root_dir)
+        mode, folder = self.config["fit"].wandb, Path(self.config["fit"].trainer.default_root_dir)
         if mode != "off":
             kwargs["logger"] = wandb_logger(folder, mode)
         return super().instantiate_trainer(**kwargs)
@@ -110,11 +116,12 @@ class TrainingCLI(LightningCLI):
     def before_fit(self) -> None:
         """Go on from the run folder's own checkpoint if there is one."""
         last = Path(self.trainer.default_root_dir) / CHECKPOINT
-        if self.config_init.fit.ckpt_path is None and last.exists():
-            epoch = read_checkpoint(last)["epoch"]
-            sys.stderr.write(f"resuming from {last}, epoch {epoch + 1}\n")
-            self.config_init.fit.ckpt_path = str(last)
-        self.config_init.fit.weights_only = True
+        options = self.config_init["fit"]
+        if options.ckpt_path is None and last.exists():
+            _check_same_run(last, self.model, self.datamodule)
+            sys.stderr.write(f"going on from {last}\n")
+            options.ckpt_path = str(last)
+        options.weights_only = True
 
 
 class SaveConfig(SaveConfigCallback):
@@ -129,7 +136,7 @@ def fit(args: Sequence[str]) -> Path:
 
     InputError for an option, a file or a value that cannot be used.
     """
-    with _quiet():
+    with _quiet(), _interruptible():
         cli = TrainingCLI(
             ShapeSpace,
             ScanData,
@@ -147,50 +154,47 @@ def fit(args: Sequence[str]) -> Path:
     return Path(cli.trainer.default_root_dir) / CHECKPOINT
 
 
-def _explain(message: str, args: Sequence[str], known: Sequence[str]) -> str:
-    """A parser's complaint, with the config file that it is about where one is to blame."""
-    text = one_line(message)
-    if found := re.search(r'Parser key "config": (.*): \'(.*)\'', text):
-        return f"{found[2]}: cannot be a config ({found[1].lower()}); recipes lie in configs/"
-    if found := re.search(r'Parser key "model.(\w+)":.* path but (\S+) either', text):
-        classes = [
-            f"{part.__module__}.{part.__name__}" for part in PARTS[found[1]].__subclasses__()
-        ]
-        text = f"model.{found[1]}: {unknown(found[2], classes, 'class')}"
-        return _blamed_file("class_path", args) + text
-    if found := re.search(r"Problems parsing config: (.*)", text):
-        return f"{_unparsable(args)}: is not YAML ({found[1]})"
-    text = explain(text, known, "key")
-    key = re.match(r"(?:unknown key ')?([\w.]+)", text)
-    return (_blamed_file(key[1].rpartition(".")[2], args) if key else "") + text
-
-
-def _blamed_file(name: str, args: Sequence[str]) -> str:
-    """The last config file that sets ``name``, with a colon; nothing if ``args`` do themselves."""
-    if any(re.match(rf"--([\w.]+\.)?{name}(=|$)", arg) for arg in args):
-        return ""
-    sets = re.compile(rf"^\s*{name}\s*:", re.MULTILINE)
-    files = [path for path in _config_files(args) if sets.search(path.read_text("utf-8"))]
-    return f"{files[-1]}: " if files else ""
-
-
-def _unparsable(args: Sequence[str]) -> str:
-    for path in _config_files(args):
-        try:
-            yaml.safe_load(path.read_text("utf-8"))
-        except yaml.YAMLError:
-            return str(path)
-    return "the command line"
-
-
-def _config_files(args: Sequence[str]) -> list[Path]:
-    pairs = zip(args, [*args[1:], ""], strict=True)
-    names = [
-        value if option in ("--config", "-c") else option.partition("=")[2]
-        for option, value in pairs
-        if option.partition("=")[0] in ("--config", "-c")
+def _check_same_run(path: Path, model: ShapeSpace, data: ScanData) -> None:
+    """InputError unless the checkpoint ``path`` holds this model, trained on these scans."""
+    before, now = read_checkpoint(path)["state_dict"], model.state_dict()
+    try:
+        model.codes.set_extra_state(before["codes._extra_state"])
+        model.codes.assign(data.names, data.frames)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    odd = [
+        name
+        for name in sorted(before.keys() | now.keys())
+        if _shape(before.get(name)) != _shape(now.get(name))
     ]
-    return [Path(name) for name in names if Path(name).is_file()]
+    if odd:
+        raise InputError(
+            f"{path}: is of another model ({odd[0]} differs): resume with the config beside it, or "
+            "start in another run folder, --trainer.default_root_dir"
+        )
+
+
+def _class_path(part: type) -> str:
+    """The import path of a part, by its public package where that exports it."""
+    package = part.__module__.rpartition(".")[0]
+    public = getattr(sys.modules[package], part.__name__, None) is part
+    return f"{package if public else part.__module__}.{part.__name__}"
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers an interruption by an exit and then ignores the next: undo both."""
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error
 
 
 @contextmanager

@@ -1,33 +1,33 @@
 """Weights & Biases on request: never a prompt, never a stop of training."""
 
-import logging
+import hashlib
 import netrc
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlparse
+
+from shapespace.errors import one_line
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import WandbLogger
 
 Mode = Literal["auto", "online", "offline"]
-_log = logging.getLogger(__name__)
 
 
 def resolve_mode(mode: Mode) -> str:
-    """``auto`` becomes WANDB_MODE if set, online with a key, else offline."""
-    if mode != "auto":
-        return mode
-    if "WANDB_MODE" in os.environ:
-        return os.environ["WANDB_MODE"]
-    return "online" if _has_key() else "offline"
+    """``auto`` becomes WANDB_MODE if set, else online; online without a key becomes offline."""
+    wanted = os.environ.get("WANDB_MODE", "online") if mode == "auto" else mode
+    return "offline" if wanted == "online" and not _has_key() else wanted
 
 
 def _has_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
     try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
+        return netrc.netrc().authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
@@ -35,26 +35,31 @@ def _has_key() -> bool:
 def wandb_logger(folder: Path, mode: Mode) -> "WandbLogger | bool":
     """A logger of the run in ``folder``, the same run after a resume; False if wandb fails.
 
-    Online that cannot be reached within 30 s becomes offline.
+    Online that cannot be reached within 30 s becomes offline, and so does online without a key:
+    wandb would ask for one.
     """
+    wanted = resolve_mode(mode)
+    for attempt in dict.fromkeys((wanted, "offline")):
+        try:
+            return _start(folder, attempt)
+        except Exception as error:
+            reason = one_line(error, 200)
+            sys.stderr.write(f"wandb {attempt} failed, training goes on without it: {reason}\n")
+    return False
+
+
+def _start(folder: Path, mode: str) -> "WandbLogger":
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
-    wanted = resolve_mode(mode)
-    settings = wandb.Settings(init_timeout=30, silent=True)
-    for attempt in dict.fromkeys((wanted, "offline")):
-        try:
-            logger = WandbLogger(
-                name=folder.name,
-                id=folder.name,
-                save_dir=folder,
-                project="shapespace",
-                mode=attempt,
-                settings=settings,
-            )
-            _ = logger.experiment
-            return logger
-        except Exception as error:
-            _log.warning("wandb %s failed (%s)", attempt, error)
-            sys.stderr.write(f"wandb {attempt} failed, training goes on without it\n")
-    return False
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    logger = WandbLogger(
+        name=folder.name,
+        id=f"{folder.resolve().name}-{digest[:8]}",
+        save_dir=folder,
+        project="shapespace",
+        mode=mode,
+        settings=wandb.Settings(init_timeout=30, silent=True),
+    )
+    _ = logger.experiment
+    return logger

@@ -42,6 +42,12 @@ def write_toy_store(path, radii=RADII):
 
 
 @pytest.fixture(scope="session")
+def write_store():
+    """``write_toy_store``: a path and, by name, semi-axes in, the path out."""
+    return write_toy_store
+
+
+@pytest.fixture(scope="session")
 def toy_store(tmp_path_factory):
     """Path of a store of four ellipsoids, 600 points each, with normals."""
     return write_toy_store(tmp_path_factory.mktemp("store") / "toy.hdf5")
@@ -64,9 +70,7 @@ def toy_checkpoint(toy_arguments, tmp_path_factory):
     from shapespace.training import fit
 
     folder = tmp_path_factory.mktemp("toy") / "run"
-    return fit(
-        [*toy_arguments, "--trainer.max_epochs=2", f"--trainer.default_root_dir={folder}"]
-    )
+    return fit([*toy_arguments, "--trainer.max_epochs=2", f"--trainer.default_root_dir={folder}"])
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +80,19 @@ def shared():
     if not path.is_dir():
         pytest.skip(f"no shared data at {path}")
     return path
+
+
+def write_registrations(folder, sequences, num_vertices=162):
+    """A D-FAUST registration file ``registrations_m.hdf5``: {sequence name: frames}."""
+    import h5py
+    import trimesh
+
+    ball = trimesh.creation.icosphere(2)
+    assert len(ball.vertices) == num_vertices
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "registrations_m.hdf5", "w") as file:
+        file["faces"] = ball.faces.astype("uint32")
+        for row, (name, frames) in enumerate(sequences.items()):
+            stretch = 0.5 + 0.1 * row + 0.002 * np.arange(frames)
+            file[name] = (ball.vertices[:, :, None] * stretch).astype("f4")
+    return folder

@@ -41,11 +41,9 @@ def loss_of_scan(params, skip, beta, surface, normals, space, code, tau=1.0, lam
 
 
 def loss_of_batch(params, skip, beta, surface, normals, space, codes):
-    rows = range(len(surface))
+    normals = [None] * len(surface) if normals is None else normals
     losses = [
-        loss_of_scan(
-            params, skip, beta, surface[b], None if normals is None else normals[b], space[b], codes[b]
-        )
-        for b in rows
+        loss_of_scan(params, skip, beta, *scan)
+        for scan in zip(surface, normals, space, codes, strict=True)
     ]
     return sum(losses) / len(losses)

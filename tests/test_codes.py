@@ -37,7 +37,7 @@ def test_names_and_frames_survive_as_plain_data(tmp_path):
     table = codes()
     torch.save(table.state_dict(), tmp_path / "codes")
     again = LatentCodes(3, 4)
-    again.load_state_dict(torch.load(tmp_path / "codes", weights_only=True))  # noqa: TID251
+    again.load_state_dict(torch.load(tmp_path / "codes", weights_only=True))
     assert again.names == ("anna", "bert", "carl")
     np.testing.assert_array_equal(again.frames[2].centre, [2, 0, 0.5])
     assert again.frames[2].scale == 3.0

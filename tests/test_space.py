@@ -60,7 +60,7 @@ def test_fit_leaves_the_space_alone():
 
 def test_loaded_from_a_checkpoint_it_is_what_was_trained(toy_checkpoint):
     trained = TrainedSpace.load(toy_checkpoint)
-    content = torch.load(toy_checkpoint, weights_only=True)  # noqa: TID251
+    content = torch.load(toy_checkpoint, weights_only=True)
     weight = content["state_dict"]["codes.table.weight"]
     assert torch.equal(trained.code(trained.names[1]), weight[1])
     assert trained.unit == "m" and trained.path == toy_checkpoint

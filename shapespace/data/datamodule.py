@@ -120,7 +120,7 @@ class ScanData(pl.LightningDataModule):
         if drop_last and batch_size > self.num_scans * repeats:
             raise InputError(
                 f"{store}: data.drop_last with batch_size={batch_size} leaves no batch of "
-                f"{self.num_scans} scans: lower data.batch_size, raise data.repeats, or keep the last"
+                f"{self.num_scans} scans: lower data.batch_size or raise data.repeats"
             )
 
     @property

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from shapespace.data.points import NEIGHBOUR, prepare_scan
 from shapespace.data.sources import Source, discover, select
 from shapespace.data.store import PreparedScan, StoreWriter
 from shapespace.errors import InputError, one_line
+from shapespace.progress import progress as progress_bar
 
 BOX = 1.8
 """Half side of the published sampling box, in stored units (Gropp et al. 2020)."""
@@ -98,7 +98,7 @@ def prepare(
     tally = _Tally(strict)
     with (
         closing(_results(work, sources, workers)) as results,
-        tqdm(results, "prepare", len(sources), unit="scan", disable=not progress) as bar,
+        progress_bar(results, "prepare", len(sources), "scan", shown=progress) as bar,
     ):
         _write(Path(store), "radius" if normalise else "m", tally, _good(sources, iter(bar), tally))
     seconds = time.monotonic() - start

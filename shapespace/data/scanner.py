@@ -29,10 +29,10 @@ class Scanner:
     pixels that give nothing.
     """
 
-    num_cameras: int = 10
-    heights: tuple[float, ...] = (0.7, 1.9)
+    num_cameras: int = 12
+    heights: tuple[float, ...] = (0.7, 1.5, 2.6)
     distance: float = 2.2
-    pitch: float = 0.010
+    pitch: float = 0.013
     white: float = 0.0005
     smooth: float = 0.0008
     register: float = 0.0006
@@ -45,7 +45,7 @@ class Scanner:
 
         The same seed gives the same scan. Raises InputError where embreex is missing.
         """
-        rays = RayScene(mesh.triangles)
+        rays = RayScene(mesh.vertices, mesh.faces)
         rng = np.random.default_rng(seed)
         middle = mesh.bounds.mean(axis=0)
         patches = [self._patch(mesh, rays, eye, middle, rng) for eye in self._eyes(middle)]

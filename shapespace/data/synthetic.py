@@ -19,7 +19,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from shapespace.data.people.bodies import Body, body, body_mesh
 from shapespace.data.people.identity import SUBJECTS, Identity
@@ -27,6 +26,7 @@ from shapespace.data.people.motions import MOTIONS
 from shapespace.data.scanner import Scanner
 from shapespace.errors import InputError
 from shapespace.files import replacing
+from shapespace.progress import progress
 
 __all__ = [
     "MOTIONS",
@@ -47,6 +47,7 @@ MOTIONS_OF_DEMO = ("hips", "jumping_jacks", "knees", "punching", "shake_arms", "
 """Motions of the default data set."""
 
 _PERIOD = 120
+_FIRST, _STRIDE = 73, 47  # without a divisor in common with the period: no frame comes twice
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,11 @@ def plan(
     motions: Sequence[str] = MOTIONS_OF_DEMO,
     frames: int = 2,
 ) -> SyntheticDataset:
-    """What a data set will hold: ``frames`` scans, evenly spread, of every motion of every subject.
+    """What a data set will hold: ``frames`` scans, spread over the motion, of every subject.
 
-    One motion of each subject is unseen, a different one from subject to subject; with a single
-    motion nothing is. The defaults give 40 scans to train on and 8 unseen. Raises InputError for an
-    unknown motion, repeated names, or frames outside 1 to 120.
+    Every subject does every motion. One motion of each is unseen, another one from subject to
+    subject; with a single motion nothing is. The defaults give 40 scans to train on and 8 unseen.
+    Raises InputError for an unknown motion, repeated names, or frames outside 1 to 120.
     """
     motions = sorted(motions)
     _check(subjects, motions, frames)
@@ -105,8 +106,8 @@ def plan(
     for i, identity in enumerate(sorted(subjects, key=lambda identity: identity.name)):
         for j, motion in enumerate(motions):
             held_out = len(motions) > 1 and (3 * i + 1) % len(motions) == j
-            start = 7 * i + 3 * j
-            numbers = sorted((start + _PERIOD * k // frames) % _PERIOD for k in range(frames))
+            first = _FIRST * (i * len(motions) + j)
+            numbers = sorted((first + _STRIDE * k) % _PERIOD for k in range(frames))
             scans = [SyntheticScan(identity, motion, number) for number in numbers]
             (unseen if held_out else train).extend(scans)
     return SyntheticDataset(Path(folder), tuple(train), tuple(unseen))
@@ -131,12 +132,12 @@ def write_dataset(
     _claim(dataset, resolution, seed)
     scans = dataset.train + dataset.unseen
     make = partial(_make, dataset.folder, resolution, seed)
-    progress = partial(tqdm, total=len(scans), desc="scanning", unit="scan", disable=None)
+    shown = partial(progress, desc="scanning", total=len(scans), unit="scan")
     if workers > 1:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            made = sum(progress(pool.map(make, scans)))
+            made = sum(shown(pool.map(make, scans)))
     else:
-        made = sum(progress(map(make, scans)))
+        made = sum(shown(map(make, scans)))
     for split, part in (("train", dataset.train), ("unseen", dataset.unseen)):
         text = "".join(f"{name}\n" for name in sorted(scan.name for scan in part))
         _write_text(dataset.folder / f"{split}.txt", text)

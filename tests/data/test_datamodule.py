@@ -48,7 +48,9 @@ def test_windows_are_contiguous_and_repeat_with_the_epoch(tmp_path):
     first, again, later = batches(data, 3), batches(data, 3), batches(data, 4)
     for one, two in zip(first, again, strict=True):
         assert torch.equal(one.index, two.index) and torch.equal(one.points, two.points)
-    assert any(not torch.equal(one.points, two.points) for one, two in zip(first, later, strict=True))
+    assert any(
+        not torch.equal(one.points, two.points) for one, two in zip(first, later, strict=True)
+    )
 
 
 def test_worker_processes_change_nothing(tmp_path):

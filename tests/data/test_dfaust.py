@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import h5py  # noqa: TID251
+import h5py
 import numpy as np
 import pytest
 import trimesh

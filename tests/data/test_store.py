@@ -3,7 +3,7 @@
 import multiprocessing
 import pickle
 
-import h5py  # noqa: TID251
+import h5py
 import numpy as np
 import pytest
 

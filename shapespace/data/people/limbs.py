@@ -116,16 +116,16 @@ def hand(identity: Identity) -> list[Mass]:
             (0.480, 0.795, 0.034, 0.0062),
         ),
     ]
-    lengths = (
-        (0.0115, 0.476, 0.040, 0.003),
-        (-0.0015, 0.478, 0.046, 0.0005),
-        (-0.0145, 0.475, 0.042, -0.0025),
-        (-0.0265, 0.468, 0.032, -0.006),
+    fingers = (
+        # z and x of the knuckle, length beyond the middle joint, spread, all joints at one x
+        (0.0115, 0.471, 0.018, 0.003),
+        (-0.0015, 0.473, 0.025, 0.0005),
+        (-0.0145, 0.470, 0.020, -0.0025),
+        (-0.0265, 0.463, 0.011, -0.006),
     )
-    for z, x, length, spread in lengths:
-        middle = (x + 0.55 * length, 0.8035, z + 0.6 * spread, 0.0064 * size)
-        parts += [chain("fingers", 0.004, (x - 0.006, 0.804, z, 0.0074 * size), middle)]
-        parts += [
-            chain("fingertips", 0.004, middle, (x + length, 0.802, z + spread, 0.0052 * size))
-        ]
+    for z, x, length, spread in fingers:
+        middle = (0.498, 0.801, z + 0.6 * spread, 0.0064 * size)
+        tip = (0.498 + length, 0.800, z + spread, 0.0052 * size)
+        parts.append(chain("fingers", 0.004, (x, 0.803, z, 0.0074 * size), middle))
+        parts.append(chain("fingertips", 0.004, middle, tip))
     return parts

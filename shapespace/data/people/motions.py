@@ -29,7 +29,7 @@ def _limbs(**changes: Angles) -> dict[str, Angles]:
 _FIST: dict[str, Angles] = {
     "fingers": (0, 0, -80, 0),
     "fingertips": (0, 0, -95, 0),
-    "thumb": (0, 35, -25, 0),
+    "thumb": (0, 30, -40, 0),
 }
 
 
@@ -176,7 +176,7 @@ def _shake_arms(phase: float) -> Pose:
             hand=(0, 0, -14 + 26 * sign * shake, 0),
         )
 
-    return Pose({"chest": (0, 0, 3 * shake, 0)}, arm(1), arm(-_wave(phase, 0.25)))
+    return Pose({"chest": (0, 0, 3 * shake, 0)}, arm(1.0), arm(-_wave(phase, 0.25)))
 
 
 def _shake_hips(phase: float) -> Pose:

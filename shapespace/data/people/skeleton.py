@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-Angles = tuple[float, float, float, float]
+Angles = tuple[float | int, float | int, float | int, float | int]
 
 PARENTS: Mapping[str, str] = {
     "spine": "pelvis",
@@ -88,7 +88,7 @@ def _about(joint: np.ndarray, angles: Angles | None, sign: int) -> np.ndarray:
     return np.column_stack([rotation, joint - rotation @ joint])
 
 
-def _rotation(axis: int, degrees: float) -> np.ndarray:
+def _rotation(axis: int, degrees: float | int) -> np.ndarray:
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     i, j = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.eye(3)

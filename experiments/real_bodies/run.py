@@ -1,0 +1,158 @@
+"""Train on registrations, reconstruct raw scans of sequences that were and were not trained on.
+
+    python experiments/real_bodies/run.py DATA OUT [--config configs/bodies-cpu.yaml] [fit options]
+
+DATA is a folder in the D-FAUST layout: registrations_{m,f}.hdf5, scans/, frames.csv.
+"""
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from shapespace.data import dfaust
+from shapespace.data.prepare import prepare
+from shapespace.data.sources import find_sources
+from shapespace.evaluate import score, table, write_scores
+from shapespace.metrics import point_to_mesh
+from shapespace.reconstruct import reconstruct_files
+from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
+from shapespace.space import TrainedSpace
+from shapespace.training import fit
+
+NUM_TRAIN_SHOWN = 40
+WORST_SHOWN = 0.03
+
+
+def read_frames(data):
+    with (data / "frames.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        sequence = f"{row['subject']}_{row['sequence']}"
+        row["file"] = data / f"registrations_{row['sex']}.hdf5"
+        row["sequence_name"] = sequence
+        row["train_name"] = f"{sequence}_{int(row['registration_column']):05d}"
+        row["scan_name"] = f"{sequence}_{row['frame_number'].zfill(6)}"
+    return rows
+
+
+def held_out(rows):
+    """The first scanned sequence of each subject."""
+    first = {}
+    for row in rows:
+        if row["scan"]:
+            first.setdefault(row["subject"], row["sequence_name"])
+    return set(first.values())
+
+
+def registration(row):
+    raw = dfaust.read_frame(row["file"], row["sequence_name"], int(row["registration_column"]))
+    return trimesh.Trimesh(raw.vertices, raw.faces, process=False)
+
+
+def height(row, data):
+    with (data / "subjects.csv").open() as file:
+        statures = {r["subject"]: float(r["stature_m"]) for r in csv.DictReader(file)}
+    return statures[row["subject"]]
+
+
+def evaluate_train(space, rows, data, resolution):
+    chosen = rows[:: max(1, len(rows) // NUM_TRAIN_SHOWN)][:NUM_TRAIN_SHOWN]
+    scores = []
+    for row in chosen:
+        name = row["train_name"]
+        mesh = space.mesh(space.code(name), space.frame(name), resolution)
+        scores.append(score(name, mesh, registration(row), height(row, data)))
+    return scores
+
+
+def evaluate_scans(space_path, rows, data, out, options):
+    sources = find_sources(data / "scans", [row["scan_name"] for row in rows])
+    start = time.perf_counter()
+    done = reconstruct_files(space_path, sources, out, **options).done
+    seconds = (time.perf_counter() - start) / len(done)
+    by_name = {item.name: item for item in done}
+    scores = [
+        score(name, by_name[name].mesh, registration(row), height(row, data))
+        for name, row in ((row["scan_name"], row) for row in rows)
+    ]
+    return scores, by_name, seconds
+
+
+def draw(rows, by_name, data, path):
+    scans, meshes, errors = [], [], []
+    for row in rows:
+        mesh = by_name[row["scan_name"]].mesh
+        error = point_to_mesh(mesh.vertices, registration(row))
+        raw = trimesh.load_mesh(data / row["scan"], process=False)
+        scans.append(Figure(raw, GREY))
+        meshes.append(Figure(mesh))
+        label = f"{row['subject']} {row['sequence']}".replace(" ", "\n")
+        colours = colour_map(error, 0, WORST_SHOWN)
+        errors.append(Figure(mesh, label=label, vertex_colors=colours))
+    save_image(render_grid([scans, meshes, errors], height=260), path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--config", default="configs/bodies-cpu.yaml")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--num-points", type=int, default=2048)
+    parser.add_argument("--resolution", type=int, default=192)
+    parser.add_argument("--seed", type=int, default=0)
+    args, fit_options = parser.parse_known_args()
+    rows = read_frames(args.data)
+    unseen = held_out(rows)
+    train_rows = [row for row in rows if row["sequence_name"] not in unseen]
+    scanned = [row for row in rows if row["scan"]]
+    store = args.out / "train.hdf5"
+    if not store.exists():
+        names = [row["train_name"] for row in train_rows]
+        print(prepare(args.data, store, num_points=50_000, scans=names, workers=2, seed=args.seed))
+    start = time.perf_counter()
+    checkpoint = fit(
+        [
+            f"--config={args.config}",
+            f"--data.store={store}",
+            f"--trainer.default_root_dir={args.out / 'run'}",
+            f"--seed_everything={args.seed}",
+            *fit_options,
+        ]
+    )
+    facts = {"seconds_of_this_fit_call": round(time.perf_counter() - start, 1)}
+    options = {"steps": args.steps, "num_points": args.num_points, "resolution": args.resolution}
+    space = TrainedSpace.load(checkpoint)
+    trained = evaluate_train(space, train_rows, args.data, args.resolution)
+    groups = {"training frames, own codes": trained}
+    for title, chosen in (
+        ("raw scans, trained sequence", [r for r in scanned if r["sequence_name"] not in unseen]),
+        ("raw scans, unseen sequence", [r for r in scanned if r["sequence_name"] in unseen]),
+    ):
+        folder = args.out / title.replace(", ", "_").replace(" ", "_")
+        groups[title], by_name, seconds = evaluate_scans(
+            checkpoint, chosen, args.data, folder, {**options, "seed": args.seed, "strict": True}
+        )
+        facts[f"seconds per scan, {title}"] = round(seconds, 1)
+        draw(chosen, by_name, args.data, args.out / f"{folder.name}.png")
+    for title, scores in groups.items():
+        print(f"\n{title}\n{table(scores)}")
+        write_scores(scores, args.out / f"{title.replace(', ', '_').replace(' ', '_')}.csv")
+        chamfers = 1000 * np.array([item.chamfer for item in scores])
+        facts[f"chamfer mm, {title}"] = {
+            "median": round(float(np.median(chamfers)), 2),
+            "5%": round(float(np.percentile(chamfers, 5)), 2),
+            "95%": round(float(np.percentile(chamfers, 95)), 2),
+            "scans": len(chamfers),
+        }
+    (args.out / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(json.dumps(facts, indent=1))
+
+
+if __name__ == "__main__":
+    main()

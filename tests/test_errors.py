@@ -1,0 +1,31 @@
+"""One line, bounded, nothing invisible."""
+
+import pytest
+
+from shapespace.errors import InputError, one_line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        (" a\n\tb\r\n c ", "a b c"),
+        ("bell\x07 esc\x1b[31m", "bell\\x07 esc\\x1b[31m"),
+        ("zero\u200bwidth \u202eback", "zero\\u200bwidth \\u202eback"),
+        ("lone \ud800 half", "lone \\ud800 half"),
+        ("Zoë 形", "Zoë 形"),
+        (ValueError("wrong\nvalue"), "wrong value"),
+    ],
+)
+def test_one_line(text, shown):
+    assert one_line(text) == shown
+
+
+def test_one_line_is_cut_at_the_limit():
+    assert one_line("abcdef", 6) == "abcdef"
+    assert one_line("abcdefg", 6) == "abcde…"
+    assert len(one_line("x" * 10_000)) == 400
+
+
+def test_an_input_error_is_a_value_error():
+    assert issubclass(InputError, ValueError)

@@ -1,0 +1,97 @@
+"""What the README tells people to type is typed here, on a few points and with few steps."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from shapespace.cli import COMMANDS, main
+from shapespace.data.store import ScanStore
+from tests.conftest import ROOT, ellipsoid, write_registrations
+
+README = (ROOT / "README.md").read_text()
+SMALL = {
+    "prepare": "--num-points 300",
+    "fit": "--data.num_points 32 --data.batch_size 2 --trainer.max_epochs 1 --preview.every 99 "
+    "--trainer.accelerator cpu --trainer.devices 1 --data.num_workers 0 "
+    "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
+    "reconstruct": "--num-points 64 --steps 2 --resolution 24",
+    "interpolate": "--steps 2 --resolution 24",
+    "surface": "--steps 2 --resolution 24",
+}
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def commands(word):
+    """Lines of the first shell block that mentions ``word``."""
+    block = next(block for block in blocks("") if word in block)
+    return [line for line in block.splitlines() if line.startswith("shapespace ")]
+
+
+def run(line, **names):
+    words = shlex.split(line)
+    words = [names.get(word, word) for word in words]
+    assert main([*words[1:], *SMALL[words[1]].split()]) == 0, line
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder with the configs and a scan, where the lines are typed."""
+    monkeypatch.chdir(tmp_path)
+    Path("configs").symlink_to(ROOT / "configs")
+    Path("my_scans").mkdir()
+    for name, radii in (("anna", (0.5, 0.8, 0.3)), ("bert", (0.6, 0.9, 0.4))):
+        mesh = trimesh.creation.icosphere(3)
+        mesh.vertices *= radii
+        mesh.export(f"my_scans/{name}.ply")
+        mesh.export("new_scan.ply")
+    points, normals = ellipsoid((70.0, 90.0, 60.0))
+    trimesh.Trimesh(points, vertex_normals=normals, process=False).export("bunny.ply")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_own_scans(home):
+    for line in commands("my_scans"):
+        run(line, NAME_A="anna", NAME_B="bert")
+    for path in ("out/new_scan.ply", "walk/000.ply", "bunny_surface.ply"):
+        assert Path(path).exists()
+
+
+@pytest.mark.slow
+def test_dfaust(home):
+    write_registrations(home / "dfaust", {"50002_hips": 6, "50009_jumping_jacks": 51})
+    scan = home / "scans/50002/hips/hips.000100.ply"
+    scan.parent.mkdir(parents=True)
+    Path("new_scan.ply").rename(scan)
+    for line in commands("dfaust.hdf5"):
+        run(line.replace("--workers 8", "--workers 1"))
+    assert len(ScanStore("dfaust.hdf5")) == 2 + 11
+    assert Path("walk/strip.png").exists()
+
+
+@pytest.mark.slow
+def test_python(home):
+    (code,) = blocks("python")
+    assert "num_points=50_000" in code
+    exec(compile(code.replace("50_000", "2_500"), "README.md", "exec"), {})
+    new = trimesh.load_mesh("new_surface.ply")
+    assert len(new.faces) and len(trimesh.load_mesh("halfway.ply").faces)
+    assert np.isfinite(new.vertices).all()
+
+
+def test_every_command_and_recipe_is_named():
+    assert all(f"shapespace {name}" in README for name in COMMANDS if name not in ("mesh", "info"))
+    for path in (ROOT / "configs").rglob("*.yaml"):
+        assert f"configs/{path.relative_to(ROOT / 'configs')}" in README, path.name
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target

@@ -1,0 +1,64 @@
+"""Every recipe parses and takes a step; the toy recipe's losses stand in writing."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from shapespace.training import fit
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+
+# Changing these needs a line in CHANGELOG that says why.
+FIRST_LOSSES = [0.915885, 0.658692, 0.453712, 0.358162, 0.336502]
+
+
+def losses(folder):
+    with (folder / "metrics.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_first_five_losses_of_the_toy_recipe(tmp_path, toy_store):
+    fit(
+        [
+            f"--config={ROOT / 'configs/toy.yaml'}",
+            f"--data.store={toy_store}",
+            f"--trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    assert losses(tmp_path) == pytest.approx(FIRST_LOSSES, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("hardware", ["cpu.yaml"])
+def test_every_recipe_takes_a_step(name, hardware, tmp_path, toy_store):
+    names = tmp_path / "scans.txt"
+    names.write_text("\n".join(toy_names(toy_store)[: 1 if name == "surface.yaml" else 2]))
+    fit(
+        [
+            f"--config={ROOT / 'configs' / name}",
+            f"--config={ROOT / 'configs/hardware' / hardware}",
+            f"--data.store={toy_store}",
+            f"--data.scans={names}",
+            "--data.num_points=64",
+            "--data.batch_size=1",
+            "--data.repeats=1",
+            "--trainer.max_epochs=1",
+            f"--trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    assert len(losses(tmp_path)) == 1
+
+
+def test_gpu_overlay_is_understood():
+    import yaml
+
+    overlay = yaml.safe_load((ROOT / "configs/hardware/gpu.yaml").read_text())
+    assert overlay["trainer"]["accelerator"] == "gpu"
+
+
+def toy_names(path):
+    from shapespace.data.store import ScanStore
+
+    return ScanStore(path).names
