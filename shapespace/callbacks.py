@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from tqdm import tqdm
 
 from shapespace.errors import InputError
@@ -155,7 +156,7 @@ class Preview(pl.Callback):
         try:
             self._draw(pl_module, path)
         except InputError as error:
-            pl.utilities.rank_zero_warn(f"no preview: {error}")
+            rank_zero_warn(f"no preview: {error}")
             self.every = sys.maxsize
 
     def _draw(self, module: ShapeSpace, path: Path) -> None:

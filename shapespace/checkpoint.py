@@ -23,8 +23,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint; a run keeps its newest in <run>/last.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = one_line(error, 120)
+    except Exception as error:
+        reason = (
+            "it holds more than tensors and plain data, or is damaged"
+            if isinstance(error, pickle.UnpicklingError)
+            else one_line(error, 120)
+        )
         raise InputError(f"{path}: is not a readable checkpoint ({reason})") from error
     kind = content.get("shapespace") if isinstance(content, dict) else None
     if not isinstance(kind, dict) or "hyper_parameters" not in content:

@@ -50,8 +50,8 @@ class Size:
     motions: tuple[str, ...] = MOTIONS_OF_DEMO
     frames: int = 2
     num_points: int = 20_000
-    fit_points: int = 2048
-    steps: int = 300
+    fit_points: int = 1024
+    steps: int = 250
     resolution: int = 160
     train: tuple[str, ...] = ()
 

@@ -11,6 +11,13 @@ class InputError(ValueError):
     """
 
 
+def at_least(least: int, **given: int) -> None:
+    """InputError for the first of the arguments ``given`` that is smaller than ``least``."""
+    for name, value in given.items():
+        if value < least:
+            raise InputError(f"{name}={value}: give at least {least}")
+
+
 def one_line(text: object, limit: int = 400) -> str:
     """``text`` on one line of at most ``limit`` characters, control characters made visible."""
     flat = re.sub(r"\s+", " ", str(text)).strip()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from shapespace.errors import InputError
 
@@ -26,7 +26,7 @@ def nearest_distances(
     points: Float[np.ndarray, "K D"], target: Float[np.ndarray, "J D"]
 ) -> Float[np.ndarray, " K"]:
     """Distance of each point to the nearest point of ``target``."""
-    return cKDTree(target).query(points, workers=-1)[0]
+    return KDTree(target).query(points, workers=-1)[0]
 
 
 @dataclass(frozen=True)

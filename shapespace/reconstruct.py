@@ -18,7 +18,7 @@ from shapespace.data.points import prepare_scan
 from shapespace.data.prepare import PER_METRE
 from shapespace.data.sources import Source, find_sources
 from shapespace.data.store import PreparedScan
-from shapespace.errors import InputError
+from shapespace.errors import InputError, at_least
 from shapespace.files import output_folder, replacing
 from shapespace.fitting import FitResult
 from shapespace.interpolate import Stop, interpolate
@@ -90,6 +90,8 @@ def reconstruct_files(
 
     Writes ``<name>.ply``, ``<name>.json`` (terms and cost) and ``<name>.npy`` (code) to ``out``.
     """
+    at_least(1, num_points=num_points, steps=steps, batch=batch)
+    at_least(2, resolution=resolution)
     space = TrainedSpace.load(checkpoint)
     folder = output_folder(out)
     result = Reconstructions()
@@ -141,6 +143,8 @@ def interpolate_shapes(
     """Meshes along the straight lines from shape to shape, and ``strip.png``; the files written."""
     if len(shapes) < 2 or steps < 2:
         raise InputError(f"{len(shapes)} shapes and steps={steps}: give at least two of each")
+    at_least(1, num_points=num_points, fit_steps=fit_steps)
+    at_least(2, resolution=resolution)
     space = TrainedSpace.load(checkpoint)
     folder = output_folder(out)
     stops = [_stop(space, shape, num_points, fit_steps, unit, seed) for shape in shapes]
@@ -158,6 +162,7 @@ def mesh_names(
     checkpoint: str | Path, names: Sequence[str], out: str | Path, resolution: int = 256
 ) -> list[Path]:
     """Meshes of training scans, in their frames; the files written."""
+    at_least(2, resolution=resolution)
     space = TrainedSpace.load(checkpoint)
     codes = {name: space.code(name) for name in names}
     folder = output_folder(out)

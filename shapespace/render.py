@@ -214,10 +214,19 @@ def _labels(texts: list[str], centres: list[float], width: int, height: int) -> 
     size = max(11, height // 24)
     file = Path(_matplotlib().get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     font = ImageFont.truetype(str(file), size)
-    band = _pillow().new("RGB", (width, 2 * size), "white")
+    lines = 1 + max(text.count("\n") for text in texts)
+    band_height = round((0.8 + 1.3 * lines) * size)
+    band = _pillow().new("RGB", (width, band_height), "white")
     draw = ImageDraw.Draw(band)
     for text, centre in zip(texts, centres, strict=False):
-        draw.text((centre, size), text, fill=(60, 60, 60), font=font, anchor="mm", align="center")
+        draw.text(
+            (centre, band_height / 2),
+            text,
+            fill=(60, 60, 60),
+            font=font,
+            anchor="mm",
+            align="center",
+        )
     return np.asarray(band)
 
 

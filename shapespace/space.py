@@ -17,7 +17,7 @@ from shapespace.checkpoint import read_checkpoint
 from shapespace.codes import LatentCodes
 from shapespace.data.store import PreparedScan
 from shapespace.decoders import Decoder
-from shapespace.errors import InputError
+from shapespace.errors import InputError, one_line
 from shapespace.fitting import FitResult, fit_codes
 from shapespace.mesh import extract_mesh
 from shapespace.objectives import Objective
@@ -57,7 +57,9 @@ class TrainedSpace:
             decoder.load_state_dict(_part(content, "decoder."))
             codes.load_state_dict(_part(content, "codes."))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{path}: its parts do not fit together ({error})") from error
+            raise InputError(
+                f"{path}: its parts do not fit together ({one_line(error)})"
+            ) from error
         unit = content["shapespace"]["unit"]
         return cls(decoder, codes, objective, sampler, unit, Path(path))
 
@@ -82,7 +84,15 @@ class TrainedSpace:
     def mesh(
         self, code: Float[Tensor, " L"], frame: Frame | None = None, resolution: int = 128
     ) -> trimesh.Trimesh:
-        """The shape of a code as a mesh in the source frame; empty if it has no surface."""
+        """The shape of a code as a mesh in the source frame; empty if it has no surface.
+
+        InputError for a space of 2-D shapes.
+        """
+        if self.decoder.dimension != 3:
+            raise InputError(
+                f"{self.path}: is a space of {self.decoder.dimension}-D shapes, which have no mesh; "
+                "the previews of its run folder show their level sets"
+            )
         return extract_mesh(self.decoder, code, resolution, self.extent, frame)
 
     def fit(
@@ -125,7 +135,7 @@ def build_parts(hyper: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
         parser.add_subclass_arguments(kind, name, required=True)
     config = parser.parse_object({name: hyper[name] for name in kinds})
     built = parser.instantiate_classes(config)
-    return built.decoder, built.objective, built.sampler
+    return built["decoder"], built["objective"], built["sampler"]
 
 
 def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:

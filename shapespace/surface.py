@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 
 from shapespace.data.prepare import prepare_file
 from shapespace.data.store import StoreWriter
-from shapespace.errors import InputError
+from shapespace.errors import InputError, at_least
+from shapespace.files import output_folder
 from shapespace.recipes import SURFACE
 from shapespace.reconstruct import MESH_SUFFIXES, remark, write_mesh
 from shapespace.space import TrainedSpace
@@ -32,15 +33,17 @@ def reconstruct_surface(
     """
     if Path(out).suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{out}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
-    if steps < 1:
-        raise InputError(f"steps={steps}: give at least 1")
+    at_least(1, steps=steps, num_points=num_points)
+    at_least(2, resolution=resolution)
+    output_folder(Path(out).parent)
+    if run is not None:
+        output_folder(run)
     prepared = prepare_file(scan, seed=seed, scale=None)
     if prepared.points.shape[1] != 3:
         raise InputError(f"{scan}: a mesh needs points in 3-D; train 2-D scans with shapespace fit")
     with TemporaryDirectory(prefix="shapespace-") as scratch:
         folder = Path(scratch if run is None else run)
         store = folder / "scan.hdf5"
-        folder.mkdir(parents=True, exist_ok=True)
         with StoreWriter(store, "radius", 3) as writer:
             writer.add(prepared)
         count = min(num_points, len(prepared.points))

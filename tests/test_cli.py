@@ -256,7 +256,7 @@ def test_an_output_that_cannot_be_written(
         "reconstruct": (toy_checkpoint, cube, "--out", out),
         "interpolate": (toy_checkpoint, "ball", "egg", "--out", out),
         "mesh": (toy_checkpoint, "ball", "--out", out),
-        "surface": (cube, "--out", out / "mesh.ply", "--steps", 1),
+        "surface": (cube, "--out", out / "mesh.ply", "--steps", 1, "--resolution", 8),
         "demo": ("--out", out),
     }
     line = refused(command, *arguments[command])
@@ -285,6 +285,7 @@ FIT_MISTAKES = [
     ("--model.decoder=os.system", "model.decoder: unknown class 'os.system'"),
     ("--config=none.yaml", "none.yaml: cannot be a config (file does not exist)"),
     ("--data.num_points=601", "holds 600 points but data.num_points is 601"),
+    ("--data.batch_size=0", "batch_size=0: give at least 1"),
     ("--data.store=none.hdf5", "none.hdf5: there is no such file"),
     ("--data.scans=none.txt", "none.txt: cannot be read"),
     ("--ckpt_path=none.ckpt", "none.ckpt: no such checkpoint"),

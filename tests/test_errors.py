@@ -2,7 +2,7 @@
 
 import pytest
 
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError, at_least, one_line
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_one_line_is_cut_at_the_limit():
 
 def test_an_input_error_is_a_value_error():
     assert issubclass(InputError, ValueError)
+
+
+def test_numbers_that_are_too_small_are_named():
+    at_least(1, steps=1, batch=7)
+    with pytest.raises(InputError, match=r"^batch=0: give at least 1$"):
+        at_least(1, steps=1, batch=0, points=-1)

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from shapespace.errors import InputError
-from shapespace.evaluate import CONVENTION, HEADER, Score, rows_in_mm, score, table, write_scores
+from shapespace.evaluate import COLUMNS, CONVENTION, Score, rows_in_mm, score, table, write_scores
 
 SAMPLES = 4000
 
@@ -66,7 +66,7 @@ def test_rows_are_in_millimetres_and_end_with_the_median():
 def test_the_table_is_aligned_and_says_its_convention(concentric):
     header, *rows, convention = table([concentric]).splitlines()
     assert convention == CONVENTION
-    assert all(name in header for name in HEADER)
+    assert all(name in header for name in COLUMNS)
     assert len({len(line) for line in (header, *rows)}) == 1
 
 

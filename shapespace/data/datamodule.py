@@ -12,7 +12,7 @@ import torch.distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from shapespace.data.store import ScanStore
-from shapespace.errors import InputError
+from shapespace.errors import InputError, at_least
 from shapespace.files import read_lines
 from shapespace.scan import Frame, Scan
 
@@ -106,6 +106,8 @@ class ScanData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
+        at_least(0, num_workers=num_workers, seed=seed)
         self.store = ScanStore(store)
         self.names = self.store.names if scans is None else tuple(read_lines(scans))
         self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats

@@ -1,0 +1,67 @@
+"""Seconds and peak memory of a step of configs/dfaust.yaml at full size, on synthetic people.
+
+    python benchmarks/dfaust_step.py [--steps 3] [fit options]
+
+8x512, L = 256, 16 scans of 8000 + 9000 points: 272 000 points a step.
+"""
+
+import argparse
+import csv
+import json
+import resource
+import tempfile
+from pathlib import Path
+
+from shapespace.data.points import prepare_scan
+from shapespace.data.readers import checked
+from shapespace.data.store import StoreWriter
+from shapespace.data.synthetic import MOTIONS, SUBJECTS, body, body_mesh
+from shapespace.training import fit
+
+NUM_SCANS = 16
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def write_store(path: Path) -> None:
+    with StoreWriter(path, "m", 3) as writer:
+        for index in range(NUM_SCANS):
+            motion = sorted(MOTIONS)[index % len(MOTIONS)]
+            mesh = body_mesh(body(SUBJECTS[index % len(SUBJECTS)], motion, index / NUM_SCANS), 0.01)
+            raw = checked(mesh.vertices, mesh.faces)
+            writer.add(prepare_scan(raw, f"{index:02d}_{motion}", num_points=20_000))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=3)
+    args, options = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        store, run = Path(scratch, "scans.hdf5"), Path(scratch, "run")
+        write_store(store)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        fit(
+            [
+                f"--config={ROOT / 'configs/dfaust.yaml'}",
+                f"--data.store={store}",
+                f"--trainer.max_epochs={args.steps}",
+                f"--trainer.default_root_dir={run}",
+                *options,
+            ]
+        )
+        with (run / "metrics.csv").open() as file:
+            rows = list(csv.DictReader(file))
+    seconds = [float(row["seconds"]) for row in rows]
+    spans = sorted(b - a for a, b in zip([0.0, *seconds], seconds, strict=False))
+    result = {
+        "steps": len(rows),
+        "points a step": NUM_SCANS * 17_000,
+        "seconds a step, median": round(spans[len(spans) // 2], 2),
+        "peak memory GiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "memory before training GiB": round(before / 2**20, 2),
+        "losses": [round(float(row["loss"]), 4) for row in rows],
+    }
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

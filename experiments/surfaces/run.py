@@ -1,0 +1,82 @@
+"""``shapespace surface`` on single objects, measured and drawn.
+
+    python experiments/surfaces/run.py OBJECTS OUT [--steps 3000] [NAME ...]
+
+OBJECTS holds a folder for each NAME with scan.ply and, where there is a ground truth, gt.ply.
+Without one the distances are to the points of the scan.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import trimesh
+
+from shapespace.data.readers import read_raw
+from shapespace.metrics import NUM_SAMPLES, point_distances, point_to_mesh, surface_points
+from shapespace.render import GREY, Figure, render_grid, save_image
+from shapespace.surface import reconstruct_surface
+
+
+def load(path):
+    raw = read_raw(path)
+    faces = raw.faces if raw.faces is not None else []
+    return trimesh.Trimesh(raw.vertices, faces, vertex_normals=raw.normals, process=False)
+
+
+def measure(mesh, folder):
+    truth = folder / "gt.ply"
+    reference = load(truth if truth.exists() else folder / "scan.ply")
+    closed = len(reference.faces) > 0
+    target = surface_points(reference, NUM_SAMPLES, 1) if closed else reference.vertices
+    samples = surface_points(mesh)
+    distances = point_distances(samples, target)
+    diagonal = float(reference.scale)
+    return {
+        "reference": "gt.ply" if truth.exists() else "scan.ply",
+        "diagonal": diagonal,
+        "chamfer": distances.chamfer,
+        "chamfer_percent_of_diagonal": 100 * distances.chamfer / diagonal,
+        "hausdorff": distances.hausdorff,
+        "reference_to_mesh_exact": float(point_to_mesh(target, mesh).mean()),
+        "mesh_to_reference_exact": float(point_to_mesh(samples, reference).mean())
+        if closed
+        else "",
+        "watertight": bool(mesh.is_watertight),
+        "faces": len(mesh.faces),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("objects", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="*", default=["gargoyle_real", "anchor_sim"])
+    parser.add_argument("--steps", type=int, default=3000)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows, figures = [], []
+    for name in args.names:
+        path = args.out / f"{name}.ply"
+        start = time.perf_counter()
+        print(reconstruct_surface(args.objects / name / "scan.ply", path, steps=args.steps))
+        seconds = time.perf_counter() - start
+        mesh, scan = load(path), load(args.objects / name / "scan.ply")
+        rows.append(
+            {"object": name, **measure(mesh, args.objects / name), "seconds": round(seconds)}
+        )
+        size = 1 / scan.scale
+        for shape in (scan, mesh):
+            shape.apply_scale(size)
+        figures.append([Figure(scan, GREY, f"{name}: scan"), Figure(mesh, label="surface")])
+        print(rows[-1])
+    with (args.out / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    save_image(render_grid(figures, height=420), args.out / "surfaces.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""From scan files to meshes in the frame of the scans, through a space of four ellipsoids."""
+
+import json
+
+import numpy as np
+import pytest
+import trimesh
+
+from shapespace.data.sources import find_sources
+from shapespace.errors import InputError
+from shapespace.reconstruct import (
+    collect_sources,
+    interpolate_shapes,
+    mesh_names,
+    reconstruct_files,
+    remark,
+    write_mesh,
+)
+from shapespace.space import TrainedSpace
+
+SHIFT = np.array([100.0, -200.0, 50.0])
+QUICK = {"num_points": 64, "steps": 4, "resolution": 20}
+
+
+def write_cloud(path, unit=1.0, shift=SHIFT, count=300):
+    """A unit sphere in a source frame of its own: (x + shift) * unit."""
+    directions = np.random.default_rng(count).normal(size=(count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, points=(directions + shift) * unit, normals=directions)
+    return path
+
+
+def load(path):
+    return trimesh.load_mesh(path, process=False)
+
+
+@pytest.mark.parametrize(("unit", "per_metre"), [("m", 1.0), ("mm", 1000.0)])
+def test_everything_is_written_in_the_frame_of_the_scan(unit, per_metre, toy_checkpoint, tmp_path):
+    scan, out = write_cloud(tmp_path / "a.npz", per_metre), tmp_path / "out"
+    before = toy_checkpoint.read_bytes()
+    result = reconstruct_files(toy_checkpoint, find_sources(scan), out, unit=unit, **QUICK)
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.npy", "a.ply"]
+    assert toy_checkpoint.read_bytes() == before
+    (done,) = result.done
+    mesh = load(out / "a.ply")
+    assert mesh.volume > 0
+    centre = np.load(scan)["points"].mean(0)
+    np.testing.assert_allclose(mesh.bounds.mean(0), centre, atol=0.3 * per_metre)
+    radius = np.linalg.norm(mesh.vertices - centre, axis=1) / per_metre
+    assert radius.min() > 0.6 and radius.max() < 1.6
+    np.testing.assert_array_equal(np.load(out / "a.npy"), done.code.numpy())
+    facts = json.loads((out / "a.json").read_text())
+    assert facts["terms"] == done.terms and facts["steps"] == 4
+    assert facts["scale"] == per_metre and len(facts["scan_sha256"]) == 64
+    np.testing.assert_allclose(facts["centre"], centre)
+    assert facts["faces"] == len(mesh.faces)
+    assert result.lines()[0].startswith(f"{out / 'a.ply'}: {len(mesh.faces)} faces, ")
+
+
+def test_batches_change_nothing_but_the_cost(toy_checkpoint, tmp_path):
+    for name, count in (("a", 300), ("b", 301), ("c", 302)):
+        write_cloud(tmp_path / "in" / f"{name}.npz", count=count)
+    sources = collect_sources([tmp_path / "in"])
+    codes = {
+        batch: [
+            item.code
+            for item in reconstruct_files(
+                toy_checkpoint, sources, tmp_path / "out", batch=batch, **QUICK
+            ).done
+        ]
+        for batch in (1, 2)
+    }
+    for alone, together in zip(codes[1], codes[2], strict=True):
+        np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_a_bad_scan_is_skipped_and_listed(toy_checkpoint, tmp_path):
+    write_cloud(tmp_path / "in" / "good.npz")
+    (tmp_path / "in" / "bad.ply").write_bytes(b"not a ply")
+    sources, out = collect_sources([tmp_path / "in"]), tmp_path / "out"
+    result = reconstruct_files(toy_checkpoint, sources, out, **QUICK)
+    assert [item.name for item in result.done] == ["good"]
+    ((name, reason),) = result.skipped
+    assert name == "bad" and "bad.ply" in reason
+    assert result.lines()[-1] == f"skipped bad: {reason}"
+    with pytest.raises(InputError, match=r"bad\.ply"):
+        reconstruct_files(toy_checkpoint, sources, tmp_path / "none", strict=True, **QUICK)
+    assert list(tmp_path.glob("none/*")) == []
+
+
+def test_nothing_but_bad_scans_is_an_error(toy_checkpoint, tmp_path):
+    (tmp_path / "bad.ply").write_bytes(b"not a ply")
+    with pytest.raises(InputError, match=r"bad\.ply"):
+        reconstruct_files(toy_checkpoint, find_sources(tmp_path), tmp_path / "out", **QUICK)
+
+
+def test_a_scan_of_another_dimension(toy_checkpoint, tmp_path):
+    np.save(tmp_path / "flat.npy", np.random.default_rng(0).normal(size=(99, 2)))
+    sources = find_sources(tmp_path / "flat.npy")
+    with pytest.raises(InputError, match=r"flat\.npy: has dimension 2, the space 3"):
+        reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK)
+
+
+@pytest.mark.parametrize(
+    "option", [{"steps": 0}, {"steps": -1}, {"num_points": 0}, {"batch": 0}, {"resolution": 1}]
+)
+def test_a_number_that_is_too_small(option, toy_checkpoint, tmp_path):
+    sources = find_sources(write_cloud(tmp_path / "a.npz"))
+    with pytest.raises(InputError, match=f"{next(iter(option))}="):
+        reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **{**QUICK, **option})
+
+
+def test_two_scans_of_one_name(tmp_path):
+    paths = [write_cloud(tmp_path / folder / "a.npz") for folder in "xy"]
+    with pytest.raises(InputError, match="2 scans are called 'a'"):
+        collect_sources(paths)
+
+
+def test_meshes_of_training_scans_lie_where_these_were(toy_checkpoint, tmp_path):
+    paths = mesh_names(toy_checkpoint, ["ball", "melon"], tmp_path / "out", 20)
+    assert [path.name for path in paths] == ["ball.ply", "melon.ply"]
+    for path, centre in zip(paths, (0.0, 3.0), strict=True):
+        np.testing.assert_allclose(load(path).bounds.mean(0), centre, atol=0.3)
+
+
+def test_interpolation_ends_are_the_shapes(toy_checkpoint, tmp_path):
+    pytest.importorskip("embreex")
+    out, ends = tmp_path / "out", tmp_path / "ends"
+    paths = interpolate_shapes(toy_checkpoint, ["ball", "egg"], out, steps=3, resolution=20)
+    assert [path.name for path in paths] == ["000.ply", "001.ply", "002.ply", "strip.png"]
+    assert paths[-1].read_bytes().startswith(b"\x89PNG")
+    shapes = mesh_names(toy_checkpoint, ["ball", "egg"], ends, 20)
+    for path, shape in zip(paths[:3:2], shapes, strict=True):
+        np.testing.assert_array_equal(load(path).vertices, load(shape).vertices)
+
+
+def test_interpolation_from_a_scan_file(toy_checkpoint, tmp_path):
+    pytest.importorskip("embreex")
+    scan = write_cloud(tmp_path / "a.npz")
+    options = {"steps": 2, "resolution": 20, "num_points": 64, "fit_steps": 4}
+    shapes = [str(scan), "egg", "ball"]
+    paths = interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", **options)
+    assert len(paths) == 4
+    found = reconstruct_files(toy_checkpoint, find_sources(scan), tmp_path / "out2", **QUICK)
+    np.testing.assert_allclose(load(paths[0]).vertices, load(found.done[0].path).vertices)
+
+
+@pytest.mark.parametrize(("shapes", "steps"), [(["ball"], 3), (["ball", "egg"], 1)])
+def test_too_short_an_interpolation(shapes, steps, toy_checkpoint, tmp_path):
+    with pytest.raises(InputError, match="give at least two of each"):
+        interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", steps=steps)
+    assert not (tmp_path / "out").exists()
+
+
+def test_remarks():
+    box = trimesh.creation.box()
+    opened = trimesh.Trimesh(box.vertices, box.faces[1:], process=False)
+    assert remark(box) == "12 faces, watertight"
+    assert remark(opened) == "11 faces, NOT watertight"
+    assert remark(trimesh.Trimesh()).startswith("EMPTY (")
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".off", ".stl", ".glb", ".PLY"])
+def test_meshes_are_written_in_the_format_of_the_suffix(suffix, tmp_path):
+    box = trimesh.creation.box()
+    path = write_mesh(box, tmp_path / f"box{suffix}")
+    loaded = trimesh.load_mesh(path)
+    assert loaded.volume == pytest.approx(1.0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_space_is_the_same_whatever_it_is_used_for(toy_checkpoint, tmp_path):
+    space = TrainedSpace.load(toy_checkpoint)
+    weights = [weight.clone() for weight in space.decoder.parameters()]
+    sources = find_sources(write_cloud(tmp_path / "a.npz"))
+    raw, _ = sources[0].load()
+    assert raw.normals is not None
+    space.mesh(space.code("egg"), space.frame("egg"), 16)
+    for before, after in zip(weights, space.decoder.parameters(), strict=True):
+        assert (before == after).all() and not after.requires_grad and after.grad is None
