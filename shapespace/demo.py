@@ -140,6 +140,8 @@ def _train(demo: _Demo) -> Path:
     options = {
         "config": DEMO,
         "seed_everything": demo.seed,
+        "model.seed": demo.seed,
+        "data.seed": demo.seed,
         "data.store": demo.store,
         "trainer.default_root_dir": demo.run,
     }

@@ -7,7 +7,8 @@ scene, turned a little, and their shadows fall on one floor. Images are uint8 [H
 Needs embreex and, for files, labels and colour maps, matplotlib: ``shapespace[report]``.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,8 @@ def render_grid(
         linear = shade(_joined(placed), window, height, width)
         bands.append(np.round(255 * np.clip(linear, 0, 1) ** (1 / _GAMMA)).astype(np.uint8))
         if any(figure.label for figure in figures):
-            pixels = centres / sum(widths) * width
-            bands.append(_labels([f.label for f in figures], list(pixels), width, height))
+            rooms = list(np.array(widths) / sum(widths) * width)
+            bands.append(_labels([f.label for f in figures], rooms, width, height))
     return np.concatenate(bands)
 
 
@@ -207,27 +208,35 @@ def _joined(soups: list[Soup]) -> Soup:
     )
 
 
-def _labels(texts: list[str], centres: list[float], width: int, height: int) -> np.ndarray:
-    """A white band with a text centred at each place."""
+def _labels(texts: list[str], rooms: list[float], width: int, height: int) -> np.ndarray:
+    """A white band with a text in the middle of each room, on as many lines as it needs."""
     from PIL import ImageDraw, ImageFont
 
     size = max(11, height // 24)
     file = Path(_matplotlib().get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     font = ImageFont.truetype(str(file), size)
-    lines = 1 + max(text.count("\n") for text in texts)
-    band_height = round((0.8 + 1.3 * lines) * size)
+    wrapped = [
+        _wrapped(text, lambda part, room=room: font.getlength(part) <= room)
+        for text, room in zip(texts, rooms, strict=False)
+    ]
+    band_height = round((0.8 + 1.3 * max(len(lines) for lines in wrapped)) * size)
     band = _pillow().new("RGB", (width, band_height), "white")
     draw = ImageDraw.Draw(band)
-    for text, centre in zip(texts, centres, strict=False):
-        draw.text(
-            (centre, band_height / 2),
-            text,
-            fill=(60, 60, 60),
-            font=font,
-            anchor="mm",
-            align="center",
-        )
+    edges = np.cumsum([0.0, *rooms])
+    style: dict[str, Any] = {"fill": (60, 60, 60), "font": font, "anchor": "ma", "align": "center"}
+    for lines, left, right in zip(wrapped, edges[:-1], edges[1:], strict=False):
+        draw.text(((left + right) / 2, 0.5 * size), "\n".join(lines), **style)
     return np.asarray(band)
+
+
+def _wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Lines of ``text``, broken after "_" and at spaces where it does not fit."""
+    lines = [""]
+    for part in re.split(r"(?<=_)|(?<= )", text):
+        if lines[-1] and not fits((lines[-1] + part).rstrip()):
+            lines.append("")
+        lines[-1] += part
+    return [line.strip() for line in lines]
 
 
 def _matplotlib() -> Any:

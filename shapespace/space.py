@@ -90,7 +90,7 @@ class TrainedSpace:
         """
         if self.decoder.dimension != 3:
             raise InputError(
-                f"{self.path}: is a space of {self.decoder.dimension}-D shapes, which have no mesh; "
+                f"{self.path}: is a space of {self.decoder.dimension}-D shapes without meshes; "
                 "the previews of its run folder show their level sets"
             )
         return extract_mesh(self.decoder, code, resolution, self.extent, frame)

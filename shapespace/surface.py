@@ -62,10 +62,12 @@ def _train(
     options = {
         "config": config,
         "seed_everything": seed,
+        "model.seed": seed,
+        "data.seed": seed,
         "data.store": store,
         "data.num_points": num_points,
         "data.repeats": STEPS_PER_EPOCH,
-        "model.halve_every": max(1, epochs // HALVINGS),
+        "model.halve_every": math.ceil(epochs / (HALVINGS + 1)),
         "trainer.max_epochs": epochs,
         "trainer.default_root_dir": folder,
     }

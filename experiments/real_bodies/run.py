@@ -91,7 +91,7 @@ def draw(rows, by_name, data, path):
         raw = trimesh.load_mesh(data / row["scan"], process=False)
         scans.append(Figure(raw, GREY))
         meshes.append(Figure(mesh))
-        label = f"{row['subject']} {row['sequence']}".replace(" ", "\n")
+        label = f"{row['subject']} {row['sequence']}"
         colours = colour_map(error, 0, WORST_SHOWN)
         errors.append(Figure(mesh, label=label, vertex_colors=colours))
     save_image(render_grid([scans, meshes, errors], height=260), path)
@@ -122,6 +122,8 @@ def main():
             f"--data.store={store}",
             f"--trainer.default_root_dir={args.out / 'run'}",
             f"--seed_everything={args.seed}",
+            f"--model.seed={args.seed}",
+            f"--data.seed={args.seed}",
             *fit_options,
         ]
     )
