@@ -4,6 +4,7 @@ The run folder is the trainer's ``default_root_dir``. Only rank 0 writes.
 """
 
 import csv
+import math
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from tqdm import tqdm
 
-from shapespace.errors import InputError
+from shapespace.errors import InputError, at_least
 from shapespace.files import replacing
 from shapespace.module import ShapeSpace
 from shapespace.progress import progress
@@ -32,11 +33,18 @@ class KeepCheckpoint(pl.Callback):
     """Keep ``last.ckpt`` whole and new: written aside every ``every`` epochs, then renamed."""
 
     def __init__(self, every: int = 10) -> None:
+        at_least(1, every=every)
         self.every = every
         self._saved_epoch = -1
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if it is time."""
+        """Save if it is time; InputError if the training has diverged, before it is saved."""
+        loss = float(trainer.callback_metrics.get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} in epoch {trainer.current_epoch + 1}: lower model.lr, or look "
+                f"for bad scans; {run_folder(trainer) / CHECKPOINT} is from before, if there is one"
+            )
         if (trainer.current_epoch + 1) % self.every == 0:
             self._save(trainer, trainer.current_epoch)
 
@@ -48,7 +56,11 @@ class KeepCheckpoint(pl.Callback):
         if epoch == self._saved_epoch or trainer.interrupted:
             return
         self._saved_epoch = epoch
-        with replacing(run_folder(trainer) / CHECKPOINT) as part:
+        path = run_folder(trainer) / CHECKPOINT
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(path)  # writes nothing here, but all ranks must take part
+            return
+        with replacing(path) as part:
             trainer.save_checkpoint(part)
 
 
@@ -144,10 +156,12 @@ class Preview(pl.Callback):
     """Every ``every`` epochs a picture of a few training shapes, ``previews/epoch_<n>.png``."""
 
     def __init__(self, every: int = 50, num_shapes: int = 5, resolution: int = 96) -> None:
+        at_least(1, every=every, num_shapes=num_shapes)
+        at_least(2, resolution=resolution)
         self.every, self.num_shapes, self.resolution = every, num_shapes, resolution
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw if it is time; a picture that cannot be drawn is a warning, never a stop."""
+        """Draw if it is time; where a library for pictures is missing, warn once and go on."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every or not trainer.is_global_zero:
             return

@@ -1,5 +1,6 @@
 """Reading checkpoints: tensors and plain data only, and no part that is not ours or torch's."""
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ import torch
 from shapespace.errors import InputError, one_line
 
 FORMAT = 1
-TRUSTED = ("shapespace.", "torch.", "pytorch_lightning.")
+TRUSTED = ("shapespace", "torch", "pytorch_lightning")
+TRUST_VARIABLE = "SHAPESPACE_TRUST"
+"""Environment variable with further packages, separated by commas, whose classes may be built."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a shapespace checkpoint on the CPU; InputError for anything else.
 
-    Nothing in the file is executed (``weights_only=True``) and no class outside shapespace, torch
-    and pytorch_lightning is named by it.
+    Nothing in the file is executed (``weights_only=True``) and no class outside shapespace, torch,
+    pytorch_lightning and the packages in SHAPESPACE_TRUST is named by it.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,10 +47,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def _check_class_paths(path: Path, value: object) -> None:
     if isinstance(value, dict):
         named = value.get("class_path")
-        if named is not None and not str(named).startswith(TRUSTED):
+        trusted = (*TRUSTED, *os.environ.get(TRUST_VARIABLE, "").split(","))
+        if named is not None and str(named).partition(".")[0] not in trusted:
             raise InputError(
-                f"{path}: names the class {one_line(named)!r}, which is not part of shapespace: "
-                "only load checkpoints that you trust"
+                f"{path}: names the class {one_line(named)!r}, which is not part of shapespace; if "
+                f"you trust it, set {TRUST_VARIABLE}={one_line(str(named).partition('.')[0])}"
             )
         for item in value.values():
             _check_class_paths(path, item)

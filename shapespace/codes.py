@@ -49,12 +49,18 @@ class LatentCodes(nn.Module):
         return self.table(index)
 
     def assign(self, names: Sequence[str], frames: Sequence[Frame]) -> None:
-        """Say which scan each row is; on a resume the names must be those of before."""
+        """Say which scan each row is; on a resume names and frames must be those of before."""
         if self.names and self.names != tuple(names):
             raise InputError(
                 f"the run was trained on other scans ({_difference(self.names, names)}): resume "
                 "with the same store and scan list, or start in another run folder"
             )
+        for name, before, now in zip(self.names, self.frames, frames, strict=False):
+            if not before.is_near(now):
+                raise InputError(
+                    f"scan {name!r} is not the one the run was trained on, its centre or scale "
+                    "differ: resume with the same store, or start in another run folder"
+                )
         assert len(names) == len(frames) == len(self)
         self.names, self.frames = tuple(names), tuple(frames)
 

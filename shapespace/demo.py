@@ -100,7 +100,7 @@ def run_demo(folder: Path, seed: int = 0, size: Size | None = None) -> str:
         scores = [_score(demo, scan) for scan in dataset.unseen]
         evaluate.write_scores(scores, demo.folder / "metrics.csv")
     with _stage(demo, 6, "interpolating"):
-        _interpolate(demo, checkpoint, dataset)
+        _interpolate(demo, checkpoint)
     with _stage(demo, 7, "pictures and page"):
         page = _page(demo, dataset, scores)
     return f"{evaluate.table(scores)}\n\nopen {page}"
@@ -111,18 +111,20 @@ def _stage(demo: _Demo, number: int, title: str) -> Iterator[None]:
     """Say what happens and how long it took; the times are kept for the page."""
     sys.stderr.write(f"[{number}/7] {title}\n")
     start = time.perf_counter()
-    yield
-    path = demo.folder / "seconds.json"
-    seconds = json.loads(path.read_text()) if path.exists() else {}
-    seconds.setdefault(title, round(time.perf_counter() - start, 1))
-    with replacing(path) as part:
-        part.write_text(json.dumps(seconds, indent=1))
+    try:
+        yield
+    finally:
+        path = demo.folder / "seconds.json"
+        seconds = json.loads(path.read_text()) if path.exists() else {}
+        seconds[title] = round(seconds.get(title, 0) + time.perf_counter() - start, 1)
+        with replacing(path) as part:
+            part.write_text(json.dumps(seconds, indent=1))
 
 
 def _scan_people(demo: _Demo) -> SyntheticDataset:
     size = demo.size
     people = SUBJECTS[: size.subjects]
-    workers = os.cpu_count() or 1
+    workers = len(os.sched_getaffinity(0))
     return write_dataset(demo.data, people, size.motions, size.frames, demo.seed, workers)
 
 
@@ -179,7 +181,7 @@ def _score(demo: _Demo, scan: SyntheticScan) -> evaluate.Score:
     return evaluate.score(scan.name, mesh, surface, scan.identity.stature)
 
 
-def _interpolate(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> None:
+def _interpolate(demo: _Demo, checkpoint: Path) -> None:
     if (demo.walk / "strip.png").exists():
         return
     names = _ends(TrainedSpace.load(checkpoint).names)

@@ -11,17 +11,21 @@ from shapespace.errors import InputError
 SHOWN = 10
 
 
-def describe(path: str | Path) -> str:
-    """Text about a store (HDF5) or a checkpoint; InputError if it is neither."""
+def describe(path: str | Path, all_names: bool = False) -> str:
+    """Text about a store (HDF5) or a checkpoint; InputError if it is neither.
+
+    all_names: list every scan, not the first few.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a store or a checkpoint")
     with path.open("rb") as file:
         is_hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    return "\n".join(_store_lines(path) if is_hdf5 else _checkpoint_lines(path))
+    lines = _store_lines if is_hdf5 else _checkpoint_lines
+    return "\n".join(lines(path, all_names))
 
 
-def _store_lines(path: Path) -> list[str]:
+def _store_lines(path: Path, all_names: bool) -> list[str]:
     store = ScanStore(path)
     rows: list[dict[str, Any]] = store.manifest()
     if not rows:
@@ -36,11 +40,11 @@ def _store_lines(path: Path) -> list[str]:
         f"{len(rows)}",
         f"first scan: size {' x '.join(f'{s:.3f}' for s in size)}, median sigma "
         f"{np.median(sigma):.4f}, from {rows[0]['source']}",
-        *_names(store.names),
+        *_names(store.names, all_names),
     ]
 
 
-def _checkpoint_lines(path: Path) -> list[str]:
+def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
     from shapespace.checkpoint import read_checkpoint
     from shapespace.space import TrainedSpace
 
@@ -56,7 +60,7 @@ def _checkpoint_lines(path: Path) -> list[str]:
         f"trained for {_epochs_done(content)} epochs, {content['global_step']} steps, by version "
         f"{content['shapespace']['version']}",
         f"code norms: {norms.min():.3f} to {norms.max():.3f}, mean {norms.mean():.3f}",
-        *_names(space.names),
+        *_names(space.names, all_names),
     ]
 
 
@@ -65,8 +69,8 @@ def _epochs_done(content: dict[str, Any]) -> int:
     return content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
 
 
-def _names(names: tuple[str, ...]) -> list[str]:
-    more = len(names) - SHOWN
-    return [f"  {name}" for name in names[:SHOWN]] + (
-        [f"  ... and {more} more"] if more > 0 else []
-    )
+def _names(names: tuple[str, ...], all_names: bool) -> list[str]:
+    shown = names if all_names else names[:SHOWN]
+    more = len(names) - len(shown)
+    rest = [f"  ... and {more} more, see --names"] if more else []
+    return [*(f"  {name}" for name in shown), *rest]

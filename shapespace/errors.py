@@ -18,6 +18,13 @@ def at_least(least: int, **given: int) -> None:
             raise InputError(f"{name}={value}: give at least {least}")
 
 
+def positive(**given: float) -> None:
+    """InputError for the first of the arguments ``given`` that is not a positive number."""
+    for name, value in given.items():
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name}={value}: give a positive number")
+
+
 def one_line(text: object, limit: int = 400) -> str:
     """``text`` on one line of at most ``limit`` characters, control characters made visible."""
     flat = re.sub(r"\s+", " ", str(text)).strip()

@@ -4,6 +4,7 @@ Lengths are in the unit of the meshes; tables are printed in millimetres of metr
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from shapespace.metrics import NUM_SAMPLES, point_distances, point_to_mesh, surf
 CONVENTION = (
     "chamfer: mean nearest-point distance between surface samples, both ways, unsquared and halved "
     "(IGR, DGP, DiGS); accuracy: mean exact distance reconstruction -> surface; completeness: "
-    "surface -> reconstruction; point-to-mesh: half their sum, free of the sampling floor"
+    "surface -> reconstruction; point-to-mesh: half their sum, free of the sampling floor; "
+    f"{NUM_SAMPLES} samples of each surface, the largest component of a reconstruction"
 )
 
 
@@ -53,10 +55,14 @@ def score(
     height: float = 1.0,
     num_samples: int = NUM_SAMPLES,
 ) -> Score:
-    """Measure ``mesh`` against ``surface``, both in one frame; InputError for an empty mesh."""
-    for kind, given in (("reconstruction", mesh), ("surface", surface)):
-        if len(given.faces) == 0:
-            raise InputError(f"{name}: the {kind} has no faces, so that it has no distances")
+    """Measure ``mesh`` against ``surface``, both in one frame.
+
+    An empty ``mesh`` has infinite distances; InputError for an empty ``surface``.
+    """
+    if len(surface.faces) == 0:
+        raise InputError(f"{name}: the surface has no faces, so that nothing can be measured")
+    if len(mesh.faces) == 0:
+        return Score(name, *4 * [math.inf], watertight=False, components=0, height=height)
     samples, target = surface_points(mesh, num_samples), surface_points(surface, num_samples, 1)
     distances = point_distances(samples, target)
     return Score(

@@ -19,8 +19,10 @@ from shapespace.scan import Frame
 
 POINTS_PER_CALL = 32768
 COARSE_NODES = 40
+BLOCK = 4
+"""Nodes along a side of the blocks that are left out or evaluated as a whole."""
 SAFETY = 1.5
-"""How far |grad f| may exceed 1 before the coarse pass could overlook a part of the surface."""
+"""How far |grad f| may exceed 1 before a part of the surface could be overlooked."""
 
 Evaluate = Callable[[Float[np.ndarray, "K 3"]], Float[np.ndarray, " K"]]
 
@@ -69,7 +71,7 @@ def evaluator(field: Field, latent: Float[Tensor, " L"]) -> Evaluate:
     """The field of one code on numpy points, a bounded number at a time."""
 
     def evaluate(points: np.ndarray) -> np.ndarray:
-        values = []
+        values = [np.zeros(0, np.float32)]
         with torch.no_grad():
             for start in range(0, len(points), POINTS_PER_CALL):
                 chunk = torch.from_numpy(points[start : start + POINTS_PER_CALL]).to(latent)
@@ -123,14 +125,32 @@ def _marching_cubes(
 ) -> tuple[np.ndarray, np.ndarray]:
     import mcubes
 
-    axes = [
-        start + cell * np.arange(np.ceil((end - start) / cell) + 1)
-        for start, end in zip(low, high, strict=True)
-    ]
-    volume = evaluate(_grid(*axes)).reshape([len(axis) for axis in axes])
+    counts = np.ceil((high - low) / cell).astype(int) + 1
+    volume = _sampled(evaluate, low, cell, counts)
     vertices, faces = mcubes.marching_cubes(volume, 0.0)
     # PyMCubes winds inward for a field that is positive outside.
     return low + cell * vertices, faces[:, ::-1].astype(np.int64)
+
+
+def _sampled(
+    evaluate: Evaluate, low: np.ndarray, cell: float, counts: np.ndarray
+) -> Float[np.ndarray, "X Y Z"]:
+    """The field at ``counts`` nodes from ``low``; far from the zero set only its sign is exact.
+
+    A block of nodes takes the value at its centre where that is so large that neither a node of the
+    block nor one beside it can have the other sign.
+    """
+    blocks = -(-counts // BLOCK)
+    starts = _grid(*(BLOCK * np.arange(count) for count in blocks)).astype(int)
+    centres = evaluate((low + cell * (starts + (BLOCK - 1) / 2)).astype(np.float32))
+    volume = centres.reshape(blocks)
+    for axis in range(3):
+        volume = volume.repeat(BLOCK, axis)
+    reach = cell * ((BLOCK - 1) / 2 * np.sqrt(3) + 1)
+    near = starts[np.abs(centres) <= SAFETY * reach]
+    nodes = (near[:, None] + _grid(*3 * [np.arange(BLOCK)]).astype(int)).reshape(-1, 3)
+    volume[tuple(nodes.T)] = evaluate((low + cell * nodes).astype(np.float32))
+    return volume[: counts[0], : counts[1], : counts[2]]
 
 
 def _grid(*axes: np.ndarray) -> Float[np.ndarray, "K 3"]:

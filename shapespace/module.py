@@ -11,7 +11,7 @@ from shapespace import __version__
 from shapespace.checkpoint import FORMAT
 from shapespace.codes import LatentCodes
 from shapespace.decoders import Decoder
-from shapespace.errors import InputError
+from shapespace.errors import InputError, at_least, positive
 from shapespace.objectives import Objective
 from shapespace.sampling import Sampler, seeded_generator
 from shapespace.scan import Samples, Scan
@@ -34,8 +34,8 @@ class ShapeSpace(pl.LightningModule):
         halve_every: epochs after which both rates are halved.
         min_lr: floor of both rates.
         code_init_std: codes begin as N(0, code_init_std^2); 0 is the published choice.
-        points_per_chunk: upper bound of the points in one backward pass, in whole scans; bounds
-            memory, changes nothing else. None takes the batch at once.
+        points_per_chunk: points in one backward pass, in whole scans and at least one; bounds the
+            memory and changes nothing else. None takes the batch at once.
         seed: of codes and samples; the weights follow seed_everything.
     """
 
@@ -54,6 +54,9 @@ class ShapeSpace(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        positive(lr=lr, code_lr=code_lr, min_lr=min_lr)
+        at_least(1, halve_every=halve_every)
+        at_least(0, seed=seed)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
         if code_init_std == 0 and getattr(decoder, "zero_latent_columns", False):
@@ -65,6 +68,8 @@ class ShapeSpace(pl.LightningModule):
         self.codes = LatentCodes(num_scans, decoder.latent_size, code_init_std, seed)
         self.lr, self.code_lr, self.min_lr = lr, code_lr, min_lr
         self.unit = "m"
+        # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
+        self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
 
     def setup(self, stage: str) -> None:
@@ -109,10 +114,13 @@ class ShapeSpace(pl.LightningModule):
         decoder_optimiser.zero_grad()
         code_optimiser.zero_grad()
         terms = self._backward(samples, batch.index)
+        if self.trainer.world_size > 1:
+            self._share_code_gradients(len(batch.index))
         decoder_optimiser.step()
         # Unwrapped: Lightning counts a step per wrapped optimiser, and a step is one batch.
         _unwrapped(code_optimiser).step()
-        self.log_dict(terms, on_step=False, on_epoch=True, batch_size=len(batch.index))
+        size = len(batch.index)
+        self.log_dict(terms, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
     def _backward(self, samples: Samples, index: Tensor) -> dict[str, Tensor]:
         """Accumulate the gradient of the mean loss; return the loss and the mean of each term."""
@@ -126,6 +134,22 @@ class ShapeSpace(pl.LightningModule):
             for name, value in {"loss": loss, **terms}.items():
                 means[name] = means.get(name, 0.0) + value.detach().sum() / num_scans
         return means
+
+    def _share_code_gradients(self, num_scans: int) -> None:
+        """Give every rank the mean over ranks of the gradients of all rows in use.
+
+        Only the rows of the batches travel, padded to ``num_scans`` a rank.
+        """
+        weight = self.codes.table.weight
+        assert weight.grad is not None
+        own = weight.grad.coalesce()
+        rows = own.indices().new_zeros(num_scans)
+        values = own.values().new_zeros(num_scans, weight.shape[1])
+        count = own.indices().shape[1]
+        rows[:count], values[:count] = own.indices()[0], own.values()
+        rows, values = self.all_gather(rows), self.all_gather(values)
+        mean = values.flatten(0, 1) / self.trainer.world_size
+        weight.grad = torch.sparse_coo_tensor(rows.reshape(1, -1), mean, weight.shape)
 
     def _chunks(self, samples: Samples) -> list[slice]:
         """Whole scans, as many at a time as ``points_per_chunk`` allows, at least one."""

@@ -4,7 +4,8 @@ Everything is written in the frame and units of the scan it came from.
 """
 
 import json
-from collections import Counter
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +15,19 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
+from shapespace.data.ply import write_ply
 from shapespace.data.points import prepare_scan
 from shapespace.data.prepare import PER_METRE
+from shapespace.data.readers import READERS
 from shapespace.data.sources import Source, find_sources
-from shapespace.data.store import PreparedScan
 from shapespace.errors import InputError, at_least
 from shapespace.files import output_folder, replacing
 from shapespace.fitting import FitResult
 from shapespace.interpolate import Stop, interpolate
 from shapespace.preview import strip
 from shapespace.progress import progress
-from shapespace.space import TrainedSpace
+from shapespace.scan import PreparedScan
+from shapespace.space import TrainedSpace, usable_points
 
 MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
 
@@ -92,7 +95,7 @@ def reconstruct_files(
     """
     at_least(1, num_points=num_points, steps=steps, batch=batch)
     at_least(2, resolution=resolution)
-    space = TrainedSpace.load(checkpoint)
+    space = _space_of_meshes(checkpoint, seed)
     folder = output_folder(out)
     result = Reconstructions()
     prepared = []
@@ -105,7 +108,7 @@ def reconstruct_files(
             result.skipped.append((source.name, str(error)))
     if not prepared:
         raise InputError("; ".join(reason for _, reason in result.skipped[:3]))
-    groups = [prepared[start : start + batch] for start in range(0, len(prepared), batch)]
+    groups = _groups(prepared, num_points, batch)
     with progress(total=steps * len(groups), desc="fitting", unit="step") as bar:
         for group in groups:
             fitted = space.fit(group, num_points, steps, seed, bar.update)
@@ -115,17 +118,47 @@ def reconstruct_files(
     return result
 
 
+def _space_of_meshes(checkpoint: str | Path, seed: int = 0) -> TrainedSpace:
+    at_least(0, seed=seed)
+    space = TrainedSpace.load(checkpoint)
+    if space.decoder.dimension != 3:
+        raise InputError(
+            f"{checkpoint}: is a space of {space.decoder.dimension}-D shapes, without meshes; "
+            "the previews of its run show their level sets, TrainedSpace.fit finds codes"
+        )
+    return space
+
+
+def _groups(scans: Sequence[PreparedScan], num_points: int, batch: int) -> list[list[PreparedScan]]:
+    """Scans to be fitted together: at most ``batch``, all with the same number of usable points."""
+    by_count: defaultdict[int, list[PreparedScan]] = defaultdict(list)
+    for scan in scans:
+        by_count[usable_points(scan, num_points)].append(scan)
+    return [
+        alike[start : start + batch]
+        for alike in by_count.values()
+        for start in range(0, len(alike), batch)
+    ]
+
+
 def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> PreparedScan:
-    """A scan file prepared as the scans that ``space`` was trained on."""
+    """A scan file in the unit of the space; InputError if it is not of the size of its shapes."""
     raw, digest = source.load()
     if raw.vertices.shape[1] != space.decoder.dimension:
         raise InputError(
             f"{source}: has dimension {raw.vertices.shape[1]}, the space {space.decoder.dimension}"
         )
     scale = None if space.unit == "radius" else PER_METRE[unit]
-    return prepare_scan(
+    scan = prepare_scan(
         raw, source.name, seed=seed, scale=scale, source=str(source), source_hash=digest
     )
+    reach = float(np.quantile(np.abs(scan.points).max(1), 0.95))
+    if reach > space.extent:
+        raise InputError(
+            f"{source}: reaches to ±{reach:.4g}, the space was trained within ±{space.extent:g}: "
+            "give the scan's unit, as in --unit mm, or move it to the frame of the training scans"
+        )
+    return scan
 
 
 def interpolate_shapes(
@@ -145,7 +178,7 @@ def interpolate_shapes(
         raise InputError(f"{len(shapes)} shapes and steps={steps}: give at least two of each")
     at_least(1, num_points=num_points, fit_steps=fit_steps)
     at_least(2, resolution=resolution)
-    space = TrainedSpace.load(checkpoint)
+    space = _space_of_meshes(checkpoint, seed)
     folder = output_folder(out)
     stops = [_stop(space, shape, num_points, fit_steps, unit, seed) for shape in shapes]
     places = interpolate(stops, steps)
@@ -154,8 +187,11 @@ def interpolate_shapes(
         mesh = space.mesh(place.code, place.frame, resolution)
         meshes.append(mesh)
         paths.append(write_mesh(mesh, folder / f"{number:03d}.ply"))
-    picture = strip(meshes, folder / "strip.png")
-    return [*paths, picture]
+    try:
+        paths.append(strip(meshes, folder / "strip.png"))
+    except InputError as error:
+        warnings.warn(f"no strip.png: {error}", stacklevel=2)
+    return paths
 
 
 def mesh_names(
@@ -163,7 +199,7 @@ def mesh_names(
 ) -> list[Path]:
     """Meshes of training scans, in their frames; the files written."""
     at_least(2, resolution=resolution)
-    space = TrainedSpace.load(checkpoint)
+    space = _space_of_meshes(checkpoint)
     codes = {name: space.code(name) for name in names}
     folder = output_folder(out)
     return [
@@ -173,20 +209,33 @@ def mesh_names(
 
 
 def write_mesh(mesh: trimesh.Trimesh, path: Path) -> Path:
-    """Write a mesh in the format of the suffix, whole or not at all."""
+    """Write a mesh in the format of the suffix, whole or not at all.
+
+    PLY is written in double precision where single would move a vertex by more than a
+    hundred-thousandth of the mesh's size.
+    """
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{path}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
+    vertices = np.asarray(mesh.vertices, np.float64)
+    moved = np.abs(vertices.astype(np.float32) - vertices).max(initial=0.0)
     with replacing(path) as part:
-        mesh.export(part)
+        if path.suffix.lower() == ".ply" and moved > 1e-5 * np.ptp(vertices, axis=0).max(initial=0):
+            write_ply(part, vertices, np.asarray(mesh.faces, np.int64))
+        else:
+            mesh.export(part)
     return path
 
 
 def _stop(
     space: TrainedSpace, shape: str, num_points: int, steps: int, unit: str, seed: int
 ) -> Stop:
-    if shape in space.names or not Path(shape).exists():
+    is_file = Path(shape).exists() or Path(shape).suffix.lower() in READERS or "/" in shape
+    if shape in space.names or not is_file:
         return Stop(space.code(shape), space.frame(shape))
-    scan = prepare_for(space, find_sources(Path(shape))[0], unit, seed)
+    sources = find_sources(Path(shape))
+    if len(sources) > 1:
+        raise InputError(f"{shape}: holds {len(sources)} scans; give one scan file")
+    scan = prepare_for(space, sources[0], unit, seed)
     with progress(total=steps, desc=f"fitting {scan.name}", unit="step") as bar:
         fitted = space.fit([scan], num_points, steps, seed, bar.update)
     return Stop(fitted.codes[0], scan.frame)

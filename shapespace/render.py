@@ -127,7 +127,7 @@ def _soup(figure: Figure, turn: np.ndarray) -> Soup:
 
 
 def _spheres(points: np.ndarray, figure: Figure, turn: np.ndarray) -> Soup:
-    """A little ball, an octahedron shaded round, at each of at most 30 000 of the points."""
+    """A little ball, an icosahedron shaded round, at each of at most 30 000 of the points."""
     colours = _linear(figure, len(points))
     kept = np.flatnonzero(np.all(np.isfinite(points), axis=1))
     if len(kept) > _MOST_POINTS:

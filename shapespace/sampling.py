@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shapespace.errors import InputError, positive
 from shapespace.scan import Samples, Scan
 
 
@@ -31,6 +32,9 @@ class NearSurface(Sampler):
     def __init__(
         self, sigma: float | None = None, extent: float = 1.8, uniform: float = 0.125
     ) -> None:
+        positive(extent=extent, sigma=1.0 if sigma is None else sigma)
+        if uniform < 0:
+            raise InputError(f"uniform={uniform}: give 0 or more")
         self.sigma, self.extent, self.uniform = sigma, extent, uniform
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:

@@ -3,15 +3,17 @@
 Frame: points are in the store's frame, which is the source frame moved by ``-centre`` and divided
 by ``scale``; ``Frame`` takes results back. D is 3 or 2.
 
-Letters: B scans in a batch, N surface points a scan, M space points a scan, D dimension.
+Letters: B scans in a batch, N surface points a scan, M space points a scan, D dimension; n points
+of one prepared scan.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 
@@ -29,9 +31,46 @@ class Frame:
         """Points of the store's frame in the source's frame and units, float64."""
         return np.asarray(points, np.float64) * self.scale + self.centre
 
+    def is_near(self, other: "Frame") -> bool:
+        """Whether both are the same but for what another sampling of the scan would move."""
+        reach = 0.02 * min(self.scale, other.scale)
+        near = np.abs(np.asarray(self.centre) - other.centre).max() <= reach
+        return bool(near) and abs(self.scale - other.scale) <= reach
+
     def to_store(self, points: Float[np.ndarray, "K D"]) -> Float[np.ndarray, "K D"]:
         """Points of the source's frame in the store's frame, float64."""
         return (np.asarray(points, np.float64) - self.centre) / self.scale
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """One scan, ready for the store or to be fitted directly.
+
+    points: in the store's frame, shuffled; normals: unit and outward, a zero row is unknown.
+    sigma: distance to the 50th neighbour, in the store's units.
+    frame: takes the points back to the source.
+    source, source_hash: the file as given and the sha256 of its bytes, hexadecimal.
+    num_source_points, num_source_faces: what the source held; seed: of sampling and shuffling.
+    """
+
+    name: str
+    points: Float32[np.ndarray, "n D"]
+    normals: Float32[np.ndarray, "n D"] | None
+    sigma: Float32[np.ndarray, " n"]
+    frame: Frame
+    source: str
+    source_hash: str
+    num_source_points: int
+    num_source_faces: int
+    seed: int
+
+    @property
+    def checksum(self) -> str:
+        """sha256 of points, normals and sigma as stored, hexadecimal."""
+        digest = hashlib.sha256()
+        for part in (self.points, self.normals, self.sigma):
+            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

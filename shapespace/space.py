@@ -15,14 +15,13 @@ from torch import Tensor
 
 from shapespace.checkpoint import read_checkpoint
 from shapespace.codes import LatentCodes
-from shapespace.data.store import PreparedScan
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting import FitResult, fit_codes
 from shapespace.mesh import extract_mesh
 from shapespace.objectives import Objective
 from shapespace.sampling import Sampler
-from shapespace.scan import Frame, Scan
+from shapespace.scan import Frame, PreparedScan, Scan
 
 
 class TrainedSpace:
@@ -47,8 +46,11 @@ class TrainedSpace:
         self.unit, self.path = unit, path
 
     @classmethod
-    def load(cls, path: str | Path) -> "TrainedSpace":
-        """Rebuild the space of a checkpoint; InputError if ``path`` is none."""
+    def load(cls, path: str | Path, device: str = "auto") -> "TrainedSpace":
+        """Rebuild the space of a checkpoint; InputError if ``path`` is none.
+
+        device: as torch names it; "auto" is the GPU if there is one.
+        """
         content = read_checkpoint(path)
         hyper = content["hyper_parameters"]
         try:
@@ -60,8 +62,10 @@ class TrainedSpace:
             raise InputError(
                 f"{path}: its parts do not fit together ({one_line(error)})"
             ) from error
-        unit = content["shapespace"]["unit"]
-        return cls(decoder, codes, objective, sampler, unit, Path(path))
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        unit = content["shapespace"].get("unit", "m")
+        return cls(decoder.to(device), codes.to(device), objective, sampler, unit, Path(path))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,19 +109,30 @@ class TrainedSpace:
     ) -> FitResult:
         """The codes of scans that were not trained on, all at once; the space stays as it is.
 
-        ``num_points`` of each scan are used, or as many as the smallest scan has.
+        ``num_points`` of each scan are used, of all scans alike: :func:`usable_points` tells how
+        many one has.
         """
-        device = self.codes.table.weight.device
-        batch = as_batch(scans, num_points).to(device)
+        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
         return fit_codes(
             self.decoder, batch, objective, self.sampler, steps, seed=seed, on_step=on_step
         )
 
 
+def usable_points(scan: PreparedScan, num_points: int) -> int:
+    """``num_points``, or all that a smaller scan has."""
+    return min(num_points, len(scan.points))
+
+
 def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
-    """The first ``num_points`` (shuffled) points of each scan, or of all as the smallest has."""
-    count = min(num_points, *(len(scan.points) for scan in scans))
+    """The first ``num_points`` (shuffled) points of each scan, or all of a smaller one.
+
+    ValueError for scans of different counts, whose codes would depend on each other.
+    """
+    counts = {usable_points(scan, num_points) for scan in scans}
+    if len(counts) > 1:
+        raise ValueError(f"scans of {sorted(counts)} points: fit each count by itself")
+    (count,) = counts
     return Scan.cat([_first_points(scan, index, count) for index, scan in enumerate(scans)])
 
 

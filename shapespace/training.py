@@ -118,9 +118,10 @@ class TrainingCLI(LightningCLI):
         last = Path(self.trainer.default_root_dir) / CHECKPOINT
         options = self.config_init["fit"]
         if options.ckpt_path is None and last.exists():
-            _check_same_run(last, self.model, self.datamodule)
-            sys.stderr.write(f"going on from {last}\n")
             options.ckpt_path = str(last)
+        if options.ckpt_path is not None:
+            _check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
+            sys.stderr.write(f"going on from {options.ckpt_path}\n")
         options.weights_only = True
 
 

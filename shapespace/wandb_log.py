@@ -4,6 +4,7 @@ import hashlib
 import netrc
 import os
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlparse
@@ -32,6 +33,9 @@ def _has_key() -> bool:
         return False
 
 
+_NEXT = defaultdict(lambda: "trying offline", offline="training goes on without it")
+
+
 def wandb_logger(folder: Path, mode: Mode) -> "WandbLogger | bool":
     """A logger of the run in ``folder``, the same run after a resume; False if wandb fails.
 
@@ -44,7 +48,7 @@ def wandb_logger(folder: Path, mode: Mode) -> "WandbLogger | bool":
             return _start(folder, attempt)
         except Exception as error:
             reason = one_line(error, 200)
-            sys.stderr.write(f"wandb {attempt} failed, training goes on without it: {reason}\n")
+            sys.stderr.write(f"wandb {attempt} failed ({reason}), {_NEXT[attempt]}\n")
     return False
 
 

@@ -52,3 +52,13 @@ def test_unknown_name_is_answered_with_the_nearest():
 def test_other_scans_are_refused_on_a_resume():
     with pytest.raises(InputError, match="other scans"):
         codes().assign(("anna", "bert", "dora"), codes().frames)
+
+
+def test_other_shapes_under_the_same_names_are_refused_on_a_resume():
+    table = codes()
+    table.assign(table.names, table.frames)
+    moved = [Frame(frame.centre + 1.0, frame.scale) for frame in table.frames]
+    with pytest.raises(InputError, match="'anna' is not the one"):
+        table.assign(table.names, moved)
+    resampled = [Frame(frame.centre + 0.001, frame.scale) for frame in table.frames]
+    table.assign(table.names, resampled)

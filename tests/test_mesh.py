@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 import torch
 
-from shapespace.mesh import components, extract_mesh, largest_component
+from shapespace.mesh import (
+    components,
+    evaluator,
+    extract_mesh,
+    largest_component,
+    zero_set_bounds,
+)
 from shapespace.scan import Frame
 from tests import exact
 
@@ -38,6 +44,28 @@ def test_bounded_grid_finds_what_the_dense_grid_finds():
     np.testing.assert_allclose(mesh.bounds, [dense.min(0), dense.max(0)], atol=0.01)
     a, b, c = dense[faces].swapaxes(0, 1)
     assert abs(abs((a * np.cross(b, c)).sum()) / 6 - mesh.volume) < 0.01
+
+
+@pytest.mark.parametrize("field", [exact.sphere(), exact.torus(), exact.box(), exact.capsule()])
+def test_leaving_out_blocks_changes_nothing(field, monkeypatch):
+    sparse = extract_mesh(field, NONE, 50)
+    box = zero_set_bounds(evaluator(field, NONE), 1.8)
+    monkeypatch.setattr("shapespace.mesh.zero_set_bounds", lambda *_: box)
+    monkeypatch.setattr("shapespace.mesh.SAFETY", 1e9)
+    dense = extract_mesh(field, NONE, 50)
+    np.testing.assert_array_equal(sparse.faces, dense.faces)
+    np.testing.assert_array_equal(sparse.vertices, dense.vertices)
+
+
+def test_far_blocks_are_not_evaluated():
+    asked = []
+
+    def field(points, latent):
+        asked.append(points.shape[1])
+        return exact.sphere()(points, latent)
+
+    extract_mesh(field, NONE, 100)
+    assert sum(asked) - 40**3 < 0.5 * 100**3
 
 
 def test_frame_takes_the_mesh_back_to_its_source():

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+import yaml
 
 from shapespace.training import fit
 
@@ -51,11 +52,15 @@ def test_every_recipe_takes_a_step(name, hardware, tmp_path, toy_store):
     assert len(losses(tmp_path)) == 1
 
 
-def test_gpu_overlay_is_understood():
-    import yaml
-
-    overlay = yaml.safe_load((ROOT / "configs/hardware/gpu.yaml").read_text())
-    assert overlay["trainer"]["accelerator"] == "gpu"
+def test_gpu_overlay_is_understood(capsys):
+    names = ("dfaust.yaml", "hardware/gpu.yaml")
+    configs = [f"--config={ROOT / 'configs' / name}" for name in names]
+    with pytest.raises(SystemExit) as exit_code:
+        fit([*configs, "--print_config"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert exit_code.value.code == 0
+    assert printed["trainer"]["accelerator"] == "gpu" and printed["data"]["num_workers"] == 4
+    assert printed["model"]["decoder"]["init_args"]["latent_size"] == 256
 
 
 def toy_names(path):

@@ -17,6 +17,7 @@ from shapespace.reconstruct import (
     write_mesh,
 )
 from shapespace.space import TrainedSpace
+from tests.conftest import ellipsoid
 
 SHIFT = np.array([100.0, -200.0, 50.0])
 QUICK = {"num_points": 64, "steps": 4, "resolution": 20}
@@ -179,3 +180,39 @@ def test_a_space_is_the_same_whatever_it_is_used_for(toy_checkpoint, tmp_path):
     space.mesh(space.code("egg"), space.frame("egg"), 16)
     for before, after in zip(weights, space.decoder.parameters(), strict=True):
         assert (before == after).all() and not after.requires_grad and after.grad is None
+
+
+def test_mesh_far_from_the_origin_keeps_its_shape(tmp_path):
+    far = trimesh.creation.icosphere(3)
+    far.vertices += [5e5, 4.2e6, 0]
+    again = trimesh.load_mesh(write_mesh(far, tmp_path / "far.ply"), process=False)
+    np.testing.assert_allclose(again.vertices, far.vertices, rtol=0, atol=1e-9)
+
+
+def test_scan_in_another_unit_is_refused_with_the_remedy(tmp_path, toy_checkpoint):
+    points, normals = ellipsoid((1000.0, 900.0, 1100.0))
+    trimesh.Trimesh(points, vertex_normals=normals, process=False).export(tmp_path / "mm.ply")
+    with pytest.raises(InputError, match=r"mm\.ply: reaches to .*--unit mm"):
+        reconstruct_files(toy_checkpoint, collect_sources([tmp_path / "mm.ply"]), tmp_path / "out")
+
+
+def test_scans_of_any_size_are_fitted_as_if_alone(tmp_path, toy_checkpoint):
+    for name, count in (("small", 60), ("large", 300), ("larger", 400)):
+        points, normals = ellipsoid((0.9, 0.9, 1.1), count)
+        trimesh.Trimesh(points, vertex_normals=normals, process=False).export(
+            tmp_path / f"{name}.ply"
+        )
+    options = {"num_points": 256, "steps": 4, "resolution": 16}
+    paths = [tmp_path / f"{name}.ply" for name in ("large", "larger", "small")]
+    together = reconstruct_files(toy_checkpoint, collect_sources(paths), tmp_path / "a", **options)
+    for item in together.done:
+        path = tmp_path / f"{item.name}.ply"
+        (alone,) = reconstruct_files(
+            toy_checkpoint, collect_sources([path]), tmp_path / "b", **options
+        ).done
+        np.testing.assert_allclose(item.code, alone.code, atol=1e-6)
+
+
+def test_interpolation_names_a_file_that_is_missing(tmp_path, toy_checkpoint):
+    with pytest.raises(InputError, match=r"none\.ply: there is no such file"):
+        interpolate_shapes(toy_checkpoint, ["ball", "none.ply"], tmp_path / "walk")

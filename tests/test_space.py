@@ -3,12 +3,11 @@ import pytest
 import torch
 
 from shapespace.codes import LatentCodes
-from shapespace.data.store import PreparedScan
 from shapespace.decoders import SkipMLP
 from shapespace.errors import InputError
 from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface
-from shapespace.scan import Frame
+from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace, as_batch
 
 
@@ -41,11 +40,13 @@ def test_box_of_the_training_is_the_box_of_the_mesh():
     assert space(extent=0.9).extent == 0.9
 
 
-def test_fit_uses_what_every_scan_has():
-    batch = as_batch([prepared("a", 80), prepared("b", 60, normals=False)], 100)
-    assert batch.points.shape == (2, 60, 3)
+def test_a_batch_has_the_same_number_of_points_of_every_scan():
+    batch = as_batch([prepared("a", 80), prepared("b", 60, normals=False)], 50)
+    assert batch.points.shape == (2, 50, 3)
     assert batch.normals is not None and not batch.normals[1].any()
-    assert as_batch([prepared("a", 80)], 50).normals is not None
+    assert as_batch([prepared("a", 80)], 100).points.shape == (1, 80, 3)
+    with pytest.raises(ValueError, match=r"\[60, 80\]"):
+        as_batch([prepared("a", 80), prepared("b", 60)], 100)
 
 
 def test_fit_leaves_the_space_alone():

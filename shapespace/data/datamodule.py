@@ -23,7 +23,8 @@ Visit = tuple[int, int]
 class Windows(Dataset[Scan]):
     """One contiguous window of ``num_points`` points for each (scan, visit).
 
-    Points lie shuffled in the store, so that a window is a random subset.
+    Points lie shuffled in the store, so that a window is a random subset; it goes on at the
+    beginning where it meets the end, so that every point is as likely as any other.
     """
 
     def __init__(
@@ -37,15 +38,20 @@ class Windows(Dataset[Scan]):
     def __getitem__(self, visit: Visit) -> Scan:
         index, number = visit
         name = self.names[index]
-        spare = self.store.num_points(name) - self.num_points
-        start = int(np.random.default_rng((self.seed, index, number)).integers(spare + 1))
-        points, normals, sigma = self.store.read(name, start, self.num_points)
-        return Scan(
-            torch.tensor([index]),
-            torch.from_numpy(points)[None],
-            None if normals is None else torch.from_numpy(normals)[None],
-            torch.from_numpy(sigma)[None],
-        )
+        total = self.store.num_points(name)
+        start = int(np.random.default_rng((self.seed, index, number)).integers(total))
+        first = min(self.num_points, total - start)
+        pieces = [self.store.read(name, start, first)]
+        if first < self.num_points:
+            pieces.append(self.store.read(name, 0, self.num_points - first))
+        points, normals, sigma = (_joined(parts) for parts in zip(*pieces, strict=True))
+        assert points is not None and sigma is not None
+        return Scan(torch.tensor([index]), points, normals, sigma)
+
+
+def _joined(parts: tuple[np.ndarray | None, ...]) -> torch.Tensor | None:
+    arrays = [part for part in parts if part is not None]
+    return torch.from_numpy(np.concatenate(arrays))[None] if arrays else None
 
 
 class Visits(Sampler[Visit]):
@@ -113,6 +119,9 @@ class ScanData(pl.LightningDataModule):
         self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
         self.num_workers, self.shuffle, self.drop_last = num_workers, shuffle, drop_last
         self.seed = seed
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise InputError(f"{scans}: names {twice!r} twice; name each scan once")
         for name in self.names:
             if self.store.num_points(name) < num_points:
                 raise InputError(

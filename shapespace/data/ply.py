@@ -5,10 +5,11 @@ float64, so one decoder serves all three encodings.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 """vertices, faces or None, normals or None: what every reader of a format returns."""
@@ -70,6 +71,21 @@ def read_ply(content: bytes) -> Arrays:
     polygons = face.get("vertex_indices", face.get("vertex_index", []))
     faces = triangulate(polygons) if len(polygons) else None
     return _columns(vertex, "xyz"), faces, _normals(vertex)
+
+
+def write_ply(
+    path: Path, vertices: Float64[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> None:
+    """A triangle mesh as little-endian PLY, its vertices in double precision."""
+    header = (
+        "ply\nformat binary_little_endian 1.0\n"
+        f"element vertex {len(vertices)}\n"
+        "property double x\nproperty double y\nproperty double z\n"
+        f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    rows = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
+    rows["count"], rows["corners"] = 3, faces
+    path.write_bytes(header.encode() + vertices.astype("<f8").tobytes() + rows.tobytes())
 
 
 def triangulate(polygons: Any) -> np.ndarray:

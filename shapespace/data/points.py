@@ -13,9 +13,8 @@ from jaxtyping import Float32, Float64
 from scipy.spatial import KDTree
 
 from shapespace.data.readers import RawScan, double_area_normals
-from shapespace.data.store import PreparedScan
 from shapespace.errors import InputError, one_line
-from shapespace.scan import Frame
+from shapespace.scan import Frame, PreparedScan
 
 NUM_POINTS = 250_000
 """Points a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""

@@ -20,9 +20,10 @@ import numpy as np
 
 from shapespace.data.points import NEIGHBOUR, prepare_scan
 from shapespace.data.sources import Source, discover, select
-from shapespace.data.store import PreparedScan, StoreWriter
+from shapespace.data.store import StoreWriter
 from shapespace.errors import InputError, one_line
 from shapespace.progress import progress as progress_bar
+from shapespace.scan import PreparedScan
 
 BOX = 1.8
 """Half side of the published sampling box, in stored units (Gropp et al. 2020)."""

@@ -3,8 +3,8 @@
 Layout, version 1: root attributes format, version, unit, dimension; one group ``/scans/<name>``
 with contiguous float32 datasets points [n,D], sigma [n] and, where known, normals [n,D], and the
 attributes centre [D] and scale (see :class:`shapespace.scan.Frame`), source, source_hash,
-num_source_points, num_source_faces, seed. Points are in the store's frame and were shuffled once
-at writing, so that any contiguous window is a random subset.
+num_source_points, num_source_faces, seed, checksum. Points are in the store's frame and were
+shuffled once at writing, so that any contiguous window is a random subset.
 
 Letters: n points of one scan, D dimension (2 or 3).
 """
@@ -12,7 +12,6 @@ Letters: n points of one scan, D dimension (2 or 3).
 import difflib
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from jaxtyping import Float32
 from shapespace.data import hdf5
 from shapespace.errors import InputError, one_line
 from shapespace.files import output_folder, replacing
-from shapespace.scan import Frame
+from shapespace.scan import Frame, PreparedScan
 
 FORMAT = "shapespace-scans"
 VERSION = 1
@@ -31,29 +30,6 @@ MAX_HANDLES = 4096
 
 Points = Float32[np.ndarray, "n D"]
 Sigma = Float32[np.ndarray, " n"]
-
-
-@dataclass(frozen=True)
-class PreparedScan:
-    """One scan, ready for the store or to be fitted directly.
-
-    points: in the store's frame, shuffled; normals: unit and outward, a zero row is unknown.
-    sigma: distance to the 50th neighbour, in the store's units.
-    frame: takes the points back to the source.
-    source, source_hash: the file as given and the sha256 of its bytes, hexadecimal.
-    num_source_points, num_source_faces: what the source held; seed: of sampling and shuffling.
-    """
-
-    name: str
-    points: Float32[np.ndarray, "n D"]
-    normals: Float32[np.ndarray, "n D"] | None
-    sigma: Float32[np.ndarray, " n"]
-    frame: Frame
-    source: str
-    source_hash: str
-    num_source_points: int
-    num_source_faces: int
-    seed: int
 
 
 class ScanStore:
@@ -184,6 +160,7 @@ class _OpenScan:
             "num_source_points": int(self._attrs["num_source_points"]),
             "num_source_faces": int(self._attrs["num_source_faces"]),
             "seed": int(self._attrs["seed"]),
+            "checksum": str(self._attrs["checksum"]),
             "centre": self.frame.centre.tolist(),
             "scale": self.frame.scale,
         }
@@ -255,6 +232,7 @@ class StoreWriter:
             num_source_points=scan.num_source_points,
             num_source_faces=scan.num_source_faces,
             seed=scan.seed,
+            checksum=scan.checksum,
         )
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapespace.decoders.base import Decoder
+from shapespace.errors import at_least, positive
 
 
 class _Layer(NamedTuple):
@@ -60,6 +61,9 @@ class SkipMLP(Decoder):
         zero_latent_columns: bool = False,
     ) -> None:
         super().__init__()
+        at_least(0, latent_size=latent_size)
+        at_least(1, width=width, depth=depth)
+        positive(beta=beta, radius=radius)
         inputs = dimension + latent_size
         if not 0 <= skip < depth:
             raise ValueError(f"skip={skip} must name one of the {depth} hidden layers, or be 0")

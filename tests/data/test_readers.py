@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from shapespace.data.ply import triangulate
+from shapespace.data.ply import read_ply, triangulate, write_ply
 from shapespace.data.readers import READERS, RawScan, checked, read_raw
 from shapespace.errors import InputError
 
@@ -295,3 +295,18 @@ def test_mutated_files_never_raise_anything_else(tmp_path):
                 read_raw(path)
             except InputError:
                 continue
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_written_ply_is_read_back_to_the_last_digit(tmp_path, count):
+    mesh = trimesh.creation.icosphere(1)
+    vertices = mesh.vertices.copy() + np.array([5e5, 4.2e6, 0.1])
+    faces = np.asarray(mesh.faces, np.int64)[:count]
+    write_ply(tmp_path / "far.ply", vertices, faces)
+    found = read_ply((tmp_path / "far.ply").read_bytes())
+    np.testing.assert_array_equal(found[0], vertices)
+    assert count == 0 or np.array_equal(found[1], faces)
+    if count:
+        np.testing.assert_array_equal(
+            trimesh.load_mesh(tmp_path / "far.ply", process=False).vertices, vertices
+        )

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from shapespace.data.store import PreparedScan, ScanStore, StoreWriter
+from shapespace.data.store import ScanStore, StoreWriter
 from shapespace.errors import InputError
-from shapespace.scan import Frame
+from shapespace.scan import Frame, PreparedScan
 
 
 def make_scan(name="a", n=80, dimension=3, normals=True, seed=0):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from shapespace.decoders import value_and_gradient
 from shapespace.objectives import IGR
 from shapespace.objectives.terms import code_mean_abs, code_norm, eikonal, normal_deviation
 from shapespace.scan import Samples
@@ -21,6 +22,26 @@ def test_exact_distance_has_no_loss():
     for name, value in terms.items():
         assert value.shape == (2,)
         assert value.abs().max() < 1e-14, name
+
+
+@pytest.mark.parametrize("field", [exact.torus(), exact.box(), exact.capsule()])
+def test_exact_distances_of_other_shapes_have_no_loss(field):
+    start = torch.randn(2, 200, 3, generator=torch.Generator().manual_seed(2)).double()
+    latent = torch.zeros(2, 0).double()
+    sdf, gradient = value_and_gradient(field, start, latent)
+    outside = sdf > 0.05
+    count = int(outside.sum(1).min())
+    order = (
+        outside.int().argsort(dim=1, descending=True, stable=True)[:, :count, None].expand(-1, -1, 3)
+    )
+    start, sdf, gradient = (
+        value.gather(1, order) for value in (start, sdf[..., None].expand(-1, -1, 3), gradient)
+    )
+    assert count > 50
+    landed = start - sdf * gradient  # a step of f along -grad f ends on the surface
+    terms = IGR().terms(field, Samples(landed + 1e-9 * gradient, gradient, start), latent)
+    for name, value in terms.items():
+        assert value.max() < 1e-8, name
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

@@ -61,11 +61,6 @@ def flesh(identity: Identity) -> list[Mass]:
     return masses
 
 
-def _left(identity: Identity) -> list[Mass]:
-    upper = trunk(identity) + head(identity) + arm(identity) + hand(identity)
-    return upper + leg(identity) + foot()
-
-
 def _pieces(identity: Identity, mass: Mass, scale: float, side: str) -> tuple[Piece, ...]:
     """The pieces of a mass as grown by ``identity``, in metres, on one side."""
 
