@@ -219,7 +219,7 @@ def _labels(texts: list[str], rooms: list[float], width: int, height: int) -> np
         _wrapped(text, lambda part, room=room: font.getlength(part) <= room)
         for text, room in zip(texts, rooms, strict=False)
     ]
-    band_height = round((0.8 + 1.3 * max(len(lines) for lines in wrapped)) * size)
+    band_height = round((0.7 + 1.3 * max(len(lines) for lines in wrapped)) * size)
     band = _pillow().new("RGB", (width, band_height), "white")
     draw = ImageDraw.Draw(band)
     edges = np.cumsum([0.0, *rooms])

@@ -145,3 +145,14 @@ def test_a_picture_that_cannot_be_drawn_stops_nothing(trainer, module, monkeypat
     with pytest.warns(UserWarning, match="no preview: no pen"):
         run(callback, trainer, module, range(4))
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_diverged_training_stops_and_keeps_the_checkpoint_from_before(tmp_path, loss):
+    trainer, keep = FakeTrainer(tmp_path), KeepCheckpoint(every=1)
+    keep.on_train_epoch_end(trainer, pl.LightningModule())
+    before = (tmp_path / "last.ckpt").read_bytes()
+    trainer.current_epoch, trainer.callback_metrics = 1, {"loss": loss}
+    with pytest.raises(InputError, match=r"the loss is (nan|inf) in epoch 2: lower model\.lr"):
+        keep.on_train_epoch_end(trainer, pl.LightningModule())
+    assert (tmp_path / "last.ckpt").read_bytes() == before

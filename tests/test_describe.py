@@ -21,7 +21,7 @@ def test_a_store(toy_store):
 
 def test_many_names_are_cut(write_store, tmp_path):
     path = write_store(tmp_path / "s.hdf5", {f"s{k:02d}": np.ones(3) for k in range(13)})
-    assert describe(path).splitlines()[-2:] == ["  s09", "  ... and 3 more"]
+    assert describe(path).splitlines()[-2:] == ["  s09", "  ... and 3 more, see --names"]
 
 
 def test_an_empty_store(tmp_path):

@@ -1,6 +1,7 @@
 """Scores of shapes whose distance is known, and the tables they go to."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
@@ -44,12 +45,16 @@ def test_open_and_scattered_meshes_are_told():
     assert score("twins", twins, ball, num_samples=100).components == 2
 
 
-@pytest.mark.parametrize(("empty", "kind"), [(0, "reconstruction"), (1, "surface")])
-def test_an_empty_mesh_is_named(empty, kind):
-    meshes = [sphere(1.0), sphere(1.0)]
-    meshes[empty] = trimesh.Trimesh()
-    with pytest.raises(InputError, match=f"ghost: the {kind} has no faces"):
-        score("ghost", *meshes)
+def test_empty_reconstruction_is_infinitely_far_and_stops_no_table():
+    lost = score("ghost", trimesh.Trimesh(), sphere(1.0))
+    assert lost.chamfer == lost.point_to_mesh == lost.hausdorff == math.inf
+    assert not lost.watertight and lost.components == 0
+    assert "inf" in table([lost, score("ball", sphere(1.0), sphere(1.1))])
+
+
+def test_empty_surface_is_named():
+    with pytest.raises(InputError, match="ghost: the surface has no faces"):
+        score("ghost", sphere(1.0), trimesh.Trimesh())
 
 
 def test_rows_are_in_millimetres_and_end_with_the_median():
