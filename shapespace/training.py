@@ -24,7 +24,7 @@ from shapespace.callbacks import CHECKPOINT, KeepCheckpoint, MetricsFile, Previe
 from shapespace.checkpoint import read_checkpoint
 from shapespace.data.datamodule import ScanData
 from shapespace.decoders import Decoder
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError, at_least, one_line
 from shapespace.files import output_folder
 from shapespace.module import ShapeSpace
 from shapespace.objectives import Objective
@@ -75,6 +75,7 @@ class TrainingCLI(LightningCLI):
             self.config = parser.parse_args(args)
         except ArgumentError as error:
             raise InputError(self._explain(str(error), args)) from error
+        at_least(0, seed_everything=int(self.config["fit"].seed_everything))
         if self.config["fit"].ckpt_path is not None:
             read_checkpoint(self.config["fit"].ckpt_path)
 
@@ -103,7 +104,7 @@ class TrainingCLI(LightningCLI):
         """Build all parts; a value that one of them refuses is the user's mistake."""
         try:
             super().instantiate_classes()
-        except (ValueError, MisconfigurationException) as error:
+        except ValueError as error:
             raise InputError(one_line(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -137,7 +138,7 @@ def fit(args: Sequence[str]) -> Path:
 
     InputError for an option, a file or a value that cannot be used.
     """
-    with _quiet(), _interruptible():
+    with _quiet(), _interruptible(), _one_line_misconfigurations():
         cli = TrainingCLI(
             ShapeSpace,
             ScanData,
@@ -196,6 +197,15 @@ def _interruptible() -> Iterator[None]:
             raise
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
+
+
+@contextmanager
+def _one_line_misconfigurations() -> Iterator[None]:
+    """What Lightning's trainer refuses is the user's mistake."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise InputError(one_line(error)) from error
 
 
 @contextmanager

@@ -72,6 +72,15 @@ def test_a_foreign_class_is_refused(content, tmp_path, named):
         read_checkpoint(saved(content, tmp_path))
 
 
+def test_a_package_of_the_user_can_be_trusted(content, tmp_path, monkeypatch):
+    content["hyper_parameters"]["sampler"]["class_path"] = "mine.Sampler"
+    path = saved(content, tmp_path)
+    with pytest.raises(InputError, match="SHAPESPACE_TRUST=mine"):
+        read_checkpoint(path)
+    monkeypatch.setenv("SHAPESPACE_TRUST", "others,mine")
+    assert read_checkpoint(path)["hyper_parameters"] == content["hyper_parameters"]
+
+
 def test_a_foreign_class_is_found_at_any_depth(content, tmp_path):
     deep = [{"inner": ({"class_path": "os.system"},)}]
     content["hyper_parameters"]["decoder"]["init_args"]["more"] = deep

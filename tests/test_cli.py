@@ -290,6 +290,17 @@ FIT_MISTAKES = [
     ("--data.scans=none.txt", "none.txt: cannot be read"),
     ("--ckpt_path=none.ckpt", "none.ckpt: no such checkpoint"),
     ("--trainer.accelerator=abacus", "abacus"),
+    ("--model.lr=-1", "lr=-1.0: give a positive number"),
+    ("--model.seed=-1", "seed=-1: give at least 0"),
+    ("--model.halve_every=0", "halve_every=0: give at least 1"),
+    ("--model.decoder.beta=0", "beta=0.0: give a positive number"),
+    ("--model.decoder.latent_size=-1", "latent_size=-1: give at least 0"),
+    ("--model.sampler.uniform=-1", "uniform=-1.0: give 0 or more"),
+    ("--checkpoint.every=0", "every=0: give at least 1"),
+    ("--preview.every=0", "every=0: give at least 1"),
+    ("--seed_everything=-1", "seed"),
+    ("--trainer.gradient_clip_val=1", "manual optimization"),
+    ("--trainer.accumulate_grad_batches=2", "manual optimization"),
     ("--wandb=maybe", "wandb=maybe: must be one of 'off', 'auto', 'online', 'offline'"),
 ]
 

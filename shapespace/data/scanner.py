@@ -30,7 +30,7 @@ class Scanner:
     """
 
     num_cameras: int = 12
-    heights: tuple[float, ...] = (0.7, 1.5, 2.6)
+    heights: tuple[float, ...] = (0.3, 1.4, 2.5)
     distance: float = 2.2
     pitch: float = 0.013
     white: float = 0.0005

@@ -9,6 +9,7 @@ from torch import Tensor
 from shapespace.decoders.base import Field, value_and_gradient
 from shapespace.objectives.base import Objective
 from shapespace.objectives.terms import (
+    beyond_the_box,
     code_mean_abs,
     code_norm,
     eikonal,
@@ -21,12 +22,15 @@ from shapespace.scan import Samples
 class IGR(Objective):
     """mean |f| + normal mean |g - n| + eikonal mean (|g| - 1)^2 + latent |z|, per scan.
 
-    The first two terms are taken on the surface, the eikonal term in space only.
+    The first two terms are taken on the surface, the eikonal term in space only. Not published, and
+    off by default: ``outside`` closes scans whose holes are on their outer side, such as soles.
 
     Args:
         normal: weight of the normal term, tau in IGR eq. 1; points without normals count 0.
         eikonal: weight of the eikonal term, lambda in IGR eq. 1.
         latent: weight of the code term.
+        outside: weight of mean max(0, d - f), d the distance to the box of the scan's points.
+        margin: by which that box is widened, in the store's unit.
         latent_term: "norm" is |z| as in the published training, "mean_abs" is mean |z_k| as in
             the published fit of an unseen scan, about 20 times weaker at L = 256.
     """
@@ -37,26 +41,34 @@ class IGR(Objective):
         eikonal: float = 0.1,
         latent: float = 1e-3,
         latent_term: Literal["norm", "mean_abs"] = "norm",
+        outside: float = 0.0,
+        margin: float = 0.02,
     ) -> None:
         self.weights = {"surface": 1.0, "normal": normal, "eikonal": eikonal, "latent": latent}
-        self.latent_term = latent_term
+        if outside:
+            self.weights["outside"] = outside
+        self.latent_term, self.margin = latent_term, margin
 
     def terms(
         self, field: Field, samples: Samples, latent: Float[Tensor, "B L"]
     ) -> dict[str, Float[Tensor, " B"]]:
-        """The terms ``surface``, ``normal``, ``eikonal`` and ``latent``, from one evaluation."""
+        """``surface``, ``normal``, ``eikonal``, ``latent`` and ``outside``, from one evaluation."""
         points = torch.cat([samples.surface, samples.space], dim=1)
         sdf, gradient = value_and_gradient(field, points, latent)
         num_surface = samples.surface.shape[1]
         code = code_norm if self.latent_term == "norm" else code_mean_abs
-        return {
+        terms = {
             "surface": on_surface(sdf[:, :num_surface]),
             "normal": normal_deviation(gradient[:, :num_surface], samples.normals),
             "eikonal": eikonal(gradient[:, num_surface:]),
             "latent": code(latent),
         }
+        if "outside" in self.weights:
+            space = points[:, num_surface:], samples.surface
+            terms["outside"] = beyond_the_box(sdf[:, num_surface:], *space, self.margin)
+        return terms
 
     def for_unseen(self) -> "IGR":
         """The same weights with the code term of the published fit."""
-        weights = {name: self.weights[name] for name in ("normal", "eikonal", "latent")}
-        return IGR(**weights, latent_term="mean_abs")
+        weights = {name: weight for name, weight in self.weights.items() if name != "surface"}
+        return IGR(**weights, latent_term="mean_abs", margin=self.margin)

@@ -29,6 +29,23 @@ def normal_deviation(
     return (torch.linalg.vector_norm(gradient - normals, dim=-1) * known).mean(-1)
 
 
+def beyond_the_box(
+    sdf: Float[Tensor, "B K"],
+    points: Float[Tensor, "B K D"],
+    surface: Float[Tensor, "B N D"],
+    margin: float,
+) -> Float[Tensor, " B"]:
+    """Mean max(0, d - f) over the points outside the bounding box of ``surface``, d from the box.
+
+    A shape that lies in the box, widened by ``margin``, is at least as far away as the box is: zero
+    for its distance. Says which side is out where a scan has holes.
+    """
+    low, high = surface.amin(1, keepdim=True) - margin, surface.amax(1, keepdim=True) + margin
+    outside = torch.maximum(low - points, points - high).clamp(min=0)
+    distance = torch.linalg.vector_norm(outside, dim=-1)
+    return ((distance - sdf).clamp(min=0) * (distance > 0)).mean(-1)
+
+
 def code_norm(latent: Float[Tensor, "B L"]) -> Float[Tensor, " B"]:
     """|z|, not squared; 0 for L = 0 (IGR's training term)."""
     return torch.linalg.vector_norm(latent, dim=-1)

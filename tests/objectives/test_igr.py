@@ -1,9 +1,17 @@
+import math
+
 import pytest
 import torch
 
 from shapespace.decoders import value_and_gradient
 from shapespace.objectives import IGR
-from shapespace.objectives.terms import code_mean_abs, code_norm, eikonal, normal_deviation
+from shapespace.objectives.terms import (
+    beyond_the_box,
+    code_mean_abs,
+    code_norm,
+    eikonal,
+    normal_deviation,
+)
 from shapespace.scan import Samples
 from tests import exact
 
@@ -111,3 +119,18 @@ def test_total_is_the_weighted_sum_and_the_fit_keeps_the_weights():
     unseen = objective.for_unseen()
     assert unseen.weights == objective.weights
     assert unseen.latent_term == "mean_abs"
+
+
+def test_beyond_the_box_a_distance_has_no_loss_and_an_inside_has_its_depth():
+    samples = samples_of_sphere(radius=0.6)
+    objective = IGR(outside=2.0)
+    latent = torch.zeros(2, 0).double()
+    assert objective.terms(exact.sphere(0.6), samples, latent)["outside"].max() == 0
+    surface = torch.tensor([[[-1.0, -1, -1], [1, 1, 1]]]).double()
+    points = torch.tensor([[[3.0, 0, 0], [0, 0, 0], [1.05, 0, 0], [4, 5, 0]]]).double()
+    found = beyond_the_box(torch.full((1, 4), -0.5).double(), points, surface, margin=0.1)
+    expected = (1.9 + 0.5 + math.hypot(2.9, 3.9) + 0.5) / 4
+    assert found.item() == pytest.approx(expected, abs=1e-12)
+    assert objective.for_unseen().weights == objective.weights
+    assert objective.for_unseen().margin == objective.margin
+    assert "outside" not in IGR().weights
