@@ -235,7 +235,7 @@ def demo(*, out: str = "demo", seed: int = 0) -> None:
     """Make people from formulas, scan them, train a space, reconstruct unseen scans, interpolate.
 
     Ends with a table and one page, OUT/index.html. Needs no data, no account and no network; about
-    seven minutes on two cores. Stop it at any time: the same command goes on where it stood.
+    six minutes on two cores. Stop it at any time: the same command goes on where it stood.
 
     Args:
         out: folder for everything.

@@ -40,7 +40,7 @@ WORST_SHOWN = 0.03
 
 @dataclass(frozen=True)
 class Size:
-    """How much the demo does. The defaults take some seven minutes on two cores.
+    """How much the demo does. The defaults take some six minutes on two cores.
 
     subjects, motions, frames: of the data set; num_points: stored of each scan; fit_points, steps:
     of a reconstruction; resolution: of meshes; train: options for ``shapespace fit``.
