@@ -147,7 +147,7 @@ class ShapeSpace(pl.LightningModule):
         values = own.values().new_zeros(num_scans, weight.shape[1])
         count = own.indices().shape[1]
         rows[:count], values[:count] = own.indices()[0], own.values()
-        rows, values = self.all_gather(rows), self.all_gather(values)
+        rows, values = (torch.as_tensor(self.all_gather(part)) for part in (rows, values))
         mean = values.flatten(0, 1) / self.trainer.world_size
         weight.grad = torch.sparse_coo_tensor(rows.reshape(1, -1), mean, weight.shape)
 
