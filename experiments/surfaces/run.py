@@ -11,6 +11,7 @@ import csv
 import time
 from pathlib import Path
 
+import numpy as np
 import trimesh
 
 from shapespace.data.readers import read_raw
@@ -25,6 +26,11 @@ def load(path):
     return trimesh.Trimesh(raw.vertices, faces, vertex_normals=raw.normals, process=False)
 
 
+def diagonal_of(shape):
+    """Of the box of all vertices; trimesh's own scale needs faces."""
+    return float(np.linalg.norm(np.ptp(shape.vertices, axis=0)))
+
+
 def measure(mesh, folder):
     truth = folder / "gt.ply"
     reference = load(truth if truth.exists() else folder / "scan.ply")
@@ -32,7 +38,7 @@ def measure(mesh, folder):
     target = surface_points(reference, NUM_SAMPLES, 1) if closed else reference.vertices
     samples = surface_points(mesh)
     distances = point_distances(samples, target)
-    diagonal = float(reference.scale)
+    diagonal = diagonal_of(reference)
     return {
         "reference": "gt.ply" if truth.exists() else "scan.ply",
         "diagonal": diagonal,
@@ -66,7 +72,7 @@ def main():
         rows.append(
             {"object": name, **measure(mesh, args.objects / name), "seconds": round(seconds)}
         )
-        size = 1 / scan.scale
+        size = 1 / diagonal_of(scan)
         for shape in (scan, mesh):
             shape.apply_scale(size)
         figures.append([Figure(scan, GREY, f"{name}: scan"), Figure(mesh, label="surface")])
