@@ -121,11 +121,7 @@ def reconstruct_files(
 def _space_of_meshes(checkpoint: str | Path, seed: int = 0) -> TrainedSpace:
     at_least(0, seed=seed)
     space = TrainedSpace.load(checkpoint)
-    if space.decoder.dimension != 3:
-        raise InputError(
-            f"{checkpoint}: is a space of {space.decoder.dimension}-D shapes, without meshes; "
-            "the previews of its run show their level sets, TrainedSpace.fit finds codes"
-        )
+    space.check_has_meshes()
     return space
 
 
@@ -218,8 +214,9 @@ def write_mesh(mesh: trimesh.Trimesh, path: Path) -> Path:
         raise InputError(f"{path}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
     vertices = np.asarray(mesh.vertices, np.float64)
     moved = np.abs(vertices.astype(np.float32) - vertices).max(initial=0.0)
+    size = np.ptp(vertices, axis=0).max() if len(vertices) else 0.0
     with replacing(path) as part:
-        if path.suffix.lower() == ".ply" and moved > 1e-5 * np.ptp(vertices, axis=0).max(initial=0):
+        if path.suffix.lower() == ".ply" and moved > 1e-5 * size:
             write_ply(part, vertices, np.asarray(mesh.faces, np.int64))
         else:
             mesh.export(part)

@@ -92,12 +92,16 @@ class TrainedSpace:
 
         InputError for a space of 2-D shapes.
         """
+        self.check_has_meshes()
+        return extract_mesh(self.decoder, code, resolution, self.extent, frame)
+
+    def check_has_meshes(self) -> None:
+        """InputError for a space of 2-D shapes."""
         if self.decoder.dimension != 3:
             raise InputError(
-                f"{self.path}: is a space of {self.decoder.dimension}-D shapes without meshes; "
-                "the previews of its run folder show their level sets"
+                f"{self.path}: is a space of {self.decoder.dimension}-D shapes, without meshes; "
+                "the previews of its run show their level sets, TrainedSpace.fit finds codes"
             )
-        return extract_mesh(self.decoder, code, resolution, self.extent, frame)
 
     def fit(
         self,

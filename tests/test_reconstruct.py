@@ -216,3 +216,8 @@ def test_scans_of_any_size_are_fitted_as_if_alone(tmp_path, toy_checkpoint):
 def test_interpolation_names_a_file_that_is_missing(tmp_path, toy_checkpoint):
     with pytest.raises(InputError, match=r"none\.ply: there is no such file"):
         interpolate_shapes(toy_checkpoint, ["ball", "none.ply"], tmp_path / "walk")
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj"])
+def test_an_empty_mesh_is_written(tmp_path, suffix):
+    assert write_mesh(trimesh.Trimesh(), tmp_path / f"empty{suffix}").exists()
