@@ -1,7 +1,8 @@
 """From a plain typed function to a command: its signature is the syntax, its docstring the help.
 
 Parameters before ``*`` are positional, a positional list takes one or more; those after are
-options with dashes; a bool that is False becomes a flag.
+options with dashes; a bool that is False becomes a flag. Options may come from a file, --config,
+unless the function has a parameter of that name.
 """
 
 import inspect
@@ -22,7 +23,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from shapespace.errors import InputError, one_line
 
 _MISSING = re.compile(r"following arguments are required: (.*)")
-_UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|does not accept option) '?([\w.-]+)")
+_UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|does not accept option|Option) '?([\w.-]+)")
 _UNKNOWN_IN_PART = re.compile(r'Parser key "([\w.]+)": .*Option \'([\w.-]+)\' is not accepted')
 _WRONG_TYPE = re.compile(r"(?:Got value|Given value): (.*)$")
 _EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.Literal\[[^\]]*\])")
@@ -32,31 +33,40 @@ class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Types and defaults beside the options, examples as they were written."""
 
 
-def call_from_arguments(function: Callable[..., object], arguments: Sequence[str]) -> object:
-    """Call ``function`` with what ``arguments`` say; InputError for what cannot be understood."""
-    parser = build_parser(function)
+def call_from_arguments(
+    function: Callable[..., object], arguments: Sequence[str], called: str | None = None
+) -> object:
+    """Call ``function`` with what ``arguments`` say; InputError for what cannot be understood.
+
+    called: the command as it was typed.
+    """
+    parser = build_parser(function, called)
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(parser.format_help())
         return None
     try:
         values = parser.parse_args(list(arguments))
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
-        raise InputError(explain(str(error), _options(function), "argument")) from error
+        text = explain_config(str(error), arguments, _options(function), {}, "argument")
+        raise InputError(text) from error
     return function(**{name: values[name] for name in inspect.signature(function).parameters})
 
 
-def build_parser(function: Callable[..., object]) -> ArgumentParser:
-    """The parser of one command."""
+def build_parser(function: Callable[..., object], called: str | None = None) -> ArgumentParser:
+    """The parser of one command, ``called`` "shapespace NAME" by default."""
     text = inspect.getdoc(function) or ""
     described = {item.arg_name: item.description or "" for item in parse_docstring(text).params}
     parser = ArgumentParser(
-        prog=f"shapespace {function.__name__}",
+        prog=called or f"shapespace {function.__name__}",
         description=text.partition("Args:")[0].strip(),
         formatter_class=_HelpFormatter,
         exit_on_error=False,
     )
     for name, parameter in inspect.signature(function).parameters.items():
         _add(parser, name, parameter, " ".join(described[name].split()))
+    if "config" not in described:
+        text = "YAML file with options of this command, underscores for dashes."
+        parser.add_argument("--config", action="config", help=text)
     return parser
 
 
@@ -71,8 +81,9 @@ def _add(parser: ArgumentParser, name: str, parameter: inspect.Parameter, text: 
         assert default is False
         parser.add_argument(_dashed(name), action="store_true", help=text)
     else:
-        default = {"required": True} if required else {"default": default}
-        parser.add_argument(_dashed(name), type=kind, help=text, **default)
+        options = {"required": True} if required else {"default": default}
+        options |= {"nargs": "+", "type": str} if kind == list[str] | None else {"type": kind}
+        parser.add_argument(_dashed(name), help=text, **options)
 
 
 def _dashed(name: str) -> str:
@@ -108,7 +119,11 @@ def explain(message: str, known: Sequence[str], kind: Literal["argument", "key"]
 
 
 def explain_config(
-    message: str, args: Sequence[str], known: Sequence[str], parts: Mapping[str, Sequence[str]]
+    message: str,
+    args: Sequence[str],
+    known: Sequence[str],
+    parts: Mapping[str, Sequence[str]],
+    kind: Literal["argument", "key"] = "key",
 ) -> str:
     """A parser's complaint, with the config file that it is about where one is to blame.
 
@@ -123,7 +138,7 @@ def explain_config(
         return _blamed_file(found[2], args) + text
     if found := re.search(r"Problems parsing config: (.*)", text):
         return f"{_unparsable(args)}: is not YAML ({found[1]})"
-    text = explain(text, known, "key")
+    text = explain(text, known, kind)
     key = re.match(r"(?:unknown key ')?([\w.]+)", text)
     return (_blamed_file(key[1].rpartition(".")[2], args) if key else "") + text
 

@@ -5,11 +5,11 @@ Only the standard library is imported until a subcommand is known, so that help 
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from shapespace import __version__
-from shapespace.errors import InputError, one_line
+from shapespace.errors import CheckFailed, InputError, one_line
 
 COMMANDS = {
     "demo": "people from formulas, trained, reconstructed, interpolated: one page in minutes",
@@ -20,7 +20,25 @@ COMMANDS = {
     "mesh": "training shapes of a checkpoint -> meshes",
     "surface": "one scan -> one mesh, no space needed",
     "info": "what a store or a checkpoint holds",
+    "data": "check, split or merge stores of scans",
 }
+
+DATA = {
+    "check": "scans or a store -> what is wrong with them, and whether to train",
+    "split": "names -> train.txt and test.txt, and how far apart they are",
+    "merge": "stores, such as shards -> one store",
+}
+"""Commands that are called ``shapespace data ...``."""
+
+DATA_USAGE = """usage: shapespace data COMMAND ...
+
+Data sets of scans.
+
+commands:
+{commands}
+
+  shapespace data COMMAND --help     its options, with examples
+"""
 
 USAGE = """usage: shapespace COMMAND ...
 
@@ -35,13 +53,14 @@ commands:
 first steps:
   shapespace demo                                     no data needed
   shapespace prepare scans/ scans.hdf5                your own scans
+  shapespace data check scans.hdf5                    before you train on them
   shapespace fit --config configs/bodies-cpu.yaml --data.store scans.hdf5
   shapespace reconstruct runs/bodies-cpu/last.ckpt new_scan.ply --out out/
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 2 the user's mistake, 130 an interruption."""
+    """Run the command line; 0 is success, 1 a failed check, 2 a mistake of the user, 130 a stop."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(usage())
@@ -55,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         sys.stderr.write(f"shapespace {one_line(command)}: error: {one_line(error)}\n")
         return 2
+    except CheckFailed:
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"shapespace {command}: stopped; run the same command to go on\n")
         return 130
@@ -63,19 +84,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def usage() -> str:
     """The text of ``shapespace --help``."""
-    return USAGE.format(
-        commands="\n".join(f"  {name:12} {text}" for name, text in COMMANDS.items())
-    )
+    return USAGE.format(commands=_listed(COMMANDS))
+
+
+def _listed(commands: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:12} {text}" for name, text in commands.items())
 
 
 def _dispatch(command: str, arguments: list[str]) -> None:
-    if command not in COMMANDS:
-        near = get_close_matches(command, COMMANDS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(COMMANDS)}"
-        raise InputError(f"there is no command {command!r}; {hint}")
+    _check_known(command, COMMANDS)
     if command == "fit":
         importlib.import_module("shapespace.training").fit(arguments)
+    elif command == "data":
+        _dispatch_data(arguments)
+    else:
+        _call("shapespace.commands", command, arguments)
+
+
+def _dispatch_data(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(DATA_USAGE.format(commands=_listed(DATA)))
         return
-    function = getattr(importlib.import_module("shapespace.commands"), command)
+    command, *rest = arguments
+    _check_known(command, DATA)
+    _call("shapespace.data_commands", command, rest, "data ")
+
+
+def _check_known(command: str, commands: Mapping[str, str]) -> None:
+    if command not in commands:
+        near = get_close_matches(command, commands, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(commands)}"
+        raise InputError(f"there is no command {command!r}; {hint}")
+
+
+def _call(module: str, command: str, arguments: list[str], group: str = "") -> None:
+    function = getattr(importlib.import_module(module), command)
     call = importlib.import_module("shapespace.arguments").call_from_arguments
-    call(function, arguments)
+    call(function, arguments, f"shapespace {group}{command}")

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from shapespace.errors import CheckFailed
+
 Unit = Literal["m", "cm", "mm", "in"]
 
 
@@ -23,9 +25,13 @@ def prepare(
     num_points: int | None = None,
     scans: str | None = None,
     every: int = 1,
-    workers: int = 1,
+    workers: int | None = None,
+    shard: str | None = None,
     unit: Unit = "m",
     normalise: bool = False,
+    normals: Literal["estimate", "source", "none"] = "estimate",
+    cameras: str | None = None,
+    targets: int = 0,
     seed: int = 0,
     strict: bool = False,
 ) -> None:
@@ -33,10 +39,12 @@ def prepare(
 
     SOURCE may be one file (PLY OBJ OFF STL GLB NPZ NPY XYZ), a folder of them, a D-FAUST
     registration file, a folder of those, or a D-FAUST scans folder. Meshes are sampled evenly by
-    area; normals are kept where there are any. A bad scan is skipped and listed.
+    area. A bad scan is skipped and listed. Stop it at any time: the same command goes on where it
+    stood, and scans that are in the store already are kept.
 
-      shapespace prepare scans/ scans.hdf5 --workers 2
-      shapespace prepare registrations_m.hdf5 men.hdf5 --every 5
+      shapespace prepare scans/ scans.hdf5
+      shapespace prepare dfaust/ dfaust.hdf5 --config datasets/dfaust/prepare.yaml
+      shapespace prepare scans/ scans.hdf5 --shard 3/8     one of an array of 8 jobs
 
     Args:
         source: what to read.
@@ -44,30 +52,42 @@ def prepare(
         num_points: points of each scan; by default 250000, or all that a smaller cloud has.
         scans: text file with the names of the scans to keep, one a line.
         every: keep each n-th frame of a sequence, or each n-th file.
-        workers: processes that read and sample.
+        workers: processes that read and sample; all cores by default.
+        shard: i/n takes the i-th of n parts and writes STORE.i-of-n.hdf5; shapespace data merge
+            joins them.
         unit: length unit of the source; the store is in metres.
         normalise: scale each scan to radius 1 instead, for objects without a common size.
+        normals: source keeps those of the files; estimate also fits some to clouds that have none;
+            none keeps none.
+        cameras: text file with the positions from which the scans were taken, x y z a line, in
+            their frame and unit; they tell the outer side of estimated normals.
+        targets: points around each scan whose distances are stored, signed for closed meshes.
         seed: of sampling and shuffling.
         strict: stop at the first bad scan instead of skipping it.
     """
     from shapespace.data.prepare import prepare as run
+    from shapespace.data.readers import read_positions
     from shapespace.files import read_lines
+    from shapespace.workers import num_cores
 
-    say(
-        run(
-            source,
-            store,
-            num_points=num_points,
-            scans=None if scans is None else read_lines(scans),
-            every=every,
-            workers=workers,
-            unit=unit,
-            normalise=normalise,
-            seed=seed,
-            strict=strict,
-        )
+    summary = run(
+        source,
+        store,
+        num_points=num_points,
+        scans=None if scans is None else read_lines(scans),
+        every=every,
+        workers=num_cores() if workers is None else workers,
+        shard=shard,
+        unit=unit,
+        normalise=normalise,
+        normals=normals,
+        cameras=None if cameras is None else read_positions(cameras),
+        targets=targets,
+        seed=seed,
+        strict=strict,
     )
-    say(f"wrote {store}")
+    say(summary)
+    say(f"wrote {summary.store}")
 
 
 def reconstruct(
@@ -217,18 +237,24 @@ def surface(
     say(reconstruct_surface(scan, out, config, steps, num_points, resolution, run, seed))
 
 
-def info(path: str, *, names: bool = False) -> None:
+def info(path: str, *, names: bool = False, verify: bool = False) -> None:
     """Say what a store or a checkpoint holds.
 
-      shapespace info scans.hdf5
+      shapespace info scans.hdf5 --verify
 
     Args:
         path: a store written by shapespace prepare, or a checkpoint written by shapespace fit.
         names: list all scans, not the first ten.
+        verify: read the whole store and compare its checksums; exit code 1 if it is damaged.
     """
-    from shapespace.describe import describe
+    from shapespace.describe import describe, faults
 
     say(describe(path, names))
+    if verify:
+        found = faults(path)
+        say("\n".join(found) or "verified: every scan is as it was written")
+        if found:
+            raise CheckFailed
 
 
 def demo(*, out: str = "demo", seed: int = 0) -> None:

@@ -1,5 +1,6 @@
 """What a store or a checkpoint holds, in readable lines."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from shapespace.data.store import ScanStore
 from shapespace.errors import InputError
+from shapespace.progress import progress
 
 SHOWN = 10
 
@@ -16,13 +18,24 @@ def describe(path: str | Path, all_names: bool = False) -> str:
 
     all_names: list every scan, not the first few.
     """
-    path = Path(path)
+    lines = _store_lines if _is_hdf5(Path(path)) else _checkpoint_lines
+    return "\n".join(lines(Path(path), all_names))
+
+
+def faults(path: str | Path) -> list[str]:
+    """What is damaged in a store, all of which is read; nothing for a checkpoint that loads."""
+    if not _is_hdf5(Path(path)):
+        return []
+    store = ScanStore(path)
+    verified = progress(store.verify(), "verify", len(store), "scan")
+    return [fault for fault in verified if fault is not None]
+
+
+def _is_hdf5(path: Path) -> bool:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a store or a checkpoint")
     with path.open("rb") as file:
-        is_hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    lines = _store_lines if is_hdf5 else _checkpoint_lines
-    return "\n".join(lines(path, all_names))
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
 def _store_lines(path: Path, all_names: bool) -> list[str]:
@@ -31,13 +44,17 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
     if not rows:
         return [f"{path}: store without scans"]
     counts = [row["num_points"] for row in rows]
-    with_normals = sum(row["normals"] for row in rows)
+    kinds = Counter(row["normals"] for row in rows)
+    shard = f", shard {store.shard}" if store.shard else ""
+    targets = sum(row["num_targets"] > 0 for row in rows)
     points, _, sigma = store.read(store.names[0])
     size = np.ptp(points, axis=0)
     return [
-        f"{path}: store of {len(store)} scans, dimension {store.dimension}, unit {store.unit}",
-        f"points a scan: {min(counts)} to {max(counts)}; with normals: {with_normals} of "
-        f"{len(rows)}",
+        f"{path}: store of {len(store)} scans, dimension {store.dimension}, unit {store.unit}"
+        f"{shard}, content {store.content[:16]}",
+        f"points a scan: {min(counts)} to {max(counts)}; normals: "
+        f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}"
+        f"{f'; with targets: {targets}' if targets else ''}",
         f"first scan: size {' x '.join(f'{s:.3f}' for s in size)}, median sigma "
         f"{np.median(sigma):.4f}, from {rows[0]['source']}",
         *_names(store.names, all_names),

@@ -1,4 +1,4 @@
-"""The one exception that the command line turns into a single line and exit code 2."""
+"""The exceptions that the command line turns into an exit code: 2 with one line, or 1."""
 
 import re
 
@@ -9,6 +9,10 @@ class InputError(ValueError):
     The message is one line that names the file or argument, its value, the rule it breaks and
     the remedy. Everything else that is raised is a mistake of ours.
     """
+
+
+class CheckFailed(Exception):  # noqa: N818
+    """A check has said what it found, and it is not well: the command ends with exit code 1."""
 
 
 def at_least(least: int, **given: int) -> None:

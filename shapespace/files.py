@@ -1,5 +1,7 @@
 """Writing files so that a reader never meets half of one."""
 
+import fcntl
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     choose a format by it. An OSError becomes an :class:`InputError` that names ``path``.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")  # see remove_leftovers
     output_folder(path.parent)
     try:
         yield part
@@ -30,6 +32,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove what killed processes left of writing ``path``; no other may be writing it now."""
+    path = Path(path)
+    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(lock: str | Path, busy: str | None = None) -> Iterator[None]:
+    """Hold the lock file ``lock``, which ends with the process at the latest.
+
+    While another process holds it: :class:`InputError` ``busy``, or wait if that is None.
+    """
+    output_folder(Path(lock).parent)
+    with Path(lock).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise InputError(f"{busy}") from error
+        yield
 
 
 def output_folder(path: str | Path) -> Path:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.data.ply import write_ply
-from shapespace.data.points import prepare_scan
+from shapespace.data.points import PointOptions, prepare_scan
 from shapespace.data.prepare import PER_METRE
 from shapespace.data.readers import READERS
 from shapespace.data.sources import Source, find_sources
@@ -145,9 +145,8 @@ def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> Pr
             f"{source}: has dimension {raw.vertices.shape[1]}, the space {space.decoder.dimension}"
         )
     scale = None if space.unit == "radius" else PER_METRE[unit]
-    scan = prepare_scan(
-        raw, source.name, seed=seed, scale=scale, source=str(source), source_hash=digest
-    )
+    options = PointOptions(seed=seed, scale=scale)
+    scan = prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
     reach = float(np.quantile(np.abs(scan.points).max(1), 0.95))
     if reach > space.extent:
         raise InputError(

@@ -4,16 +4,17 @@ Frame: points are in the store's frame, which is the source frame moved by ``-ce
 by ``scale``; ``Frame`` takes results back. D is 3 or 2.
 
 Letters: B scans in a batch, N surface points a scan, M space points a scan, D dimension; n points
-of one prepared scan.
+of one prepared scan, m targets.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, Int16
 from torch import Tensor
 
 
@@ -42,15 +43,57 @@ class Frame:
         return (np.asarray(points, np.float64) - self.centre) / self.scale
 
 
+NormalsKind = Literal["measured", "estimated-oriented", "estimated-unoriented", "none"]
+"""Where normals come from: the source, a fit with a consistent side, a fit without, nowhere."""
+
+NORMALS_KINDS: tuple[NormalsKind, ...] = get_args(NormalsKind)
+TRUSTED = ("measured", "estimated-oriented")
+"""Kinds of normals whose direction may be learnt."""
+
+NORMAL_STEPS = 32767
+"""Stored normals are multiples of 1/32767: the angle is off by less than 0.002 degrees."""
+
+
+def rounded_normals(normals: Float[np.ndarray, "n D"]) -> Float32[np.ndarray, "n D"]:
+    """Unit normals as the store gives them back; zero rows stay zero."""
+    return decoded_normals(encoded_normals(normals))
+
+
+def encoded_normals(normals: Float[np.ndarray, "n D"]) -> Int16[np.ndarray, "n D"]:
+    """Unit normals in steps of 1/32767, two bytes a number."""
+    assert np.abs(normals).max(initial=0.0) < 1.0001, "normals must be unit"
+    return np.rint(normals * NORMAL_STEPS).astype(np.int16)
+
+
+def decoded_normals(steps: Int16[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n D"]:
+    """Inverse of :func:`encoded_normals`."""
+    return steps / np.float32(NORMAL_STEPS)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Distances at points around a scan, for the objectives that learn from them.
+
+    points: in the store's frame, shuffled. distance: to the surface in the store's units, positive
+    outside if ``signed`` (a watertight mesh; the shape is where it is not positive), else unsigned.
+    """
+
+    points: Float32[np.ndarray, "m D"]
+    distance: Float32[np.ndarray, " m"]
+    signed: bool
+
+
 @dataclass(frozen=True)
 class PreparedScan:
     """One scan, ready for the store or to be fitted directly.
 
-    points: in the store's frame, shuffled; normals: unit and outward, a zero row is unknown.
+    points: in the store's frame, shuffled; normals: unit and outward, a zero row is unknown, made
+    of steps as :func:`rounded_normals` makes them; None just where normals_kind is "none".
     sigma: distance to the 50th neighbour, in the store's units.
     frame: takes the points back to the source.
     source, source_hash: the file as given and the sha256 of its bytes, hexadecimal.
     num_source_points, num_source_faces: what the source held; seed: of sampling and shuffling.
+    stamp: of source and options, by which a scan that was prepared before is known again.
     """
 
     name: str
@@ -63,14 +106,31 @@ class PreparedScan:
     num_source_points: int
     num_source_faces: int
     seed: int
+    normals_kind: NormalsKind
+    targets: Targets | None = None
+    stamp: str = ""
+
+    @property
+    def trusted_normals(self) -> Float32[np.ndarray, "n D"] | None:
+        """The normals if their direction may be learnt."""
+        return self.normals if self.normals_kind in TRUSTED else None
 
     @property
     def checksum(self) -> str:
-        """sha256 of points, normals and sigma as stored, hexadecimal."""
-        digest = hashlib.sha256()
-        for part in (self.points, self.normals, self.sigma):
-            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        """sha256 of all that the store holds of the scan but where it came from, hexadecimal."""
+        digest = hashlib.sha256(self._facts().encode("utf-8", "surrogatepass"))
+        normals = None if self.normals is None else encoded_normals(self.normals)
+        targets = () if self.targets is None else (self.targets.points, self.targets.distance)
+        for part in (self.points, normals, self.sigma, *targets):
+            digest.update(b"" if part is None else np.ascontiguousarray(part).data)
         return digest.hexdigest()
+
+    def _facts(self) -> str:
+        targets = None if self.targets is None else (len(self.targets.points), self.targets.signed)
+        centre, scale = [float(x).hex() for x in self.frame.centre], float(self.frame.scale).hex()
+        counts = self.num_source_points, self.num_source_faces, self.seed
+        facts = (self.points.shape, centre, scale, self.normals_kind, targets, counts)
+        return repr((self.name, self.source_hash, *facts))
 
 
 @dataclass(frozen=True)

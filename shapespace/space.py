@@ -141,7 +141,8 @@ def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
 
 
 def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
-    normals = None if scan.normals is None else torch.from_numpy(scan.normals[None, :count])
+    trusted = scan.trusted_normals
+    normals = None if trusted is None else torch.from_numpy(trusted[None, :count])
     points, sigma = torch.from_numpy(scan.points), torch.from_numpy(scan.sigma)
     return Scan(torch.tensor([index]), points[None, :count], normals, sigma[None, :count])
 

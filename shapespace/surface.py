@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from shapespace.data.prepare import prepare_file
-from shapespace.data.store import StoreWriter
+from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError, at_least
 from shapespace.files import output_folder
 from shapespace.recipes import SURFACE

@@ -31,7 +31,7 @@ def write_toy_store(path, radii=RADII):
     """A store of one ellipsoid for each name, its centre moved by its row."""
     from shapespace.data.points import prepare_scan
     from shapespace.data.readers import checked
-    from shapespace.data.store import StoreWriter
+    from shapespace.data.writer import StoreWriter
 
     with StoreWriter(path, "m", 3) as writer:
         for row, (name, axes) in enumerate(radii.items()):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_LINES, MAX_FUNCTION = 300, 50
 LAYERS = (
     "errors",
-    "files scan rays shading metrics progress",
+    "files scan rays shading metrics progress workers",
     "decoders sampling checkpoint",
     "objectives codes mesh interpolate data",
     "fitting render plots report",
@@ -22,6 +22,7 @@ LAYERS = (
     "training reconstruct describe",
     "surface demo",
     "commands",
+    "data_commands",
     "cli",
     "__main__",
 )

@@ -12,13 +12,17 @@ import pytest
 import torch
 import trimesh
 
-from shapespace import __version__, commands
+from shapespace import __version__, commands, data_commands
 from shapespace.arguments import build_parser
-from shapespace.cli import COMMANDS, main, usage
+from shapespace.cli import COMMANDS, DATA, main, usage
+from shapespace.data.store import ScanStore
 from shapespace.errors import one_line
 
 ROOT = Path(__file__).resolve().parents[1]
-FUNCTIONS = {name: getattr(commands, name) for name in COMMANDS if name != "fit"}
+FUNCTIONS = {
+    **{(name,): getattr(commands, name) for name in COMMANDS if name not in ("fit", "data")},
+    **{("data", name): getattr(data_commands, name) for name in DATA},
+}
 
 BAR = re.compile(r"^$|\d+/\d+|\d+%|^\[1/7\]")
 """Lines of progress."""
@@ -78,14 +82,18 @@ def test_every_command_is_listed_and_documented(capsys):
     assert main([]) == main(["-h"]) == 0
     text = capsys.readouterr().out
     assert all(f"\n  {name} " in text and summary in text for name, summary in COMMANDS.items())
+    assert main(["data"]) == main(["data", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text and summary in text for name, summary in DATA.items())
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"shapespace {__version__}\n"
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", FUNCTIONS, ids=" ".join)
 def test_command_help_names_every_option(name, capsys):
-    assert main([name, "--help"]) == 0
+    assert main([*name, "--help"]) == 0
     text = capsys.readouterr().out
+    assert text.startswith(f"usage: shapespace {' '.join(name)} ")
     for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
         option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
         shown = "--" + parameter.name.replace("_", "-") if option else parameter.name
@@ -94,11 +102,30 @@ def test_command_help_names_every_option(name, capsys):
     assert [action.dest for action in parser._actions if not action.help] == []
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", FUNCTIONS, ids=" ".join)
 def test_command_help_shows_an_example(name, capsys):
-    main([name, "--help"])
+    main([*name, "--help"])
     text = capsys.readouterr().out
-    assert name == "demo" or f"\n  shapespace {name} " in text
+    assert name == ("demo",) or f"\n  shapespace {' '.join(name)} " in text
+
+
+def test_options_from_a_file(tmp_path, cube, refused, capsys):
+    config = tmp_path / "prepare.yaml"
+    config.write_text("num_points: 90\nnormals: none\nworkers: 1\n")
+    store = tmp_path / "s.hdf5"
+    assert main(["prepare", str(cube.parent), str(store), "--config", str(config)]) == 0
+    assert "scans: 1, 90 points" in capsys.readouterr().out
+    assert ScanStore(store).normals_kind("cube") == "none"
+    given = ["prepare", cube.parent, store, "--config", config]
+    assert main([str(word) for word in [*given, "--num-points", "95"]]) == 0
+    assert "scans: 1, 95 points" in capsys.readouterr().out
+    config.write_text("num_point: 90\n")
+    assert "num_point" in refused(*given) and "did you mean" in refused(*given)
+    config.write_text("num_points: many\n")
+    assert "num-points=many: must be an int" in refused(*given)
+    config.write_text("{")
+    assert "prepare.yaml: is not YAML" in refused(*given)
+    assert "none.yaml" in refused(*given[:-1], tmp_path / "none.yaml")
 
 
 def test_fit_help():

@@ -1,22 +1,38 @@
 """What ``shapespace info`` says of a store and of a checkpoint."""
 
+import h5py
 import numpy as np
 import pytest
 
-from shapespace.data.store import StoreWriter
-from shapespace.describe import describe
+from shapespace.cli import main
+from shapespace.data.store import ScanStore
+from shapespace.data.writer import StoreWriter
+from shapespace.describe import describe, faults
 from shapespace.errors import InputError
 
 
 def test_a_store(toy_store):
     lines = describe(toy_store).splitlines()
-    assert lines[0] == f"{toy_store}: store of 4 scans, dimension 3, unit m"
-    assert lines[1] == "points a scan: 600 to 600; with normals: 4 of 4"
+    content = ScanStore(toy_store).content[:16]
+    assert lines[0] == f"{toy_store}: store of 4 scans, dimension 3, unit m, content {content}"
+    assert lines[1] == "points a scan: 600 to 600; normals: measured 4"
     assert lines[2].startswith("first scan: size 2.0") or lines[2].startswith(
         "first scan: size 1.9"
     )
     assert lines[2].endswith("from ball.ply")
     assert lines[3:] == ["  ball", "  egg", "  lens", "  melon"]
+
+
+def test_damage_is_found(toy_store, tmp_path, capsys):
+    path = tmp_path / "s.hdf5"
+    path.write_bytes(toy_store.read_bytes())
+    assert faults(path) == [] and main(["info", str(path), "--verify"]) == 0
+    assert "verified: every scan is as it was written" in capsys.readouterr().out
+    with h5py.File(path, "r+") as file:
+        file["scans/egg/sigma"][3] += 1e-6
+    (fault,) = faults(path)
+    assert "scan 'egg' is damaged" in fault and main(["info", str(path), "--verify"]) == 1
+    assert fault in capsys.readouterr().out
 
 
 def test_many_names_are_cut(write_store, tmp_path):

@@ -7,7 +7,7 @@ from shapespace.decoders import SkipMLP
 from shapespace.errors import InputError
 from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface
-from shapespace.scan import Frame, PreparedScan
+from shapespace.scan import Frame, PreparedScan, rounded_normals
 from shapespace.space import TrainedSpace, as_batch
 
 
@@ -21,10 +21,10 @@ def space(latent_size=4, extent=1.5):
 
 def prepared(name, num, normals=True):
     points = np.random.default_rng(0).normal(size=(num, 3)).astype(np.float32)
-    known = points if normals else None
-    return PreparedScan(
-        name, points, known, np.ones(num, np.float32), Frame(np.zeros(3)), "", "", 0, 0, 0
-    )
+    unit = rounded_normals(points / np.linalg.norm(points, axis=1, keepdims=True))
+    known, kind = (unit, "measured") if normals else (None, "none")
+    frame = Frame(np.zeros(3))
+    return PreparedScan(name, points, known, np.ones(num, np.float32), frame, "", "", 0, 0, 0, kind)
 
 
 @pytest.mark.parametrize("latent_size", [0, 4])

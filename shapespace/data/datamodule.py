@@ -3,7 +3,8 @@
 Everything random depends on (seed, epoch, position) alone, so that any epoch can be repeated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,10 +12,11 @@ import torch
 import torch.distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from shapespace.data.cache import cached_path, copy_to_cache, verify_store
 from shapespace.data.store import ScanStore
 from shapespace.errors import InputError, at_least
 from shapespace.files import read_lines
-from shapespace.scan import Frame, Scan
+from shapespace.scan import Frame, Scan, decoded_normals
 
 Visit = tuple[int, int]
 """(scan index, number of the visit): what a data loader asks of :class:`Windows`."""
@@ -24,7 +26,8 @@ class Windows(Dataset[Scan]):
     """One contiguous window of ``num_points`` points for each (scan, visit).
 
     Points lie shuffled in the store, so that a window is a random subset; it goes on at the
-    beginning where it meets the end, so that every point is as likely as any other.
+    beginning where it meets the end, so that every point is as likely as any other. Normals that
+    are not trusted are left out.
     """
 
     def __init__(
@@ -36,22 +39,31 @@ class Windows(Dataset[Scan]):
         return len(self.names)
 
     def __getitem__(self, visit: Visit) -> Scan:
-        index, number = visit
-        name = self.names[index]
-        total = self.store.num_points(name)
-        start = int(np.random.default_rng((self.seed, index, number)).integers(total))
-        first = min(self.num_points, total - start)
-        pieces = [self.store.read(name, start, first)]
-        if first < self.num_points:
-            pieces.append(self.store.read(name, 0, self.num_points - first))
-        points, normals, sigma = (_joined(parts) for parts in zip(*pieces, strict=True))
-        assert points is not None and sigma is not None
-        return Scan(torch.tensor([index]), points, normals, sigma)
+        return self.__getitems__([visit])
+
+    def __getitems__(self, visits: Sequence[Visit]) -> Scan:
+        """The batch of all ``visits``, read straight into its own memory."""
+        names = [self.names[index] for index, _ in visits]
+        size = (len(visits), self.num_points)
+        points = np.empty((*size, self.store.dimension), np.float32)
+        sigma = np.empty(size, np.float32)
+        trusted = [self.store.has_trusted_normals(name) for name in names]
+        normals = np.zeros(points.shape, np.int16) if any(trusted) else None
+        for row, (index, number) in enumerate(visits):
+            total = self.store.num_points(names[row])
+            start = int(np.random.default_rng((self.seed, index, number)).integers(total))
+            own = normals[row] if normals is not None and trusted[row] else None
+            self.store.read_into(names[row], start, points[row], sigma[row], own)
+        return Scan(
+            torch.tensor([index for index, _ in visits]),
+            torch.from_numpy(points),
+            None if normals is None else torch.from_numpy(decoded_normals(normals)),
+            torch.from_numpy(sigma),
+        )
 
 
-def _joined(parts: tuple[np.ndarray | None, ...]) -> torch.Tensor | None:
-    arrays = [part for part in parts if part is not None]
-    return torch.from_numpy(np.concatenate(arrays))[None] if arrays else None
+def _whole(batch: Any) -> Scan:
+    return batch
 
 
 class Visits(Sampler[Visit]):
@@ -97,6 +109,9 @@ class ScanData(pl.LightningDataModule):
         shuffle: visit the scans in a new order each epoch.
         drop_last: leave out a last batch that is smaller than the others.
         seed: of order and windows.
+        cache: folder on a disk of each node, to which the store is copied (once, and verified)
+            before training; for stores on a network file system.
+        verify: read the whole store before training and compare its checksums.
     """
 
     def __init__(
@@ -110,11 +125,14 @@ class ScanData(pl.LightningDataModule):
         shuffle: bool = True,
         drop_last: bool = False,
         seed: int = 0,
+        cache: str | None = None,
+        verify: bool = False,
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
         at_least(0, num_workers=num_workers, seed=seed)
-        self.store = ScanStore(store)
+        self.store = self._near = ScanStore(store)
+        self.cache, self.verify = cache, verify
         self.names = self.store.names if scans is None else tuple(read_lines(scans))
         self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
         self.num_workers, self.shuffle, self.drop_last = num_workers, shuffle, drop_last
@@ -149,14 +167,26 @@ class ScanData(pl.LightningDataModule):
         """The frame of each scan in use, in the order of ``names``."""
         return [self.store.frame(name) for name in self.names]
 
+    def prepare_data(self) -> None:
+        """Called by Lightning once on each node: verify and copy the store, if asked."""
+        if self.verify:
+            verify_store(self.store)
+        if self.cache is not None:
+            copy_to_cache(self.store, self.cache)
+
+    def setup(self, stage: str) -> None:
+        """Called by Lightning in each process: read from the copy from now on."""
+        if self.cache is not None:
+            self._near = ScanStore(cached_path(self.store, self.cache))
+
     def train_dataloader(self) -> DataLoader[Scan]:
         """Batches of scans; the order follows the trainer's epoch."""
         return DataLoader(
-            Windows(self.store, self.names, self.num_points, self.seed),
+            Windows(self._near, self.names, self.num_points, self.seed),
             self.batch_size,
             sampler=Visits(self.num_scans, self.repeats, self.seed, self.shuffle),
             num_workers=self.num_workers,
-            collate_fn=Scan.cat,
+            collate_fn=_whole,
             drop_last=self.drop_last,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

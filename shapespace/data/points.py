@@ -1,39 +1,65 @@
-"""From a raw scan to points in the store's frame: sample, centre, scale, measure sigma.
+"""From a raw scan to points in the store's frame: sample, centre, scale; sigma, normals, targets.
 
 Frame: a stored point is ``(source - centre) / scale``, scale in source units per stored unit.
 What a scan becomes depends on its own numbers, its name and the seed alone.
 
-Letters: n points, V vertices, D dimension (2 or 3).
+Letters: n points, V vertices, C cameras, D dimension (2 or 3).
 """
 
 import hashlib
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64
-from scipy.spatial import KDTree
 
+from shapespace.data.neighbours import NEIGHBOUR, neighbour_distance
+from shapespace.data.normals import normals_of_cloud
 from shapespace.data.readers import RawScan, double_area_normals
+from shapespace.data.stages import Stages
+from shapespace.data.targets import surface_targets
 from shapespace.errors import InputError, one_line
-from shapespace.scan import Frame, PreparedScan
+from shapespace.scan import Frame, NormalsKind, PreparedScan, rounded_normals
 
 NUM_POINTS = 250_000
 """Points a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""
 
-NEIGHBOUR = 50
-"""Sigma is the distance to this neighbour (Gropp et al. 2020, sec. 4)."""
+NormalsSource = Literal["estimate", "source", "none"]
+"""Normals of the source, those and estimated ones where a cloud has none, or no normals."""
+
+
+@dataclass(frozen=True)
+class PointOptions:
+    """What is asked of a scan.
+
+    Args:
+        num_points: 250 000 by default, or all that a smaller cloud has.
+        seed: of sampling and shuffling.
+        scale: source units per stored unit; None for the scan's own radius.
+        normals: "source" keeps those of the file or of the faces; "estimate" fits them where a
+            cloud has none; "none" keeps none.
+        num_targets: points around the scan with their distance, see :func:`surface_targets`.
+    """
+
+    num_points: int | None = None
+    seed: int = 0
+    scale: float | None = 1.0
+    normals: NormalsSource = "estimate"
+    num_targets: int = 0
 
 
 def prepare_scan(
     raw: RawScan,
     name: str,
+    options: PointOptions = PointOptions(),
     *,
-    num_points: int | None = None,
-    seed: int = 0,
-    scale: float | None = 1.0,
+    cameras: Float64[np.ndarray, "C D"] | None = None,
     source: str = "",
     source_hash: str = "",
+    stamp: str = "",
+    stages: Stages | None = None,
 ) -> PreparedScan:
-    """Sample, centre and scale ``raw``, and measure sigma.
+    """Sample, centre and scale ``raw``, measure sigma, and add normals and targets as asked.
 
     A mesh is sampled uniformly by area, with the normals of its faces; a cloud gives its own
     points, a random subset if there are more than asked. The centre is the mean of the points.
@@ -41,53 +67,80 @@ def prepare_scan(
     Args:
         raw: in source units.
         name: the scan's name, part of the seed.
-        num_points: 250 000 by default, or all that a smaller cloud has.
-        seed: of sampling and shuffling.
-        scale: source units per stored unit; None for the scan's own radius.
+        options: what is asked.
+        cameras: where a cloud was seen from, source frame; they orient estimated normals.
         source: recorded in the store.
         source_hash: recorded in the store.
+        stamp: recorded in the store.
+        stages: takes the seconds of "sample", "sigma", "normals", "targets".
 
     Raises:
-        InputError: fewer than 51 points, or than asked, or lengths that float32 cannot hold.
+        InputError: fewer than 51 points, or than asked, or lengths that float32 cannot hold;
+            targets of a mesh without libigl.
     """
-    label = one_line(source or name)
-    key = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big")
-    rng = np.random.default_rng((seed, key))
-    origin = raw.vertices[0 if raw.faces is None else raw.faces[0, 0]]
-    if raw.faces is None:
-        local, normals = _choose_points(raw, origin, label, num_points, rng)
-    else:
-        local, normals = _sample_mesh(raw, origin, num_points or NUM_POINTS, rng)
-    mean = local.mean(axis=0)
-    local -= mean
-    radius = float(np.sqrt((local**2).sum(axis=1).max()))
-    frame = Frame(origin + mean, radius if scale is None else scale)
-    points = _stored(label, local, frame.scale)
-    return PreparedScan(
+    label, rng = one_line(source or name), _generator(name, options.seed)
+    stages = Stages() if stages is None else stages
+    with stages("sample"):
+        points, normals, frame = _sampled(raw, options, label, rng)
+    with stages("sigma"):
+        sigma = neighbour_distance(points)
+    with stages("normals"):
+        given = None if cameras is None else frame.to_store(cameras)
+        normals, kind = _with_kind(points, normals, options.normals, given)
+    scan = PreparedScan(
         name=name,
         points=points,
-        normals=None if normals is None else normals.astype(np.float32),
-        sigma=neighbour_distance(points),
+        normals=normals,
+        sigma=sigma,
         frame=frame,
         source=source,
         source_hash=source_hash,
         num_source_points=len(raw.vertices),
         num_source_faces=0 if raw.faces is None else len(raw.faces),
-        seed=seed,
+        seed=options.seed,
+        normals_kind=kind,
+        stamp=stamp,
     )
+    if not options.num_targets:
+        return scan
+    with stages("targets"):
+        return replace(scan, targets=surface_targets(raw, scan, options.num_targets, rng))
 
 
-def neighbour_distance(
-    points: Float32[np.ndarray, "n D"], neighbour: int = NEIGHBOUR
-) -> Float32[np.ndarray, " n"]:
-    """Distance of each point to its ``neighbour``-th nearest other point, n > neighbour."""
-    # queries in the tree's own order take half the time
-    order = KDTree(points).indices
-    near_first = points[order]
-    distance = np.empty(len(points), np.float32)
-    tree = KDTree(near_first)
-    distance[order] = tree.query(near_first, [neighbour + 1])[0][:, 0]  # pyright: ignore[reportArgumentType]
-    return distance
+def _generator(name: str, seed: int) -> np.random.Generator:
+    key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8]
+    return np.random.default_rng((seed, int.from_bytes(key, "big")))
+
+
+def _sampled(
+    raw: RawScan, options: PointOptions, label: str, rng: np.random.Generator
+) -> tuple[Float32[np.ndarray, "n D"], Float64[np.ndarray, "n D"] | None, Frame]:
+    """Points of the store's frame in random order, the normals that the source gives them."""
+    origin = raw.vertices[0 if raw.faces is None else raw.faces[0, 0]]
+    if raw.faces is None:
+        local, normals = _choose_points(raw, origin, label, options.num_points, rng)
+    else:
+        local, normals = _sample_mesh(raw, origin, options.num_points or NUM_POINTS, rng)
+    mean = local.mean(axis=0)
+    local -= mean
+    radius = float(np.sqrt((local**2).sum(axis=1).max()))
+    frame = Frame(origin + mean, radius if options.scale is None else options.scale)
+    return _stored(label, local, frame.scale), normals, frame
+
+
+def _with_kind(
+    points: Float32[np.ndarray, "n D"],
+    normals: Float64[np.ndarray, "n D"] | None,
+    wish: NormalsSource,
+    cameras: Float64[np.ndarray, "C D"] | None,
+) -> tuple[Float32[np.ndarray, "n D"] | None, NormalsKind]:
+    """The normals to keep, as the store rounds them, and where they come from."""
+    if wish == "none" or (wish == "source" and normals is None):
+        return None, "none"
+    if normals is not None:
+        return rounded_normals(normals), "measured"
+    estimated, kind = normals_of_cloud(points.astype(np.float64), cameras)
+    return rounded_normals(estimated), kind
 
 
 def _choose_points(

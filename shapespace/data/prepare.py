@@ -1,61 +1,67 @@
 """From files on disk to a store: what to read, by how many workers, what to tell the user.
 
-The content of the store is the same whatever the number of workers; scans are written in the
-order of their names.
+Every scan that is done is kept in a part of its own (see :mod:`.parts`) until the store is put
+together in the order of the names. The content of the store is the same whatever the number of
+workers, and however often the run was stopped.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
-from multiprocessing import get_context
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float64
 
-from shapespace.data.points import NEIGHBOUR, prepare_scan
+from shapespace.data.assemble import Assembly, Tally, load_scan
+from shapespace.data.layout import parse_shard
+from shapespace.data.points import NEIGHBOUR, NormalsSource, PointOptions
 from shapespace.data.sources import Source, discover, select
-from shapespace.data.store import StoreWriter
-from shapespace.errors import InputError, one_line
-from shapespace.progress import progress as progress_bar
+from shapespace.data.store import ScanStore
+from shapespace.data.writer import check_target
+from shapespace.errors import InputError, at_least, one_line
 from shapespace.scan import PreparedScan
-
-BOX = 1.8
-"""Half side of the published sampling box, in stored units (Gropp et al. 2020)."""
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "in": 1 / 0.0254}
 """Source units in one metre."""
 
-Outcome = PreparedScan | str
-"""A scan, or the reason why there is none."""
-
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What :func:`prepare` did: names read, (name, reason) skipped, warnings, points, time.
+    """What :func:`prepare` did.
 
-    num_points: of all scans together; ignored: files beside the scans that are not scans.
+    store: the file written; tally: what was read and skipped; ignored: files beside the scans that
+    are not scans; content: the store's.
     """
 
-    read: list[str]
-    skipped: list[tuple[str, str]]
-    warnings: list[str]
-    num_points: int
+    store: Path
+    tally: Tally
     seconds: float
-    ignored: int = 0
+    workers: int
+    ignored: int
+    content: str
 
     def __str__(self) -> str:
-        lines = [f"scans read: {len(self.read)}, {self.num_points} points, {self.seconds:.1f} s"]
-        lines += [f"skipped {one_line(name)}: {reason}" for name, reason in self.skipped]
-        lines += [f"warning: {warning}" for warning in self.warnings]
+        tally = self.tally
+        lines = [f"scans: {len(tally.read)}, {tally.num_points} points, {self.seconds:.1f} s"]
+        lines += self._speed()
+        lines += [f"skipped {one_line(name)}: {reason}" for name, reason in tally.skipped]
+        lines += [f"warning: {warning}" for warning in tally.warnings()]
         if self.ignored:
             lines.append(f"other files ignored: {self.ignored}")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"content {self.content[:16]}"])
+
+    def _speed(self) -> list[str]:
+        """How fast the new scans were made, and what took the time."""
+        kept, stages = self.tally.kept, self.tally.stages
+        lines = [f"of these from an earlier run: {kept}"] if kept else []
+        done, busy = len(self.tally.read) - kept, sum(stages.values())
+        if done and busy:
+            shares = ", ".join(f"{name} {took / busy:.0%}" for name, took in stages.items())
+            rate = f"{done / busy:.2f} scans a second and worker, workers: {self.workers}"
+            lines.append(f"{rate}; {shares}")
+        return lines
 
 
 def prepare(
@@ -66,13 +72,20 @@ def prepare(
     scans: Sequence[str] | None = None,
     every: int = 1,
     workers: int = 1,
+    shard: str | None = None,
     unit: Literal["m", "cm", "mm", "in"] = "m",
     normalise: bool = False,
+    normals: NormalsSource = "estimate",
+    cameras: Float64[np.ndarray, "C D"] | None = None,
+    targets: int = 0,
     seed: int = 0,
     strict: bool = False,
     progress: bool = True,
 ) -> PrepareSummary:
     """Read the scans of ``source`` and write them to ``store``, all or nothing.
+
+    A run that was stopped goes on where it stood when it is called again; scans that are in the
+    store already, from the same file and by the same options, are kept.
 
     Args:
         source: a file, a folder or a D-FAUST layout, see :func:`~.sources.find_sources`.
@@ -81,31 +94,37 @@ def prepare(
         scans: names of the scans to keep, all by default.
         every: keep each n-th frame of each sequence, or each n-th file of a folder.
         workers: processes; with more than one, a script needs its ``__main__`` guard.
+        shard: "i/n" takes the i-th of n parts of the scans and writes :func:`shard_path`.
         unit: length unit of the source; the store is in metres.
         normalise: scale each scan to radius 1 instead; the store's unit is then "radius".
+        normals: "source" keeps those of the source, "estimate" also fits some to bare clouds,
+            "none" keeps none.
+        cameras: positions from which all scans were taken, in the source's frame and unit; they
+            tell the outer side of estimated normals.
+        targets: points around each scan whose distances are stored, see :mod:`.targets`.
         seed: of sampling and shuffling, not negative.
         strict: stop at the first bad scan instead of skipping it.
-        progress: show a bar on stderr.
+        progress: show bars on stderr.
 
     Raises:
-        InputError: nothing could be read, or an argument is wrong; nothing is written.
+        InputError: nothing could be read, an argument is wrong, or another process is writing the
+            same store; the store is as it was.
     """
     start = time.monotonic()
-    _check_options(num_points, workers, unit, seed)
+    scale = None if normalise else _per_metre(unit)
+    options = _options(num_points, seed, scale, normals, targets)
+    at_least(1, workers=workers)
+    part, of = (1, 1) if shard is None else parse_shard(shard)
     found, ignored = discover(Path(source))
-    sources = select(found, scans, every)
-    scale = None if normalise else PER_METRE[unit]
-    work = partial(_outcome, num_points=num_points, seed=seed, scale=scale)
-    tally = _Tally(strict)
-    with (
-        closing(_results(work, sources, workers)) as results,
-        progress_bar(results, "prepare", len(sources), "scan", shown=progress) as bar,
-    ):
-        _write(Path(store), "radius" if normalise else "m", tally, _good(sources, iter(bar), tally))
-    seconds = time.monotonic() - start
-    return PrepareSummary(
-        tally.read, tally.skipped, tally.warnings(), tally.num_points, seconds, ignored
+    sources = select(found, scans, every)[part - 1 :: of]
+    path = Path(store) if shard is None else shard_path(store, part, of)
+    check_target(path)
+    assembly = Assembly(
+        path, "radius" if normalise else "m", shard or "", options, cameras, strict, progress
     )
+    tally = assembly.run(sources, workers)
+    content = ScanStore(path).content
+    return PrepareSummary(path, tally, time.monotonic() - start, workers, ignored, content)
 
 
 def prepare_file(
@@ -114,127 +133,34 @@ def prepare_file(
     num_points: int | None = None,
     seed: int = 0,
     scale: float | None = 1.0,
+    normals: NormalsSource = "estimate",
 ) -> PreparedScan:
     """Read the scan file ``path``, name it by its stem and prepare it.
 
     scale: source units per stored unit, None for the scan's own radius. :class:`InputError` as
-    :func:`~.readers.read_raw` and :func:`prepare_scan`.
+    :func:`~.readers.read_raw` and :func:`~.points.prepare_scan`.
     """
-    _check_options(num_points, 1, "m", seed)
-    return _load(Source(Path(path).stem, Path(path)), num_points, seed, scale)
-
-
-@dataclass
-class _Tally:
-    """Counts what was read and skipped while it happens."""
-
-    strict: bool
-    read: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    outside: list[tuple[float, str]] = field(default_factory=list)
-    bare: int = 0
-    num_points: int = 0
-
-    def skip(self, name: str, reason: str) -> None:
-        if self.strict:
-            raise InputError(reason)
-        self.skipped.append((name, reason))
-
-    def add(self, scan: PreparedScan) -> None:
-        self.read.append(scan.name)
-        self.num_points += len(scan.points)
-        self.bare += scan.normals is None
-        reach = float(np.abs(scan.points).max())
-        if reach > BOX:
-            self.outside.append((reach, scan.name))
-
-    def nothing(self) -> str:
-        reason = self.skipped[0][1] if self.skipped else "no scan was selected"
-        rest = len(self.skipped) - 1
-        return f"{reason} (and {rest} more that cannot be read)" if rest > 0 else reason
-
-    def warnings(self) -> list[str]:
-        lines = []
-        if self.outside:
-            reach, name = max(self.outside)
-            lines.append(
-                f"scans that leave the sampling box of ±{BOX}: {len(self.outside)}, the farthest "
-                f"{name!r} reaches {reach:.4g}; give their unit, as in --unit mm, or --normalise"
-            )
-        if self.bare:
-            lines.append(f"scans without normals: {self.bare}; they train without the normal term")
-        return lines
-
-
-def _good(
-    sources: list[Source], outcomes: Iterator[Outcome], tally: _Tally
-) -> Generator[PreparedScan, None, None]:
-    for source, outcome in zip(sources, outcomes, strict=True):
-        if isinstance(outcome, str):
-            tally.skip(source.name, outcome)
-        else:
-            yield outcome
-
-
-def _write(store: Path, unit: str, tally: _Tally, scans: Iterator[PreparedScan]) -> None:
-    first = next(scans, None)
-    if first is None:
-        raise InputError(tally.nothing())
-    with StoreWriter(store, unit, first.points.shape[1]) as writer:
-        for scan in chain([first], scans):
-            objection = writer.objection(scan)
-            if objection is None:
-                writer.add(scan)
-                tally.add(scan)
-            else:
-                tally.skip(scan.name, objection)
-        if not tally.read:
-            raise InputError(tally.nothing())
-
-
-def _results(
-    work: Callable[[Source], Outcome], sources: list[Source], workers: int
-) -> Generator[Outcome, None, None]:
-    """What ``work`` makes of the sources, in their order; at most 2 a worker are held."""
-    if workers == 1:
-        yield from map(work, sources)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[Outcome]] = deque()
-        for source in sources:
-            waiting.append(pool.submit(work, source))
-            if len(waiting) == 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _outcome(source: Source, num_points: int | None, seed: int, scale: float | None) -> Outcome:
-    try:
-        return _load(source, num_points, seed, scale)
-    except InputError as error:
-        return str(error)
-
-
-def _load(source: Source, num_points: int | None, seed: int, scale: float | None) -> PreparedScan:
-    raw, digest = source.load()
-    return prepare_scan(
-        raw,
-        source.name,
-        num_points=num_points,
-        seed=seed,
-        scale=scale,
-        source=str(source),
-        source_hash=digest,
+    return load_scan(
+        Source(Path(path).stem, Path(path)), _options(num_points, seed, scale, normals, 0)
     )
 
 
-def _check_options(num_points: int | None, workers: int, unit: str, seed: int) -> None:
+def shard_path(store: str | Path, part: int, of: int) -> Path:
+    """``scans.3-of-8.hdf5`` for part 3 of 8 of ``scans.hdf5``, with zeros that sort them."""
+    path = Path(store)
+    return path.with_name(f"{path.stem}.{part:0{len(str(of))}d}-of-{of}{path.suffix}")
+
+
+def _options(
+    num_points: int | None, seed: int, scale: float | None, normals: NormalsSource, targets: int
+) -> PointOptions:
     if num_points is not None and num_points <= NEIGHBOUR:
         raise InputError(f"num_points={num_points}: at least {NEIGHBOUR + 1} are needed for sigma")
-    if workers < 1:
-        raise InputError(f"workers={workers}: give 1 or more")
+    at_least(0, seed=seed, targets=targets)
+    return PointOptions(num_points, seed, scale, normals, targets)
+
+
+def _per_metre(unit: str) -> float:
     if unit not in PER_METRE:
         raise InputError(f"unit={unit!r}: one of {' '.join(PER_METRE)}")
-    if seed < 0:
-        raise InputError(f"seed={seed}: give 0 or more")
+    return PER_METRE[unit]

@@ -77,6 +77,18 @@ def parse_raw(path: Path, content: bytes) -> RawScan:
         raise InputError(one_line(f"{path}: {detail}; repair or remove the file")) from error
 
 
+def read_positions(path: str | Path) -> Float64[np.ndarray, "C D"]:
+    """Read positions from a text file, one a line; :class:`InputError` says what is wrong."""
+    content = read_bytes(Path(path))
+    try:
+        points, _, more = formats.read_text(content)
+        if more is not None or not np.isfinite(points).all():
+            raise ValueError("x y z a line, or x y in the plane, all finite, is needed")
+    except ValueError as error:
+        raise InputError(one_line(f"{path}: {error}")) from error
+    return points
+
+
 def checked(
     vertices: np.ndarray, faces: np.ndarray | None = None, normals: np.ndarray | None = None
 ) -> RawScan:

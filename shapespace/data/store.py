@@ -1,56 +1,52 @@
 """The store: one HDF5 file that holds prepared scans, their names and their frames.
 
-Layout, version 1: root attributes format, version, unit, dimension; one group ``/scans/<name>``
-with contiguous float32 datasets points [n,D], sigma [n] and, where known, normals [n,D], and the
-attributes centre [D] and scale (see :class:`shapespace.scan.Frame`), source, source_hash,
-num_source_points, num_source_faces, seed, checksum. Points are in the store's frame and were
-shuffled once at writing, so that any contiguous window is a random subset.
+:mod:`.layout` says how a scan lies in it, :mod:`.writer` writes it. Reading looks each scan up once
+by the HDF5 library and then takes its bytes straight from the file, a window at a time.
 
-Letters: n points of one scan, D dimension (2 or 3).
+Letters: n points of one scan, m targets, K points asked for, D dimension (2 or 3).
 """
 
 import difflib
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int16
 
 from shapespace.data import hdf5
+from shapespace.data.layout import Place, content_of, read_facts, read_header, read_place
 from shapespace.errors import InputError, one_line
-from shapespace.files import output_folder, replacing
-from shapespace.scan import Frame, PreparedScan
+from shapespace.scan import TRUSTED, Frame, NormalsKind, PreparedScan, Targets, decoded_normals
 
-FORMAT = "shapespace-scans"
-VERSION = 1
-MAX_HANDLES = 4096
-"""Scans whose dataset handles stay open in one process: some 10 kB each."""
+MAX_PLACES = 16384
+"""Scans whose places a process remembers, some 600 bytes each."""
 
-Points = Float32[np.ndarray, "n D"]
-Sigma = Float32[np.ndarray, " n"]
+Points = Float32[np.ndarray, "K D"]
+Sigma = Float32[np.ndarray, " K"]
 
 
 class ScanStore:
     """The scans of the store at ``path``, read a window at a time.
 
     Each process opens the file for itself at its first read, so a store may be pickled or taken
-    through a fork. :class:`InputError` if ``path`` is not a store of this version.
+    through a fork. unit: of stored lengths, "m" or "radius"; dimension: D; content: sha256 of all
+    names and checksums; shard: "i/n" of a part, "" of a whole store. :class:`InputError` if
+    ``path`` is not a store of this version.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with hdf5.naming(self.path), hdf5.open_hdf5(self.path) as file:
-            attrs = hdf5.attributes(file)
-            _check_version(self.path, attrs)
-            self.unit = str(attrs["unit"])
-            self.dimension = int(attrs["dimension"])
+            header = read_header(self.path, file)
             self.names: tuple[str, ...] = tuple(sorted(hdf5.group(file, "scans")))
+        self.unit, self.dimension = header.unit, header.dimension
+        self.shard, self.content = header.shard, header.content
         self._known = frozenset(self.names)
-        self._file: hdf5.File | None = None
+        self._opened: hdf5.File | None = None
         self._process = 0
-        self._scans: dict[str, _OpenScan] = {}
+        self._places: dict[str, Place] = {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -65,58 +61,165 @@ class ScanStore:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_process": 0, "_scans": {}}
+        return {**self.__dict__, "_opened": None, "_process": 0, "_places": {}}
 
     def close(self) -> None:
         """Close the file in this process; the next read opens it again."""
-        self._scans = {}
-        if self._file is not None:
-            self._file.close()
-        self._file = None
+        self._places = {}
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
 
     def frame(self, name: str) -> Frame:
         """Where the scan lies in its source."""
-        return self._open(name).frame
+        return self._place(name).frame
 
     def num_points(self, name: str) -> int:
         """n, the points stored for the scan."""
-        return self._open(name).points.shape[0]
+        return self._place(name).num_points
 
-    def has_normals(self, name: str) -> bool:
-        """Whether normals are stored for the scan."""
-        return self._open(name).normals is not None
+    def num_targets(self, name: str) -> int:
+        """m, the targets stored for the scan; 0 if there are none."""
+        return self._place(name).num_targets
+
+    def normals_kind(self, name: str) -> NormalsKind:
+        """Where the normals of the scan come from."""
+        return self._place(name).normals_kind
+
+    def has_trusted_normals(self, name: str) -> bool:
+        """Whether the scan has normals whose direction may be learnt."""
+        return self._place(name).normals_kind in TRUSTED
 
     def read(
         self, name: str, start: int = 0, count: int | None = None
     ) -> tuple[Points, Points | None, Sigma]:
-        """Points, normals (or None) and sigma of ``count`` points from ``start``, or of all."""
-        scan = self._open(name)
-        total = scan.points.shape[0]
-        stop = total if count is None else start + count
-        if not 0 <= start <= stop <= total:
-            window = f"points {start} to {stop} of {name!r}"
-            raise InputError(f"{self.path}: {window}, which has {total}; ask for fewer")
+        """Points, normals of any kind (or None) and sigma of ``count`` points from ``start``."""
+        place = self._place(name)
+        count = self._count(name, "points", place.num_points, start, count)
+        points = np.empty((count, self.dimension), np.float32)
+        normals = np.empty(points.shape, np.int16) if place.normals is not None else None
+        sigma = np.empty(count, np.float32)
+        self.read_into(name, start, points, sigma, normals)
+        return points, None if normals is None else decoded_normals(normals), sigma
+
+    def read_into(
+        self,
+        name: str,
+        start: int,
+        points: Points,
+        sigma: Sigma,
+        normals: Int16[np.ndarray, "K D"] | None = None,
+    ) -> None:
+        """Fill the arrays with K points from ``start`` on, beginning again where the scan ends.
+
+        normals: as stored, see :func:`~shapespace.scan.decoded_normals`; not filled (leave it zero)
+        for a scan without any. K must not exceed n.
+        """
+        place, file = self._place(name), self._file()
+        first = min(len(points), place.num_points - start)
+        for rows, at in ((slice(0, first), start), (slice(first, None), 0)):
+            with hdf5.naming(self.path):
+                hdf5.read_at(file, place.points + 4 * self.dimension * at, points[rows])
+                hdf5.read_at(file, place.sigma + 4 * at, sigma[rows])
+                if normals is not None and place.normals is not None:
+                    hdf5.read_at(file, place.normals + 2 * self.dimension * at, normals[rows])
+
+    def read_targets(self, name: str, start: int = 0, count: int | None = None) -> Targets:
+        """``count`` targets from ``start``, or all; :class:`InputError` if there are fewer."""
+        place, file = self._place(name), self._file()
+        count = self._count(name, "targets", place.num_targets, start, count)
+        points = np.empty((count, self.dimension), np.float32)
+        distance = np.empty(count, np.float32)
         with hdf5.naming(self.path):
-            normals = None if scan.normals is None else scan.normals[start:stop]
-            return scan.points[start:stop], normals, scan.sigma[start:stop]
+            hdf5.read_at(file, place.target_points + 4 * self.dimension * start, points)
+            hdf5.read_at(file, place.target_distance + 4 * start, distance)
+        return Targets(points, distance, place.targets_signed)
+
+    def scan(self, name: str) -> PreparedScan:
+        """The whole scan; :class:`InputError` if it is not as it was written."""
+        place, facts = self._place(name), self._facts(name)
+        recorded = facts.pop("checksum")
+        points, normals, sigma = self.read(name)
+        targets = self.read_targets(name) if place.num_targets else None
+        kind = place.normals_kind
+        scan = PreparedScan(
+            name, points, normals, sigma, place.frame, normals_kind=kind, targets=targets, **facts
+        )
+        if scan.checksum != recorded:
+            raise InputError(
+                f"{self.path}: scan {one_line(name)!r} is damaged, its checksum does not fit; "
+                "run: shapespace prepare again"
+            )
+        return scan
+
+    def checksum(self, name: str) -> str:
+        """sha256 of the scan, as recorded when it was written."""
+        return self._facts(name)["checksum"]
+
+    def stamp(self, name: str) -> str:
+        """Of source and options, as recorded when the scan was written."""
+        return self._facts(name)["stamp"]
+
+    def verify(self) -> Iterator[str | None]:
+        """Read every scan: None for a good one, for a damaged one what is wrong with it."""
+        checksums = {}
+        for name in self.names:
+            try:
+                checksums[name] = self.scan(name).checksum
+                yield None
+            except InputError as error:
+                checksums[name] = ""
+                yield str(error)
+        if all(checksums.values()) and content_of(checksums) != self.content:
+            yield f"{self.path}: scans were added, removed or renamed; run: shapespace prepare"
 
     def manifest(self) -> list[dict[str, object]]:
         """One row of plain values for each scan, in the order of ``names``."""
-        return [{"name": name, **self._open(name).row()} for name in self.names]
+        return [{"name": name, **self._row(name)} for name in self.names]
 
-    def _open(self, name: str) -> "_OpenScan":
+    def _row(self, name: str) -> dict[str, object]:
+        place = self._place(name)
+        return {
+            **self._facts(name),
+            "num_points": place.num_points,
+            "normals": place.normals_kind,
+            "num_targets": place.num_targets,
+            "centre": place.frame.centre.tolist(),
+            "scale": place.frame.scale,
+        }
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        self._check_name(name)
+        with hdf5.naming(self.path):
+            return read_facts(self._group(name))
+
+    def _place(self, name: str) -> Place:
         if self._process != os.getpid():
             self.close()
             self._process = os.getpid()
-        if name not in self._scans:
+        if name not in self._places:
             self._check_name(name)
-            if len(self._scans) >= MAX_HANDLES:
-                self._scans.clear()
+            if len(self._places) >= MAX_PLACES:
+                self._places.clear()
             with hdf5.naming(self.path):
-                self._file = self._file or hdf5.open_hdf5(self.path)
-                group = hdf5.group(hdf5.group(self._file, "scans"), name)
-                self._scans[name] = _OpenScan(group, self.dimension)
-        return self._scans[name]
+                self._places[name] = read_place(self._group(name), self.dimension)
+        return self._places[name]
+
+    def _group(self, name: str) -> hdf5.Group:
+        return hdf5.group(hdf5.group(self._file(), "scans"), name)
+
+    def _file(self) -> hdf5.File:
+        if self._opened is None or self._process != os.getpid():
+            self.close()
+            self._process, self._opened = os.getpid(), hdf5.open_hdf5(self.path)
+        return self._opened
+
+    def _count(self, name: str, what: str, total: int, start: int, count: int | None) -> int:
+        stop = total if count is None else start + count
+        if not 0 <= start <= stop <= total:
+            window = f"{what} {start} to {stop} of {name!r}"
+            raise InputError(f"{self.path}: {window}, which has {total}; ask for fewer")
+        return stop - start
 
     def _check_name(self, name: str) -> None:
         if name in self._known:
@@ -124,154 +227,3 @@ class ScanStore:
         near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
         hint = f"the nearest is {near[0]!r}" if near else "the store is empty"
         raise InputError(f"{self.path}: no scan is called {one_line(name)!r}; {hint}")
-
-
-class _OpenScan:
-    """Checked handles and attributes of one scan."""
-
-    def __init__(self, group: hdf5.Group, dimension: int) -> None:
-        self.points = _contiguous(group, "points")
-        self.sigma = _contiguous(group, "sigma")
-        self.normals = _contiguous(group, "normals") if "normals" in group else None
-        self._attrs = hdf5.attributes(group)
-        n = self.sigma.size
-        for found, shape in (
-            (self.points, (n, dimension)),
-            (self.sigma, (n,)),
-            (self.normals, (n, dimension)),
-        ):
-            if found is not None and found.shape != shape:
-                _refuse(found, f"has shape {found.shape}, not {shape}")
-        centre = np.asarray(self._attrs["centre"], np.float64)
-        scale = float(self._attrs["scale"])
-        if centre.shape != (dimension,) or not np.isfinite(centre).all():
-            _refuse(group, f"has centre {centre}; {dimension} finite numbers are needed")
-        if not 0 < scale < np.inf:
-            _refuse(group, f"has scale {scale}; a positive number is needed")
-        self.frame = Frame(centre, scale)
-
-    def row(self) -> dict[str, object]:
-        """Give the manifest's values but for the name."""
-        return {
-            "source": str(self._attrs["source"]),
-            "source_hash": str(self._attrs["source_hash"]),
-            "num_points": self.points.shape[0],
-            "normals": self.normals is not None,
-            "num_source_points": int(self._attrs["num_source_points"]),
-            "num_source_faces": int(self._attrs["num_source_faces"]),
-            "seed": int(self._attrs["seed"]),
-            "checksum": str(self._attrs["checksum"]),
-            "centre": self.frame.centre.tolist(),
-            "scale": self.frame.scale,
-        }
-
-
-class StoreWriter:
-    """Writes a store at ``path``, all of it or nothing.
-
-    The scans go to a temporary file, which takes the place of ``path`` when the ``with`` block
-    ends well and is removed when it does not. unit: of stored lengths, "m" or "radius".
-    """
-
-    def __init__(self, path: str | Path, unit: str, dimension: int) -> None:
-        self.path = Path(path)
-        self.dimension = dimension
-        _check_target(self.path)
-        output_folder(self.path.parent)
-        with ExitStack() as stack:
-            part = stack.enter_context(replacing(self.path))
-            self._file = hdf5.create_hdf5(part)
-            self._replacing = stack.pop_all()
-        self._file.attrs.update(format=FORMAT, version=VERSION, unit=unit, dimension=dimension)
-        self._scans = self._file.create_group("scans")
-
-    def __enter__(self) -> "StoreWriter":
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        with self._replacing:
-            with hdf5.naming(self.path):
-                self._file.close()
-            if error is not None:
-                raise error
-
-    def objection(self, scan: PreparedScan) -> str | None:
-        """Say why ``scan`` cannot be added (its name or its dimension), or None if it can."""
-        name = one_line(scan.name)
-        if not scan.name.isprintable() or "/" in scan.name or scan.name in ("", ".", ".."):
-            return f"{name!r} cannot name a scan; use printable characters without '/'"
-        if scan.name in self._scans:
-            return f"{self.path}: two scans are called {name!r}; rename one"
-        dimension = scan.points.shape[1]
-        if dimension != self.dimension:
-            return (
-                f"{one_line(scan.source)}: {name!r} is {dimension}-D, the store's scans "
-                f"{self.dimension}-D; prepare it into a store of its own"
-            )
-        return None
-
-    def add(self, scan: PreparedScan) -> None:
-        """Append ``scan``; :class:`InputError` if there is an objection or the disk is full."""
-        objection = self.objection(scan)
-        if objection is not None:
-            raise InputError(objection)
-        with hdf5.naming(self.path):
-            self._write(scan)
-
-    def _write(self, scan: PreparedScan) -> None:
-        group = self._scans.create_group(scan.name)
-        group["points"] = scan.points
-        group["sigma"] = scan.sigma
-        if scan.normals is not None:
-            group["normals"] = scan.normals
-        group.attrs.update(
-            centre=np.asarray(scan.frame.centre, np.float64),
-            scale=np.float64(scan.frame.scale),
-            source=_utf8(scan.source),
-            source_hash=scan.source_hash,
-            num_source_points=scan.num_source_points,
-            num_source_faces=scan.num_source_faces,
-            seed=scan.seed,
-            checksum=scan.checksum,
-        )
-
-
-def _check_version(path: Path, attrs: dict[str, Any]) -> None:
-    if attrs.get("format") != FORMAT:
-        raise InputError(f"{path}: not a store of scans; make one with: shapespace prepare")
-    version = int(attrs.get("version", 0))
-    if version != VERSION:
-        raise InputError(
-            f"{path}: store version {version}, this shapespace reads version {VERSION}; "
-            "run: shapespace prepare again"
-        )
-    if "unit" not in attrs or attrs.get("dimension") not in (2, 3):
-        raise InputError(f"{path}: no unit or dimension; run: shapespace prepare again")
-
-
-def _check_target(path: Path) -> None:
-    if not path.exists():
-        return
-    try:
-        with hdf5.open_hdf5(path) as file:
-            ours = file.attrs.get("format") == FORMAT
-    except InputError:
-        ours = False
-    if not ours:
-        raise InputError(f"{path}: exists and is not a store, not overwritten; choose another name")
-
-
-def _contiguous(group: hdf5.Group, key: str) -> hdf5.Dataset:
-    found = hdf5.dataset(group, key, numeric="f")
-    if found.dtype != np.float32 or found.chunks is not None:
-        _refuse(found, f"is not contiguous float32 but {found.dtype}")
-    return found
-
-
-def _refuse(found: hdf5.Group | hdf5.Dataset, reason: str) -> None:
-    where = f"{found.file.filename}: {one_line(found.name)}"
-    raise InputError(f"{where} {one_line(reason)}; run: shapespace prepare again")
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

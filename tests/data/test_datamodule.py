@@ -3,20 +3,23 @@ import pytest
 import torch
 
 from shapespace.data.datamodule import ScanData, Visits, Windows
-from shapespace.data.store import ScanStore, StoreWriter
+from shapespace.data.store import ScanStore
+from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError
-from shapespace.scan import Frame, PreparedScan
+from shapespace.scan import Frame, PreparedScan, rounded_normals
 
 
-def write_store(path, num=100, dimension=3, without_normals=()):
+def write_store(path, num=100, dimension=3, without_normals=(), kinds=()):
     rng = np.random.default_rng(0)
     with StoreWriter(path, "m", dimension) as writer:
         for k, name in enumerate(("a", "b", "c", "d", "e")):
             points = rng.normal(size=(num + k, dimension)).astype(np.float32)
-            normals = None if name in without_normals else points
+            unit = rounded_normals(points / np.linalg.norm(points, axis=1, keepdims=True))
+            normals = None if name in without_normals else unit
+            kind = dict(kinds).get(name, "none" if normals is None else "measured")
             sigma = np.full(num + k, 0.1 * (k + 1), np.float32)
             frame = Frame(np.full(dimension, float(k)))
-            writer.add(PreparedScan(name, points, normals, sigma, frame, "", "", 0, 0, 0))
+            writer.add(PreparedScan(name, points, normals, sigma, frame, "", "", 0, 0, 0, kind))
     return path
 
 
@@ -65,6 +68,38 @@ def test_mixed_stores_give_unknown_normals(tmp_path):
     (batch,) = batches(ScanData(path, None, 5, 10))
     known = batch.normals.abs().sum((1, 2)) > 0
     assert {int(i) for i in batch.index[~known]} == {1, 3}
+
+
+def test_normals_are_learnt_only_where_they_are_trusted(tmp_path):
+    kinds = {"b": "estimated-unoriented", "c": "estimated-oriented"}
+    path = str(write_store(tmp_path / "s.hdf5", without_normals=("d",), kinds=kinds))
+    (batch,) = batches(ScanData(path, None, 5, 10))
+    known = batch.normals.abs().sum((1, 2)) > 0
+    assert {int(i) for i in batch.index[~known]} == {1, 3}
+    store = ScanStore(path)
+    for row, index in enumerate(batch.index):
+        name = "abcde"[int(index)]
+        if store.has_trusted_normals(name):
+            points, normals, _ = store.read(name)
+            start = int(np.flatnonzero((points == batch.points[row, 0].numpy()).all(1))[0])
+            np.testing.assert_array_equal(np.roll(normals, -start, 0)[:10], batch.normals[row])
+    names = tmp_path / "names.txt"
+    names.write_text("b\nd\n")
+    (batch,) = batches(ScanData(path, str(names), 5, 10))
+    assert batch.normals is None
+
+
+def test_a_window_equals_the_slow_way(tmp_path):
+    store = ScanStore(write_store(tmp_path / "s.hdf5", num=12))
+    for start in range(12):
+        points, sigma = np.empty((9, 3), np.float32), np.empty(9, np.float32)
+        normals = np.empty((9, 3), np.int16)
+        store.read_into("a", start, points, sigma, normals)
+        rows = np.arange(start, start + 9) % 12
+        for read, whole in zip(
+            (points, normals / np.float32(32767), sigma), store.read("a"), strict=True
+        ):
+            np.testing.assert_array_equal(read, whole[rows])
 
 
 def test_ranks_share_the_scans_without_loss(monkeypatch):

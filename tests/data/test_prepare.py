@@ -1,21 +1,22 @@
-"""Laws of preparing: uniform by area, moved with the source, the same by any number of workers."""
+"""Laws of preparing: the same by any number of workers, shards or stops; nothing done twice."""
 
 import csv
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import trimesh
 
-from shapespace.data.points import neighbour_distance
-from shapespace.data.prepare import PrepareSummary, prepare, prepare_file, prepare_scan
-from shapespace.data.readers import RawScan, checked
+from shapespace.data import assemble
+from shapespace.data.merge import merge
+from shapespace.data.parts import parts_of
+from shapespace.data.prepare import PrepareSummary, prepare, prepare_file
 from shapespace.data.sources import find_sources
 from shapespace.data.store import ScanStore
 from shapespace.errors import InputError
 
 BALL = trimesh.creation.icosphere(subdivisions=2)
-SPHERE = checked(np.asarray(BALL.vertices), np.asarray(BALL.faces))
 MALFORMED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "malformed"
 
 
@@ -42,106 +43,6 @@ def assert_equal(left, right):
             np.testing.assert_equal(a, b)
 
 
-@pytest.mark.parametrize("dimension", [2, 3])
-def test_sigma_equals_the_naive_distance(dimension):
-    points = np.random.default_rng(0).normal(size=(90, dimension)).astype(np.float32)
-    exact = points.astype(np.float64)
-    distances = np.sort(np.linalg.norm(exact[:, None] - exact[None], axis=2), axis=1)
-    np.testing.assert_allclose(neighbour_distance(points), distances[:, 50], rtol=1e-6)
-
-
-def test_mesh_samples_lie_on_the_faces_with_their_normals():
-    scan = prepare_scan(SPHERE, "a", num_points=3000)
-    points = scan.frame.to_source(scan.points)
-    closest, distance, face = trimesh.proximity.closest_point_naive(BALL, points[:50])
-    assert distance.max() < 1e-6 and closest.shape == (50, 3)
-    np.testing.assert_allclose(scan.normals[:50], BALL.face_normals[face], atol=1e-6)
-    assert np.abs(scan.points.mean(axis=0, dtype=np.float64)).max() < 1e-7
-    assert (scan.num_source_points, scan.num_source_faces) == (len(BALL.vertices), len(BALL.faces))
-
-
-def test_samples_are_uniform_by_area_and_flat_faces_get_none():
-    square = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.9, 0.9, 0]])
-    faces = np.array([[0, 0, 1], [0, 1, 2], [4, 2, 4], [0, 2, 3], [1, 1, 1]])
-    scan = prepare_scan(checked(square, faces), "a", num_points=40_000)
-    points = scan.frame.to_source(scan.points)
-    cells = np.histogram2d(points[:, 0], points[:, 1], bins=4, range=[[0, 1], [0, 1]])[0]
-    expected = 40_000 / 16
-    assert ((cells - expected) ** 2 / expected).sum() < 40  # chi square, 15 degrees of freedom
-    np.testing.assert_array_equal(scan.normals, np.tile(np.float32([0, 0, 1]), (40_000, 1)))
-
-
-@pytest.mark.parametrize("dimension", [2, 3])
-@pytest.mark.parametrize("normals", [False, True])
-def test_a_cloud_keeps_its_own_points(dimension, normals):
-    points = np.random.default_rng(0).normal(size=(300, dimension))
-    raw = checked(points, None, points if normals else None)
-    scan = prepare_scan(raw, "a")
-    back = scan.frame.to_source(scan.points)
-    order = np.lexsort(back.T), np.lexsort(points.T)
-    np.testing.assert_allclose(back[order[0]], points[order[1]], atol=1e-6)
-    np.testing.assert_allclose(scan.frame.centre, points.mean(axis=0), atol=1e-12)
-    if normals:
-        unit = back / np.linalg.norm(back, axis=1, keepdims=True)
-        np.testing.assert_allclose(scan.normals, unit, atol=1e-5)
-    part = prepare_scan(raw, "a", num_points=60)
-    assert len(part.points) == len(part.sigma) == 60
-    assert len(np.unique(part.points, axis=0)) == 60
-
-
-def test_any_window_is_a_random_subset():
-    points = np.linspace([0.0, 0, 0], [1, 1, 1], 4000)
-    scan = prepare_scan(checked(points), "a")
-    means = scan.frame.to_source(scan.points).reshape(8, 500, 3).mean(axis=1)
-    assert np.abs(means - 0.5).max() < 5 * 0.2887 / np.sqrt(500)
-
-
-@pytest.mark.parametrize("faces", [SPHERE.faces, None])
-@pytest.mark.parametrize(
-    ("shift", "tolerance"), [((4.0, -8.0, 16.0), 1e-7), ((2e6, 2e6, -2e6), 1e-7)]
-)
-def test_a_moved_shape_gives_the_same_points(faces, shift, tolerance):
-    # coordinates that survive the shift exactly
-    vertices = np.round(SPHERE.vertices * 2**20) / 2**20
-    here = prepare_scan(RawScan(vertices, faces, None), "a", num_points=150)
-    there = prepare_scan(RawScan(vertices + shift, faces, None), "a", num_points=150)
-    np.testing.assert_array_equal(here.points, there.points)
-    np.testing.assert_array_equal(here.sigma, there.sigma)
-    np.testing.assert_allclose(there.frame.centre - shift, here.frame.centre, atol=1e-9)
-
-
-def test_scale_and_own_radius():
-    plain = prepare_scan(SPHERE, "a", num_points=500)
-    scaled = prepare_scan(SPHERE, "a", num_points=500, scale=1000.0)
-    np.testing.assert_allclose(scaled.points * 1000, plain.points, rtol=1e-6)
-    np.testing.assert_allclose(scaled.sigma * 1000, plain.sigma, rtol=1e-5)
-    own = prepare_scan(SPHERE, "a", num_points=500, scale=None)
-    np.testing.assert_allclose(np.linalg.norm(own.points, axis=1).max(), 1.0, rtol=1e-6)
-    np.testing.assert_allclose(
-        own.frame.to_source(own.points), plain.frame.to_source(plain.points), atol=1e-6
-    )
-
-
-def test_name_and_seed_choose_the_points():
-    first = prepare_scan(SPHERE, "a", num_points=99).points
-    np.testing.assert_array_equal(first, prepare_scan(SPHERE, "a", num_points=99).points)
-    for name, seed in [("b", 0), ("a", 1)]:
-        assert (prepare_scan(SPHERE, name, num_points=99, seed=seed).points != first).any()
-
-
-def test_too_few_points_and_lengths_beyond_float32():
-    cloud = checked(np.random.default_rng(0).normal(size=(60, 3)))
-    with pytest.raises(InputError, match=r"a\.ply: 60 points, fewer points than asked \(61\)"):
-        prepare_scan(cloud, "a", num_points=61, source="a.ply")
-    with pytest.raises(InputError, match="50 points; a cloud needs at least 51"):
-        prepare_scan(checked(cloud.vertices[:50]), "a")
-    for factor in (1e-30, 1e30):
-        far = checked(cloud.vertices * factor)
-        with pytest.raises(InputError, match="beyond float32"):
-            prepare_scan(far, "a")
-        assert prepare_scan(far, "a", scale=None).frame.scale > 0
-
-
 def test_a_mixed_folder(tmp_path):
     folder = tmp_path / "scans here"
     ball(folder / "b.ply", 0.5, (7.0, 8.0, 9.0))
@@ -151,20 +52,20 @@ def test_a_mixed_folder(tmp_path):
     for other in ("README.md", "notes.txt", "d.ply.part", ".hidden.ply"):
         (folder / other).write_text("words")
     summary = run(folder, tmp_path / "s.hdf5", num_points=100)
-    assert summary.read == ["a", "b", "deep_er_c"] and summary.num_points == 300
-    assert [name for name, _ in summary.skipped] == ["bad"] and summary.ignored == 4
+    assert summary.tally.read == ["a", "b", "deep_er_c"] and summary.tally.num_points == 300
+    assert [name for name, _ in summary.tally.skipped] == ["bad"] and summary.ignored == 4
     text = str(summary)
-    assert "scans read: 3, 300 points" in text and "files ignored: 4" in text
-    assert "skipped bad" in text and "bad.ply" in text and "scans without normals: 1" in text
+    assert "scans: 3, 300 points" in text and "files ignored: 4" in text
+    assert "skipped bad" in text and "bad.ply" in text and "content " in text
     store = ScanStore(tmp_path / "s.hdf5")
     assert (store.names, store.unit) == (("a", "b", "deep_er_c"), "m")
     np.testing.assert_allclose(store.frame("b").centre, [7, 8, 9], atol=0.1)
-    assert not store.has_normals("a") and store.has_normals("b")
+    assert store.normals_kind("a").startswith("estimated") and store.has_trusted_normals("b")
     row = store.manifest()[1]
     assert row["source"] == str(folder / "b.ply") and len(str(row["source_hash"])) == 64
     with pytest.raises(InputError, match=r"bad\.ply"):
         run(folder, tmp_path / "t.hdf5", num_points=100, strict=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.hdf5", "scans here"]
+    assert not (tmp_path / "t.hdf5").exists() and (tmp_path / "s.hdf5").exists()
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path):
@@ -173,8 +74,133 @@ def test_the_number_of_workers_changes_nothing(tmp_path):
     (tmp_path / "in" / "2.ply").write_text("bad")
     one = run(tmp_path / "in", tmp_path / "1.hdf5")
     two = run(tmp_path / "in", tmp_path / "2.hdf5", workers=2)
-    assert (one.read, one.skipped, one.warnings) == (two.read, two.skipped, two.warnings)
+    assert str(one.tally.skipped) == str(two.tally.skipped)
+    assert (one.tally.read, one.content) == (two.tally.read, two.content)
     assert_equal(content(tmp_path / "1.hdf5"), content(tmp_path / "2.hdf5"))
+
+
+def folder_of(path, names="abcdefg"):
+    for i, name in enumerate(names):
+        ball(path / f"{name}.ply", 1 + i / 10)
+    np.savetxt(path / "cloud.xyz", trimesh.creation.icosphere(subdivisions=3).vertices * 1.5)
+    return path
+
+
+@pytest.mark.parametrize("of", [1, 3, 12])
+def test_merged_shards_are_the_whole(tmp_path, of):
+    source = folder_of(tmp_path / "in")
+    whole = run(source, tmp_path / "whole.hdf5", num_points=150)
+    parts = [
+        run(source, tmp_path / "s.hdf5", num_points=150, shard=f"{i}/{of}").store
+        for i in range(1, of + 1)
+    ]
+    assert sorted(p.name for p in parts) == [p.name for p in parts]
+    assert parts[0].name == {1: "s.1-of-1.hdf5", 3: "s.1-of-3.hdf5", 12: "s.01-of-12.hdf5"}[of]
+    merged = merge(parts[::-1], tmp_path / "merged.hdf5", progress=False)
+    assert merged.content == whole.content and merged.shard == ""
+    assert_equal(content(tmp_path / "merged.hdf5"), content(tmp_path / "whole.hdf5"))
+
+
+def test_what_cannot_be_merged(tmp_path):
+    source = folder_of(tmp_path / "in", "abc")
+    one, two = (run(source, tmp_path / "s.hdf5", shard=f"{i}/3").store for i in (1, 2))
+    out = tmp_path / "out.hdf5"
+    with pytest.raises(InputError, match="shard 3 of 3 is missing"):
+        merge([one, two], out)
+    with pytest.raises(InputError, match="shard 1 of 3 is given twice"):
+        merge([one, one], out)
+    other = run(source, tmp_path / "s.hdf5", shard="1/2").store
+    with pytest.raises(InputError, match="runs in 2 and in 3 parts"):
+        merge([one, other], out)
+    metres, again = run(source, tmp_path / "m.hdf5").store, run(source, tmp_path / "n.hdf5").store
+    with pytest.raises(InputError, match="each hold a scan 'a'"):
+        merge([metres, again], out)
+    ball(tmp_path / "r" / "z.ply")
+    radius = run(tmp_path / "r", tmp_path / "r.hdf5", normalise=True).store
+    with pytest.raises(InputError, match=r"unit radius, 3-D, but .* unit m, 3-D"):
+        merge([metres, radius], out)
+    assert not out.exists()
+    for shard in ("0/3", "4/3", "x", "1/0", "-1/2", "1/2/3"):
+        with pytest.raises(InputError, match="give i/n with i from 1 to n"):
+            run(source, tmp_path / "s.hdf5", shard=shard)
+
+
+def test_a_second_run_does_nothing_and_a_changed_source_is_made_again(tmp_path, monkeypatch):
+    source = folder_of(tmp_path / "in", "abc")
+    first = run(source, tmp_path / "s.hdf5")
+    before = (tmp_path / "s.hdf5").read_bytes()
+    again = run(source, tmp_path / "s.hdf5")
+    assert again.tally.kept == 4 and again.content == first.content
+    assert again.tally.read == first.tally.read and (tmp_path / "s.hdf5").read_bytes() == before
+    ball(source / "b.ply", 0.3)
+    ball(source / "d.ply", 0.4)
+    third = run(source, tmp_path / "s.hdf5")
+    assert third.tally.kept == 3 and third.tally.read == ["a", "b", "c", "cloud", "d"]
+    assert third.content == run(source, tmp_path / "fresh.hdf5").content != first.content
+    assert run(source, tmp_path / "s.hdf5", seed=1).tally.kept == 0
+    assert run(source, tmp_path / "s.hdf5", seed=1, scans=["a", "c"]).tally.kept == 2
+    assert ScanStore(tmp_path / "s.hdf5").names == ("a", "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.hdf5", "in", "s.hdf5"]
+
+
+def test_a_stopped_run_keeps_what_it_has_done(tmp_path, monkeypatch):
+    source = folder_of(tmp_path / "in")
+    whole = run(source, tmp_path / "whole.hdf5")
+    made = []
+
+    def stop(job, **options):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(job)
+        return make(job, **options)
+
+    make = assemble._make_part
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(assemble, "_make_part", stop)
+        run(source, tmp_path / "s.hdf5")
+    parts = sorted((tmp_path / "s.hdf5.parts").glob("*.hdf5"))
+    assert len(parts) == 3 and not (tmp_path / "s.hdf5").exists()
+    parts[0].write_bytes(parts[0].read_bytes()[:-100])  # torn
+    flipped = bytearray(parts[1].read_bytes())
+    flipped[-200] ^= 1
+    parts[1].write_bytes(flipped)
+    (tmp_path / ".s.99.part.hdf5").write_text("left over")
+    (tmp_path / "s.hdf5.parts" / f".{'0' * 64}.99.part.hdf5").write_text("left over")
+    resumed = run(source, tmp_path / "s.hdf5")
+    assert resumed.tally.kept == 3 and resumed.content == whole.content
+    assert_equal(content(tmp_path / "s.hdf5"), content(tmp_path / "whole.hdf5"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "s.hdf5", "whole.hdf5"]
+
+
+def test_a_damaged_scan_of_the_store_is_made_again(tmp_path):
+    source = folder_of(tmp_path / "in", "ab")
+    first = run(source, tmp_path / "s.hdf5")
+    with h5py.File(first.store, "r+") as file:
+        file["scans/a/points"][0] += 1
+    ball(source / "c.ply")
+    assert run(source, first.store).tally.kept == 3
+    assert list(ScanStore(first.store).verify()) == [None] * 4
+
+
+def test_one_prepare_at_a_time(tmp_path):
+    source = folder_of(tmp_path / "in", "a")
+    with parts_of(tmp_path / "s.hdf5", "m"), pytest.raises(InputError, match="another prepare"):
+        run(source, tmp_path / "s.hdf5")
+    assert run(source, tmp_path / "s.hdf5").tally.read == ["a", "cloud"]
+
+
+def test_normals_and_targets_as_asked(tmp_path):
+    source = folder_of(tmp_path / "in", "a")
+    for normals, kinds in (("source", ["measured", "none"]), ("none", ["none", "none"])):
+        run(source, tmp_path / "s.hdf5", normals=normals, num_points=None)
+        rows = ScanStore(tmp_path / "s.hdf5").manifest()
+        assert [row["normals"] for row in rows] == kinds
+    summary = run(source, tmp_path / "s.hdf5", normals="source", targets=40, num_points=150)
+    store = ScanStore(tmp_path / "s.hdf5")
+    assert [store.num_targets(name) for name in store.names] == [40, 40]
+    assert [store.read_targets(name).signed for name in store.names] == [True, False]
+    assert "scans with normals none: 1" in str(summary)
+    assert {"read", "sample", "sigma", "targets", "write"} <= summary.tally.stages.keys()
 
 
 def test_selecting_scans_changes_none_of_them(tmp_path):
@@ -184,7 +210,7 @@ def test_selecting_scans_changes_none_of_them(tmp_path):
     everything = content(tmp_path / "all.hdf5")
     run(tmp_path / "in", tmp_path / "some.hdf5", scans=["d", "b"])
     assert_equal(content(tmp_path / "some.hdf5"), {name: everything[name] for name in "bd"})
-    assert run(tmp_path / "in", tmp_path / "s.hdf5", every=2).read == ["a", "c", "e"]
+    assert run(tmp_path / "in", tmp_path / "s.hdf5", every=2).tally.read == ["a", "c", "e"]
     with pytest.raises(InputError, match="'dd'; the nearest is 'd'"):
         run(tmp_path / "in", tmp_path / "s.hdf5", scans=["a", "dd"])
 
@@ -192,13 +218,16 @@ def test_selecting_scans_changes_none_of_them(tmp_path):
 def test_units_end_in_metres(tmp_path):
     ball(tmp_path / "a.ply", 1000.0)
     summary = run(tmp_path / "a.ply", tmp_path / "s.hdf5")
-    assert "--unit mm" in summary.warnings[0] and "'a' reaches 1" in summary.warnings[0]
+    assert (
+        "--unit mm" in summary.tally.warnings()[0]
+        and "'a' reaches 1" in summary.tally.warnings()[0]
+    )
     for unit, scale in [("mm", 1000), ("cm", 100), ("in", 39.3700787)]:
         run(tmp_path / "a.ply", tmp_path / "s.hdf5", unit=unit)
         np.testing.assert_allclose(ScanStore(tmp_path / "s.hdf5").frame("a").scale, scale)
     summary = run(tmp_path / "a.ply", tmp_path / "s.hdf5", normalise=True)
     store = ScanStore(tmp_path / "s.hdf5")
-    assert store.unit == "radius" and not summary.warnings
+    assert store.unit == "radius" and not summary.tally.warnings()
     assert np.linalg.norm(store.read("a")[0], axis=1).max() == pytest.approx(1, rel=1e-6)
 
 
@@ -217,7 +246,10 @@ def test_other_dimensions_are_skipped_and_2d_works(tmp_path):
     np.save(tmp_path / "a.npy", points[:, :2])
     np.save(tmp_path / "b.npy", points)
     summary = run(tmp_path, tmp_path / "s.hdf5", num_points=None)
-    assert summary.read == ["a"] and "is 3-D, the store's scans 2-D" in summary.skipped[0][1]
+    assert (
+        summary.tally.read == ["a"]
+        and "is 3-D, the store's scans 2-D" in summary.tally.skipped[0][1]
+    )
     assert ScanStore(tmp_path / "s.hdf5").read("a")[0].shape == (80, 2)
 
 

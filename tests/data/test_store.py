@@ -1,5 +1,6 @@
 """Laws of the store: exact round trips, writes that are all or nothing, strangers refused."""
 
+import dataclasses
 import multiprocessing
 import pickle
 
@@ -7,18 +8,20 @@ import h5py
 import numpy as np
 import pytest
 
-from shapespace.data.store import ScanStore, StoreWriter
+from shapespace.data.store import ScanStore
+from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError
-from shapespace.scan import Frame, PreparedScan
+from shapespace.scan import Frame, PreparedScan, Targets, rounded_normals
 
 
-def make_scan(name="a", n=80, dimension=3, normals=True, seed=0):
+def make_scan(name="a", n=80, dimension=3, normals=True, seed=0, kind=None, targets=None):
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(n, dimension)).astype(np.float32)
+    unit = rounded_normals(points / np.linalg.norm(points, axis=1, keepdims=True))
     return PreparedScan(
         name=name,
         points=points,
-        normals=points[::-1].copy() if normals else None,
+        normals=unit if normals else None,
         sigma=rng.random(n, np.float32),
         frame=Frame(rng.normal(size=dimension), 0.25),
         source=f"scans/{name}.ply",
@@ -26,6 +29,9 @@ def make_scan(name="a", n=80, dimension=3, normals=True, seed=0):
         num_source_points=7,
         num_source_faces=9,
         seed=seed,
+        normals_kind=kind or ("measured" if normals else "none"),
+        targets=targets,
+        stamp="of the file",
     )
 
 
@@ -51,9 +57,90 @@ def test_round_trip_is_exact(tmp_path, dimension, normals):
         np.testing.assert_array_equal(points, scan.points)
         np.testing.assert_array_equal(sigma, scan.sigma)
         assert points.dtype == sigma.dtype == np.float32
-        assert store.has_normals("é x.1") == normals == (found is not None)
+        assert store.has_trusted_normals("é x.1") == normals == (found is not None)
+        if normals:
+            np.testing.assert_array_equal(found, scan.normals)
+        assert_same(store.scan("é x.1"), scan)
         np.testing.assert_array_equal(store.frame("é x.1").centre, scan.frame.centre)
         assert store.frame("é x.1").scale == scan.frame.scale
+
+
+def assert_same(left, right):
+    for field in dataclasses.fields(right):
+        a, b = getattr(left, field.name), getattr(right, field.name)
+        if dataclasses.is_dataclass(b):
+            assert_same(a, b)
+        else:
+            np.testing.assert_equal(a, b)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("kind", ["measured", "estimated-oriented", "estimated-unoriented"])
+def test_targets_and_kinds_of_normals_come_back(tmp_path, signed, kind):
+    rng = np.random.default_rng(0)
+    around = Targets(rng.random((70, 3), np.float32), rng.random(70, np.float32), signed)
+    scan = make_scan(kind=kind, targets=around)
+    store = ScanStore(write(tmp_path / "s.hdf5", scan, make_scan("b")))
+    assert_same(store.scan("a"), scan)
+    assert (store.num_targets("a"), store.num_targets("b")) == (70, 0)
+    assert store.normals_kind("a") == kind
+    some = store.read_targets("a", 60, 10)
+    np.testing.assert_array_equal(some.distance, around.distance[60:])
+    np.testing.assert_array_equal(some.points, around.points[60:])
+    with pytest.raises(InputError, match="targets 60 to 71 of 'a', which has 70"):
+        store.read_targets("a", 60, 11)
+    assert scan.checksum != make_scan(kind=kind).checksum
+
+
+def test_rounded_normals_are_nearly_the_normals():
+    normals = np.random.default_rng(0).normal(size=(100_000, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    rounded = rounded_normals(normals).astype(np.float64)
+    sine = np.linalg.norm(np.cross(normals, rounded), axis=1) / np.linalg.norm(rounded, axis=1)
+    assert np.degrees(sine.max()) < 0.002
+    np.testing.assert_array_equal(rounded_normals(rounded), rounded)
+    assert not rounded_normals(np.zeros((2, 3))).any()
+
+
+def test_the_content_depends_on_what_is_stored_alone(tmp_path):
+    one = ScanStore(write(tmp_path / "1.hdf5", make_scan("a"), make_scan("b", seed=1)))
+    moved = dataclasses.replace(make_scan("a"), source="elsewhere/a.ply", stamp="later")
+    two = ScanStore(write(tmp_path / "2.hdf5", make_scan("b", seed=1), moved))
+    assert one.content == two.content
+    shifted = dataclasses.replace(make_scan("a"), frame=Frame(np.zeros(3), 0.25))
+    other = ScanStore(write(tmp_path / "3.hdf5", shifted, make_scan("b", seed=1)))
+    assert other.content != one.content
+
+
+def flip(path, store, name, dataset, byte):
+    with h5py.File(path, "r") as file:
+        offset = file[f"scans/{name}/{dataset}"].id.get_offset()
+    with path.open("r+b") as file:
+        file.seek(offset + byte)
+        old = file.read(1)
+        file.seek(offset + byte)
+        file.write(bytes([old[0] ^ 1]))
+
+
+@pytest.mark.parametrize("dataset", ["points", "normals", "sigma"])
+@pytest.mark.parametrize("byte", [0, 100])
+def test_one_flipped_bit_is_found(path, dataset, byte):
+    assert list(ScanStore(path).verify()) == [None, None]
+    flip(path, ScanStore(path), "a", dataset, byte)
+    first, second = ScanStore(path).verify()
+    assert second is None and "scan 'a' is damaged" in first and str(path) in first
+    with pytest.raises(InputError, match="damaged"):
+        ScanStore(path).scan("a")
+
+
+def test_changed_attributes_and_lost_scans_are_found(path):
+    with h5py.File(path, "r+") as file:
+        file["scans/b"].attrs["scale"] = 0.3
+    assert [fault is None for fault in ScanStore(path).verify()] == [True, False]
+    with h5py.File(path, "r+") as file:
+        del file["scans/b"]
+    good, fault = ScanStore(path).verify()
+    assert good is None and "scans were added, removed or renamed" in fault
 
 
 def test_windows_are_slices(path):
@@ -73,7 +160,7 @@ def test_names_are_sorted_and_the_manifest_follows(path):
     assert store.names == ("a", "b") and len(store) == 2 and "a" in store and "c" not in store
     rows = store.manifest()
     assert [row["name"] for row in rows] == ["a", "b"]
-    assert [row["normals"] for row in rows] == [True, False]
+    assert [row["normals"] for row in rows] == ["measured", "none"]
     expected = {"source": "scans/a.ply", "num_points": 80, "num_source_faces": 9, "seed": 0}
     assert expected.items() <= rows[0].items()
     assert rows[0]["centre"] == make_scan("a").frame.centre.tolist()
@@ -93,11 +180,11 @@ def test_a_used_store_travels_to_other_processes(path, method):
 
 
 def test_handles_are_bounded_and_the_store_reopens(path, monkeypatch):
-    monkeypatch.setattr("shapespace.data.store.MAX_HANDLES", 1)
+    monkeypatch.setattr("shapespace.data.store.MAX_PLACES", 1)
     store = ScanStore(path)
     for name in "abab":
         assert store.num_points(name) == 80
-        assert len(store._scans) == 1
+        assert len(store._places) == 1
     store.close()
     assert store.num_points("b") == 80
 
@@ -224,15 +311,15 @@ def dataset_for_group(file):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (break_version, "store version 7, this shapespace reads version 1"),
+        (break_version, "store version 7, this shapespace reads version 2"),
         (break_format, "not a store of scans"),
         (break_dimension, "no unit or dimension"),
         (drop_sigma, "'sigma' in /scans/a is missing"),
-        (drop_centre, "HDF5 error"),
+        (drop_centre, "attribute 'centre' of /scans/a is missing"),
         (zero_scale, "scale 0.0"),
         (flat_centre, "3 finite numbers"),
         (retype, "not contiguous float32 but float64"),
-        (reshape, r"shape \(79, 3\), not \(80, 3\)"),
+        (reshape, r"sigma has shape \(80,\), not \(79,\)"),
         (strings, "numbers are needed"),
         (chunk, "not contiguous"),
         (declare_terabytes, "declares 12000000000000 bytes but holds 0"),

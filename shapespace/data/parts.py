@@ -1,0 +1,88 @@
+"""What ``prepare`` has done so far: beside STORE a folder STORE.parts with a small store per scan.
+
+A part appears under its name when it is whole, so that a run killed at any moment loses only the
+scans in flight. The name is the stamp of source and options: other options never meet old parts.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shapespace.data.points import PointOptions
+from shapespace.data.sources import Source
+from shapespace.data.store import ScanStore
+from shapespace.data.writer import StoreWriter
+from shapespace.errors import InputError
+from shapespace.files import alone, remove_leftovers
+from shapespace.scan import PreparedScan
+
+ALGORITHM = 2
+"""Part of every stamp: raised when the same source and options would give other points."""
+
+
+def stamp_of(source: Source, options: PointOptions, cameras: np.ndarray | None) -> str:
+    """sha256 of all that decides what ``source`` becomes: its file's size and time stand for it."""
+    try:
+        stat = source.path.stat()
+    except OSError:
+        stat = None  # reading it will say why
+    facts = {
+        "algorithm": ALGORITHM,
+        "source": [source.name, str(source.path.resolve()), source.sequence, source.frame],
+        "file": None if stat is None else [stat.st_size, stat.st_mtime_ns],
+        "options": asdict(options),
+        "cameras": None if cameras is None else cameras.tolist(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The folder of the parts of a store in the making. Plain data, for the workers."""
+
+    folder: Path
+    unit: str
+
+    def __contains__(self, stamp: str) -> bool:
+        return self._path(stamp).exists()
+
+    def write(self, scan: PreparedScan) -> None:
+        """Keep ``scan`` under its stamp; :class:`InputError` if its name is none for a scan."""
+        with StoreWriter(self._path(scan.stamp), self.unit, scan.points.shape[1]) as writer:
+            writer.add(scan)
+
+    def read(self, stamp: str) -> PreparedScan | None:
+        """The scan of a part; None if there is none, or a damaged one, which is removed."""
+        try:
+            with ScanStore(self._path(stamp)) as store:
+                return store.scan(store.names[0])
+        except InputError:
+            self._path(stamp).unlink(missing_ok=True)
+            return None
+
+    def _path(self, stamp: str) -> Path:
+        return self.folder / f"{stamp}.hdf5"
+
+
+@contextmanager
+def parts_of(store: Path, unit: str) -> Iterator[Parts]:
+    """The parts of ``store``, for one process alone; kept only where the block fails."""
+    folder = store.with_name(f"{store.name}.parts")
+    busy = f"{store}: another prepare is writing it; wait for it, or choose another name"
+    with alone(folder / "lock", busy):
+        remove_leftovers(store)
+        for leftover in folder.glob(".*.part*"):
+            leftover.unlink(missing_ok=True)
+        try:
+            yield Parts(folder, unit)
+        except BaseException:
+            if not any(folder.glob("*.hdf5")):
+                shutil.rmtree(folder)
+            raise
+        shutil.rmtree(folder)
