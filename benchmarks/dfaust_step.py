@@ -12,9 +12,9 @@ import resource
 import tempfile
 from pathlib import Path
 
-from shapespace.data.points import prepare_scan
+from shapespace.data.points import PointOptions, prepare_scan
 from shapespace.data.readers import checked
-from shapespace.data.store import StoreWriter
+from shapespace.data.writer import StoreWriter
 from shapespace.data.synthetic import MOTIONS, SUBJECTS, body, body_mesh
 from shapespace.training import fit
 
@@ -28,7 +28,7 @@ def write_store(path: Path) -> None:
             motion = sorted(MOTIONS)[index % len(MOTIONS)]
             mesh = body_mesh(body(SUBJECTS[index % len(SUBJECTS)], motion, index / NUM_SCANS), 0.01)
             raw = checked(mesh.vertices, mesh.faces)
-            writer.add(prepare_scan(raw, f"{index:02d}_{motion}", num_points=20_000))
+            writer.add(prepare_scan(raw, f"{index:02d}_{motion}", PointOptions(num_points=20_000)))
 
 
 def main() -> None:

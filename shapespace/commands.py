@@ -192,7 +192,7 @@ def interpolate(
 def mesh(checkpoint: str, names: list[str], *, out: str, resolution: int = 256) -> None:
     """Write the training shapes of a space as meshes, in the frame of their scans.
 
-      shapespace mesh runs/bodies-cpu/last.ckpt 60001_hips_00000 --out meshes/
+      shapespace mesh runs/bodies-cpu/last.ckpt 60001_hips_001466 --out meshes/
 
     Args:
         checkpoint: made by shapespace fit.

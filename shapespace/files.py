@@ -79,7 +79,7 @@ def _to_disk(path: Path) -> None:
 def read_lines(path: str | Path) -> list[str]:
     """The lines of a text file that are not empty; InputError if there are none."""
     try:
-        lines = [line.strip() for line in Path(path).read_text("utf-8").splitlines()]
+        lines = [line.strip() for line in Path(path).read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
     if not any(lines):

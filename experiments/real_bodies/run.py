@@ -2,7 +2,8 @@
 
     python experiments/real_bodies/run.py DATA OUT [--config configs/bodies-cpu.yaml] [fit options]
 
-DATA is a folder in the D-FAUST layout: registrations_{m,f}.hdf5, scans/, frames.csv.
+DATA is a folder in the D-FAUST layout: registrations_{m,f}.hdf5, scans/, frames.csv. A frame has
+one name, as registration and as raw scan; codes are of registrations, reconstructions of raw scans.
 """
 
 import argparse
@@ -35,8 +36,7 @@ def read_frames(data):
         sequence = f"{row['subject']}_{row['sequence']}"
         row["file"] = data / f"registrations_{row['sex']}.hdf5"
         row["sequence_name"] = sequence
-        row["train_name"] = f"{sequence}_{int(row['registration_column']):05d}"
-        row["scan_name"] = f"{sequence}_{row['frame_number'].zfill(6)}"
+        row["name"] = f"{sequence}_{row['frame_number'].zfill(6)}"
     return rows
 
 
@@ -64,21 +64,21 @@ def evaluate_train(space, rows, data, resolution):
     chosen = rows[:: max(1, len(rows) // NUM_TRAIN_SHOWN)][:NUM_TRAIN_SHOWN]
     scores = []
     for row in chosen:
-        name = row["train_name"]
+        name = row["name"]
         mesh = space.mesh(space.code(name), space.frame(name), resolution)
         scores.append(score(name, mesh, registration(row), height(row, data)))
     return scores
 
 
 def evaluate_scans(space_path, rows, data, out, options):
-    sources = find_sources(data / "scans", [row["scan_name"] for row in rows])
+    sources = find_sources(data / "scans", [row["name"] for row in rows])
     start = time.perf_counter()
     done = reconstruct_files(space_path, sources, out, **options).done
     seconds = (time.perf_counter() - start) / len(done)
     by_name = {item.name: item for item in done}
     scores = [
         score(name, by_name[name].mesh, registration(row), height(row, data))
-        for name, row in ((row["scan_name"], row) for row in rows)
+        for name, row in ((row["name"], row) for row in rows)
     ]
     return scores, by_name, seconds
 
@@ -86,7 +86,7 @@ def evaluate_scans(space_path, rows, data, out, options):
 def draw(rows, by_name, data, path):
     scans, meshes, errors = [], [], []
     for row in rows:
-        mesh = by_name[row["scan_name"]].mesh
+        mesh = by_name[row["name"]].mesh
         error = point_to_mesh(mesh.vertices, registration(row))
         raw = trimesh.load_mesh(data / row["scan"], process=False)
         scans.append(Figure(raw, GREY))
@@ -113,7 +113,7 @@ def main():
     scanned = [row for row in rows if row["scan"]]
     store = args.out / "train.hdf5"
     if not store.exists():
-        names = [row["train_name"] for row in train_rows]
+        names = [row["name"] for row in train_rows]
         print(prepare(args.data, store, num_points=50_000, scans=names, workers=2, seed=args.seed))
     start = time.perf_counter()
     checkpoint = fit(

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ class Source:
     """One scan that can be read: a file, or a frame of a registration file. Plain data.
 
     sequence: frames of one sequence are thinned together; "" for a plain folder.
-    frame: the column of the dataset ``sequence`` of a registration file, None for other files.
+    frame: the column of the dataset ``sequence`` of a registration file, None for other files;
+    the name has the frame's own number where it is known.
     """
 
     name: str
@@ -44,8 +46,17 @@ def find_sources(source: Path, scans: Sequence[str] | None = None, every: int = 
     source: a scan file; a D-FAUST registration file or a folder of ``registrations_*.hdf5``; a
     D-FAUST folder ``scans`` or its parent; any other folder, searched recursively, whose scans are
     named by their relative paths without suffix, "/" written "_" (the suffix stays where two names
-    would be equal). scans: names to keep. every: keep each ``every``-th frame of each sequence, or
-    each ``every``-th file. :class:`InputError` if nothing is found or a name is unknown.
+    would be equal).
+
+    A frame of D-FAUST has one name, ``<subject>_<sequence>_<frame>``, as registration and as raw
+    scan, so that each finds the other. The frame is that of the raw scan's file; for a column of a
+    registration file it comes from ``frames.csv`` beside the file, or from the raw scans in
+    ``scans/`` beside it if they are as many as the columns; otherwise the frame is the column,
+    five digits, and joins nothing. See :func:`~.dfaust.list_frames`.
+
+    scans: names to keep. every: keep each ``every``-th frame of each sequence, counted by ascending
+    frame, or each ``every``-th file. :class:`InputError` if nothing is found, a name is unknown,
+    or ``frames.csv`` contradicts the registrations.
     """
     return select(discover(source)[0], scans, every)
 
@@ -54,13 +65,14 @@ def discover(source: Path) -> tuple[list[Source], int]:
     """All scans of ``source`` by name, and how many other files lie beside them."""
     if source.is_file():
         registrations = source.suffix.lower() in dfaust.SUFFIXES
-        return _frames([source]) if registrations else [Source(source.stem, source)], 0
+        return _frames([source]) if registrations else [_single(source)], 0
     if not source.is_dir():
         raise InputError(f"{one_line(source)}: there is no such file or folder; check the path")
     files = sorted(path for path in source.rglob("*") if path.is_file())
     registrations = sorted(source.glob("registrations_*.hdf5"))
     if registrations:
-        found, used = _frames(registrations), len(registrations)
+        listed = (source / dfaust.FRAME_LIST).is_file()
+        found, used = _frames(registrations), len(registrations) + listed
     else:
         found = _dfaust_scans(source) or _plain(source, files)
         used = len(found)
@@ -79,8 +91,14 @@ def select(sources: list[Source], scans: Sequence[str] | None, every: int) -> li
     groups: defaultdict[str, list[Source]] = defaultdict(list)
     for source in sources:
         groups[source.sequence].append(source)
-    kept = [source for group in groups.values() for source in group[::every]]
+    kept = [source for group in groups.values() for source in sorted(group, key=_in_time)[::every]]
     return sorted(kept, key=lambda source: source.name)
+
+
+def _in_time(source: Source) -> tuple[int, str]:
+    """Frames of a sequence by number, also where they are written with unequal digits."""
+    digits = re.search(r"_([0-9]{1,12})\Z", source.name) if source.sequence else None
+    return (int(digits[1]) if digits else 0, source.name)
 
 
 def _named(sources: list[Source], scans: Sequence[str]) -> list[Source]:
@@ -95,19 +113,24 @@ def _named(sources: list[Source], scans: Sequence[str]) -> list[Source]:
 def _frames(paths: list[Path]) -> list[Source]:
     return _unique(
         [
-            Source(f"{sequence}_{frame:05d}", path, sequence, frame)
+            Source(f"{sequence}_{frame}", path, sequence, column)
             for path in paths
-            for sequence, num_frames in dfaust.list_sequences(path).items()
-            for frame in range(num_frames)
+            for sequence, frames in dfaust.list_frames(path).items()
+            for column, frame in enumerate(frames)
         ]
     )
+
+
+def _single(path: Path) -> Source:
+    """A file by itself; a raw scan of D-FAUST has the same name as with its folder."""
+    place = dfaust.single_scan_place(path)
+    return Source("_".join(place), path, place[0]) if place else Source(path.stem, path)
 
 
 def _dfaust_scans(folder: Path) -> list[Source]:
     found: list[Source] = []
     for path in dfaust.scan_files(folder):
-        sequence = f"{path.parent.parent.name}_{path.parent.name}"
-        frame = path.stem.removeprefix(f"{path.parent.name}.")
+        sequence, frame = dfaust.scan_place(path)
         found.append(Source(f"{sequence}_{frame}", path, sequence))
     return _unique(found)
 
