@@ -180,5 +180,5 @@ class Preview(pl.Callback):
         rows = torch.linspace(0, len(module.codes) - 1, count).long().tolist()
         names = [module.codes.names[row] for row in rows]
         codes = module.codes.table.weight.detach()[rows]
-        extent = float(getattr(module.sampler, "extent", 1.8))
+        extent = module.sampler.extent
         draw_codes(module.decoder, codes, names, extent, self.resolution, path)

@@ -87,7 +87,7 @@ def prepare(
         strict=strict,
     )
     say(summary)
-    say(f"wrote {summary.store}")
+    say(f"wrote {summary.store}; before training: shapespace data check {summary.store}")
 
 
 def reconstruct(

@@ -12,7 +12,12 @@ from shapespace.scan import Samples, Scan
 
 
 class Sampler:
-    """Base of all samplers: ``(scan, generator) -> Samples``."""
+    """Base of all samplers: ``(scan, generator) -> Samples``.
+
+    extent: half side of the box that it samples, in the store's unit.
+    """
+
+    extent: float = 1.8
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
         """Samples of each scan of the batch; ``generator`` lies on the scan's device."""

@@ -75,7 +75,7 @@ class TrainedSpace:
     @property
     def extent(self) -> float:
         """Half side of the box in which the field was trained, in the store's unit."""
-        return float(getattr(self.sampler, "extent", 1.8))
+        return self.sampler.extent
 
     def code(self, name: str) -> Float[Tensor, " L"]:
         """The code of a training scan."""

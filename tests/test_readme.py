@@ -14,7 +14,8 @@ from tests.conftest import ROOT, ellipsoid, write_registrations
 
 README = (ROOT / "README.md").read_text()
 SMALL = {
-    "prepare": "--num-points 300",
+    "prepare": "--num-points 300 --workers 1",
+    "data": "",
     "fit": "--data.num_points 32 --data.batch_size 2 --trainer.max_epochs 1 --preview.every 99 "
     "--trainer.accelerator cpu --trainer.devices 1 --data.num_workers 0 "
     "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
@@ -44,7 +45,8 @@ def run(line, **names):
 def home(tmp_path, monkeypatch):
     """A folder with the configs and a scan, where the lines are typed."""
     monkeypatch.chdir(tmp_path)
-    Path("configs").symlink_to(ROOT / "configs")
+    for folder in ("configs", "datasets"):
+        Path(folder).symlink_to(ROOT / folder)
     Path("my_scans").mkdir()
     for name, radii in (("anna", (0.5, 0.8, 0.3)), ("bert", (0.6, 0.9, 0.4))):
         mesh = trimesh.creation.icosphere(3)
@@ -71,7 +73,7 @@ def test_dfaust(home):
     scan.parent.mkdir(parents=True)
     Path("new_scan.ply").rename(scan)
     for line in commands("dfaust.hdf5"):
-        run(line.replace("--workers 8", "--workers 1"))
+        run(line)
     assert len(ScanStore("dfaust.hdf5")) == 2 + 11
     assert Path("walk/strip.png").exists()
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from shapespace.data.cache import cached_path, copy_to_cache, verify_store
 from shapespace.data.store import ScanStore
-from shapespace.errors import InputError, at_least
+from shapespace.errors import InputError, at_least, one_line
 from shapespace.files import read_lines
 from shapespace.scan import Frame, Scan, decoded_normals
 
@@ -96,6 +96,19 @@ def _world() -> tuple[int, int]:
     return 0, 1
 
 
+def _check_names(path: str | None, names: Sequence[str], store: ScanStore) -> None:
+    """InputError that names the list ``path`` for a name that is unknown, or there twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{path}: names {one_line(name)!r} twice; name each scan once")
+        seen.add(name)
+        try:
+            store.check_name(name)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; a split has one name a line") from error
+
+
 class ScanData(pl.LightningDataModule):
     """Training scans of one store.
 
@@ -137,9 +150,7 @@ class ScanData(pl.LightningDataModule):
         self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
         self.num_workers, self.shuffle, self.drop_last = num_workers, shuffle, drop_last
         self.seed = seed
-        if len(set(self.names)) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise InputError(f"{scans}: names {twice!r} twice; name each scan once")
+        _check_names(scans, self.names, self.store)
         for name in self.names:
             if self.store.num_points(name) < num_points:
                 raise InputError(

@@ -160,6 +160,14 @@ class ScanStore:
         """Of source and options, as recorded when the scan was written."""
         return self._facts(name)["stamp"]
 
+    def check_name(self, name: str) -> None:
+        """:class:`InputError` with the nearest name if no scan is called ``name``."""
+        if name in self._known:
+            return
+        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
+        hint = f"the nearest is {near[0]!r}" if near else "the store is empty"
+        raise InputError(f"{self.path}: no scan is called {one_line(name)!r}; {hint}")
+
     def verify(self) -> Iterator[str | None]:
         """Read every scan: None for a good one, for a damaged one what is wrong with it."""
         checksums = {}
@@ -189,7 +197,7 @@ class ScanStore:
         }
 
     def _facts(self, name: str) -> dict[str, Any]:
-        self._check_name(name)
+        self.check_name(name)
         with hdf5.naming(self.path):
             return read_facts(self._group(name))
 
@@ -198,7 +206,7 @@ class ScanStore:
             self.close()
             self._process = os.getpid()
         if name not in self._places:
-            self._check_name(name)
+            self.check_name(name)
             if len(self._places) >= MAX_PLACES:
                 self._places.clear()
             with hdf5.naming(self.path):
@@ -220,10 +228,3 @@ class ScanStore:
             window = f"{what} {start} to {stop} of {name!r}"
             raise InputError(f"{self.path}: {window}, which has {total}; ask for fewer")
         return stop - start
-
-    def _check_name(self, name: str) -> None:
-        if name in self._known:
-            return
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
-        hint = f"the nearest is {near[0]!r}" if near else "the store is empty"
-        raise InputError(f"{self.path}: no scan is called {one_line(name)!r}; {hint}")
