@@ -72,6 +72,16 @@ def attributes(
     return {name: _attribute(parent, name, int(name in rows)) for name in names}
 
 
+def set_attributes(parent: h5py.Group, **values: Any) -> None:
+    """Write attributes, text at a fixed length: a damaged heap of others can hang the library."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            text = value.encode("utf-8")
+            parent.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", len(text) or 1))
+        else:
+            parent.attrs[name] = value
+
+
 def _attribute(parent: h5py.Group, name: str, rank: int) -> Any:
     where = f"{parent.file.filename}: attribute {name!r} of {one_line(parent.name)}"
     if name not in parent.attrs:
@@ -84,7 +94,8 @@ def _attribute(parent: h5py.Group, name: str, rank: int) -> Any:
         raise InputError(f"{where} is not {wanted}; write the file again")
     if max(found.get_storage_size(), found.dtype.itemsize) > _size(parent.file):
         raise InputError(f"{where} is larger than the file; fetch it again")
-    return parent.attrs[name]
+    value = parent.attrs[name]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def member(parent: h5py.Group, key: str) -> h5py.Dataset | h5py.Group:

@@ -146,7 +146,8 @@ def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
         group["target_points"] = scan.targets.points
         group["target_distance"] = scan.targets.distance
     facts = {name: getattr(scan, name) for name in FACTS}
-    group.attrs.update(
+    hdf5.set_attributes(
+        group,
         centre=np.asarray(scan.frame.centre, np.float64),
         scale=np.float64(scan.frame.scale),
         normals_kind=scan.normals_kind,

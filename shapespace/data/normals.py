@@ -41,8 +41,8 @@ def normals_of_cloud(
     is "estimated-unoriented" where the sides cannot be trusted, see :func:`~.orientation.oriented`.
     Zero rows as of :func:`estimate_normals`.
     """
-    if not len(points):
-        return np.empty(points.shape), "estimated-unoriented"
+    if len(points) <= points.shape[1]:
+        return np.zeros(points.shape), "estimated-unoriented"
     # neighbours in the tree's own order are near each other in memory
     order = KDTree(points).indices
     near = points[order].astype(np.float64)
