@@ -14,8 +14,8 @@ from pathlib import Path
 
 from shapespace.data.points import PointOptions, prepare_scan
 from shapespace.data.readers import checked
-from shapespace.data.writer import StoreWriter
 from shapespace.data.synthetic import MOTIONS, SUBJECTS, body, body_mesh
+from shapespace.data.writer import StoreWriter
 from shapespace.training import fit
 
 NUM_SCANS = 16

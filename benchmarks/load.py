@@ -4,8 +4,8 @@
 
 The opponent is the published loader (IGR, code/datasets) re-typed plainly: one float64 array [n,6]
 a scan, read whole, 8000 rows chosen at random. Both feed the same DataLoader with two workers and
-are timed in turns. Bytes are those that the process asked the system for (rchar), memory is that
-of all its processes which no other shares (USS). The step is one scan of the full network of
+are timed in turns. Bytes are those that the process asked the system for (rchar), memory is the growth
+of a fresh process that reads an epoch by itself. The step is one scan of the full network of
 configs/dfaust.yaml, forward and backward.
 """
 
@@ -14,7 +14,9 @@ import json
 import os
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from statistics import median
 
 import numpy as np
@@ -81,26 +83,31 @@ def file_loader(folder, workers, repeats=1):
     )
 
 
-def memory():
-    """MiB that this process and its children share with no other."""
-    own = os.getpid()
-    children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
-    lines = [
-        line.split()
-        for pid in [str(own), *children]
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    ]
-    return sum(int(line[1]) for line in lines if line[0].startswith("Private")) / 1024
+LOADERS = {"store": store_loader, "npy": file_loader}
+
+
+def peak_memory(loader_of, folder):
+    """MiB by which a fresh process grows while it reads an epoch without workers."""
+    with get_context("spawn").Pool(1) as pool:
+        return round(pool.apply(_growth, (loader_of, folder)))
+
+
+def _growth(loader_of, folder):
+    loader = loader_of(folder, 0)
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    for _ in loader:
+        pass
+    return (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def epoch(loader):
-    """Points a second of one epoch after its first batch, and the memory in use at its end."""
+    """Points a second of one epoch after its first batch."""
     batches = iter(loader)
     next(batches)
     seen, start = 0, time.perf_counter()
     for batch in batches:
         seen += count(batch)
-    return seen / (time.perf_counter() - start), memory()
+    return seen / (time.perf_counter() - start)
 
 
 def count(batch):
@@ -158,24 +165,18 @@ def check_equal(folder):
 
 def measure(folder, num_scans, rounds, cold):
     repeats = -(-BATCHES * BATCH // num_scans)
-    loaders = {
-        "store": store_loader(folder, WORKERS, repeats),
-        "npy": file_loader(folder, WORKERS, repeats),
-    }
-    speed, most = {name: [] for name in loaders}, {name: 0.0 for name in loaders}
+    loaders = {name: of(folder, WORKERS, repeats) for name, of in LOADERS.items()}
+    speed = {name: [] for name in loaders}
     for _ in range(rounds):
         for name, loader in loaders.items():
             if cold:
                 forget(folder)
-            rate, memory_used = epoch(loader)
-            speed[name].append(rate)
-            most[name] = max(most[name], memory_used)
+            speed[name].append(epoch(loader))
     return {
         "points a second": {name: round(median(rates)) for name, rates in speed.items()},
-        "MiB": {name: round(value) for name, value in most.items()},
+        "growth in MiB": {name: peak_memory(of, folder) for name, of in LOADERS.items()},
         "bytes a point": {
-            "store": round(bytes_read(store_loader(folder, 0)), 1),
-            "npy": round(bytes_read(file_loader(folder, 0)), 1),
+            name: round(bytes_read(of(folder, 0)), 1) for name, of in LOADERS.items()
         },
     }
 

@@ -10,6 +10,7 @@ from typing import Literal
 from shapespace.errors import CheckFailed
 
 Unit = Literal["m", "cm", "mm", "in"]
+Normals = Literal["estimate", "source", "none"]
 
 
 def say(text: object) -> None:
@@ -29,7 +30,7 @@ def prepare(
     shard: str | None = None,
     unit: Unit = "m",
     normalise: bool = False,
-    normals: Literal["estimate", "source", "none"] = "estimate",
+    normals: Normals = "estimate",
     cameras: str | None = None,
     targets: int = 0,
     seed: int = 0,
@@ -216,6 +217,7 @@ def surface(
     resolution: int = 256,
     run: str | None = None,
     seed: int = 0,
+    normals: Normals = "estimate",
 ) -> None:
     """Reconstruct one scan by itself: a space of one shape, code length 0.
 
@@ -231,10 +233,12 @@ def surface(
         run: folder that keeps checkpoint and metrics, and from which a stopped run goes on;
             none is kept by default.
         seed: of sampling and of the weights.
+        normals: source keeps those of the file; estimate also fits some to a cloud that has none;
+            none uses none.
     """
     from shapespace.surface import reconstruct_surface
 
-    say(reconstruct_surface(scan, out, config, steps, num_points, resolution, run, seed))
+    say(reconstruct_surface(scan, out, config, steps, num_points, resolution, run, seed, normals))
 
 
 def info(path: str, *, names: bool = False, verify: bool = False) -> None:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from shapespace.data.points import NormalsSource
 from shapespace.data.prepare import prepare_file
 from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError, at_least
@@ -25,11 +26,13 @@ def reconstruct_surface(
     resolution: int = 256,
     run: str | Path | None = None,
     seed: int = 0,
+    normals: NormalsSource = "estimate",
 ) -> str:
     """Train on the one scan, write its surface in its own frame and units; a line that says so.
 
     The run folder goes away with the call unless ``run`` names one, from which a stopped call goes
-    on. The learning rate is halved six times over ``steps``, whatever their number.
+    on. The learning rate is halved six times over ``steps``, whatever their number. normals: as
+    :func:`~shapespace.data.prepare.prepare` takes them.
     """
     if Path(out).suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{out}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
@@ -38,7 +41,7 @@ def reconstruct_surface(
     output_folder(Path(out).parent)
     if run is not None:
         output_folder(run)
-    prepared = prepare_file(scan, seed=seed, scale=None)
+    prepared = prepare_file(scan, seed=seed, scale=None, normals=normals)
     if prepared.points.shape[1] != 3:
         raise InputError(f"{scan}: a mesh needs points in 3-D; train 2-D scans with shapespace fit")
     with TemporaryDirectory(prefix="shapespace-") as scratch:

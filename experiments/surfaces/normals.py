@@ -1,0 +1,46 @@
+"""One scan with its own normals, with estimated ones, and with none.
+
+python experiments/surfaces/normals.py OBJECTS OUT [--steps 500] [--name gargoyle_real]
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+from run import load, measure
+
+from shapespace.data.readers import read_raw
+from shapespace.surface import reconstruct_surface
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("objects", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--name", default="gargoyle_real")
+    parser.add_argument("--steps", type=int, default=500)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    raw = read_raw(args.objects / args.name / "scan.ply")
+    bare, given = args.out / "bare.npz", args.out / "given.npz"
+    np.savez(bare, points=raw.vertices)
+    np.savez(given, points=raw.vertices, normals=raw.normals)
+    rows = []
+    for title, scan, kind in (
+        ("its own", given, "source"),
+        ("estimated", bare, "estimate"),
+        ("none", bare, "none"),
+    ):
+        out = args.out / f"{kind}.ply"
+        print(reconstruct_surface(scan, out, steps=args.steps, resolution=128, normals=kind))
+        rows.append({"normals": title, **measure(load(out), args.objects / args.name)})
+        print(rows[-1])
+    with (args.out / "normals.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
