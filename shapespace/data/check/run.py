@@ -57,7 +57,8 @@ def check_scans(
         facts = _measured(partial(_of_source, PER_METRE[unit]), sources, workers, progress)
     else:
         names = _selected(store, scans)
-        facts = _measured(partial(_of_store, store.path, store.path.stat().st_mtime_ns), names, workers, progress)
+        of_store = partial(_of_store, store.path, store.path.stat().st_mtime_ns)
+        facts = _measured(of_store, names, workers, progress)
     setting = Setting(unit if store is None else store.unit, extent)
     found = [finding for scan in facts for finding in findings_of(scan, extent)]
     found += findings_of_set(facts, setting)
