@@ -1,8 +1,8 @@
 """Writing files so that a reader never meets half of one."""
 
 import fcntl
-import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +37,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def remove_leftovers(path: str | Path) -> None:
     """Remove what killed processes left of writing ``path``; no other may be writing it now."""
     path = Path(path)
-    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
-        part.unlink(missing_ok=True)
+    written = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
+    for part in path.parent.iterdir():
+        if written.fullmatch(part.name):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

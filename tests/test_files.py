@@ -3,7 +3,7 @@
 import pytest
 
 from shapespace.errors import InputError
-from shapespace.files import output_folder, read_lines, replacing
+from shapespace.files import alone, output_folder, read_lines, remove_leftovers, replacing
 
 
 def test_replacing_makes_folders_and_leaves_only_the_file(tmp_path):
@@ -67,3 +67,28 @@ def test_read_lines(tmp_path):
         read_lines(path)
     with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
         read_lines(tmp_path / "none.txt")
+
+
+def test_leftovers_are_those_of_this_file_alone(tmp_path):
+    gone, kept = ".s.12.part.hdf5", [".s.1-of-2.12.part.hdf5", ".s.12.part.ply", ".ss.12.part.hdf5"]
+    for name in (gone, "s.hdf5", *kept):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path / "s.hdf5")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["s.hdf5", *kept])
+
+
+def test_one_holds_a_lock_until_the_block_ends(tmp_path):
+    lock = tmp_path / "in" / "lock"
+    with (
+        alone(lock, "it is busy"),
+        pytest.raises(InputError, match="it is busy"),
+        alone(lock, "it is busy"),
+    ):
+        pass
+    with alone(lock):
+        pass
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    (tmp_path / "names.txt").write_bytes("\ufeffa\r\n\r\n b \r\n".encode())
+    assert read_lines(tmp_path / "names.txt") == ["a", "b"]

@@ -28,6 +28,9 @@ FILTERS = (
 )
 """Filters that ship with h5py; any other would be code loaded from elsewhere."""
 
+TROUBLE = (OSError, LookupError, ValueError, RuntimeError, TypeError, ArithmeticError, MemoryError)
+"""What a damaged or hostile file makes h5py, or numpy with its numbers, raise."""
+
 Dataset = h5py.Dataset
 File = h5py.File
 Group = h5py.Group
@@ -40,7 +43,7 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, ArithmeticError) as error:
+    except TROUBLE as error:
         message = f"{path}: HDF5 error, the file may be damaged or the disk full: {one_line(error)}"
         raise InputError(one_line(message)) from error
 

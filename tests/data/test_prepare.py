@@ -15,6 +15,7 @@ from shapespace.data.prepare import PrepareSummary, prepare, prepare_file
 from shapespace.data.sources import find_sources
 from shapespace.data.store import ScanStore
 from shapespace.errors import InputError
+from tests.conftest import ellipsoid
 
 BALL = trimesh.creation.icosphere(subdivisions=2)
 MALFORMED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "malformed"
@@ -68,12 +69,16 @@ def test_a_mixed_folder(tmp_path):
     assert not (tmp_path / "t.hdf5").exists() and (tmp_path / "s.hdf5").exists()
 
 
-def test_the_number_of_workers_changes_nothing(tmp_path):
-    for i in range(6):
-        ball(tmp_path / "in" / f"{i}.ply", 1 + i / 10)
-    (tmp_path / "in" / "2.ply").write_text("bad")
-    one = run(tmp_path / "in", tmp_path / "1.hdf5")
-    two = run(tmp_path / "in", tmp_path / "2.hdf5", workers=2)
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [2, 4])
+def test_the_number_of_workers_changes_nothing(tmp_path, workers):
+    folder_of(tmp_path / "in", "abcde")
+    for seed, height in enumerate((0.4, 1.0, 2.5)):
+        cloud, _ = ellipsoid((1.0, height, 0.7), 6000, seed)
+        np.savetxt(tmp_path / "in" / f"cloud{seed}.xyz", cloud)
+    (tmp_path / "in" / "bad.ply").write_text("bad")
+    one = run(tmp_path / "in", tmp_path / "1.hdf5", num_points=500, targets=50)
+    two = run(tmp_path / "in", tmp_path / "2.hdf5", num_points=500, targets=50, workers=workers)
     assert str(one.tally.skipped) == str(two.tally.skipped)
     assert (one.tally.read, one.content) == (two.tally.read, two.content)
     assert_equal(content(tmp_path / "1.hdf5"), content(tmp_path / "2.hdf5"))
