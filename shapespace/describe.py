@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from shapespace.data.store import ScanStore
-from shapespace.errors import InputError
+from shapespace.errors import InputError, one_line
 from shapespace.progress import progress
 
 SHOWN = 10
@@ -56,7 +56,7 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
         f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}"
         f"{f'; with targets: {targets}' if targets else ''}",
         f"first scan: size {' x '.join(f'{s:.3f}' for s in size)}, median sigma "
-        f"{np.median(sigma):.4f}, from {rows[0]['source']}",
+        f"{np.median(sigma):.4f}, from {one_line(rows[0]['source'])}",
         *_names(store.names, all_names),
     ]
 

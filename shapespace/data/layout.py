@@ -90,6 +90,11 @@ def read_header(path: Path, root: hdf5.Group) -> Header:
     return Header(found["unit"], int(found["dimension"]), shard, content)
 
 
+def can_name(name: str) -> bool:
+    """Whether ``name`` may name a scan, and a file made from it: printable, without "/"."""
+    return name.isprintable() and "/" not in name and name not in ("", ".", "..")
+
+
 def parse_shard(text: str) -> tuple[int, int]:
     """The numbers i and n of "i/n", 1 <= i <= n."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)

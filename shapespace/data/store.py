@@ -16,7 +16,14 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from shapespace.data import hdf5
-from shapespace.data.layout import Place, content_of, read_facts, read_header, read_place
+from shapespace.data.layout import (
+    Place,
+    can_name,
+    content_of,
+    read_facts,
+    read_header,
+    read_place,
+)
 from shapespace.errors import InputError, one_line
 from shapespace.scan import TRUSTED, Frame, NormalsKind, PreparedScan, Targets, decoded_normals
 
@@ -41,6 +48,11 @@ class ScanStore:
         with hdf5.naming(self.path), hdf5.open_hdf5(self.path) as file:
             header = read_header(self.path, file)
             self.names: tuple[str, ...] = tuple(sorted(hdf5.group(file, "scans")))
+        for name in self.names:
+            if not can_name(name):
+                raise InputError(
+                    f"{self.path}: {one_line(name)!r} cannot name a scan; prepare again"
+                )
         self.unit, self.dimension = header.unit, header.dimension
         self.shard, self.content = header.shard, header.content
         self._known = frozenset(self.names)

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shapespace.data import hdf5
-from shapespace.data.layout import FORMAT, VERSION, content_of, write_scan
+from shapespace.data.layout import FORMAT, VERSION, can_name, content_of, write_scan
 from shapespace.errors import InputError, one_line
 from shapespace.files import output_folder, replacing
 from shapespace.scan import PreparedScan
@@ -46,7 +46,7 @@ class StoreWriter:
     def objection(self, scan: PreparedScan) -> str | None:
         """Say why ``scan`` cannot be added (its name or its dimension), or None if it can."""
         name = one_line(scan.name)
-        if not scan.name.isprintable() or "/" in scan.name or scan.name in ("", ".", ".."):
+        if not can_name(scan.name):
             return f"{name!r} cannot name a scan; use printable characters without '/'"
         if scan.name in self._checksums:
             return f"{self.path}: two scans are called {name!r}; rename one"
