@@ -4,9 +4,9 @@
 
 The opponent is the published loader (IGR, code/datasets) re-typed plainly: one float64 array [n,6]
 a scan, read whole, 8000 rows chosen at random. Both feed the same DataLoader with two workers and
-are timed in turns. Bytes are those that the process asked the system for (rchar), memory is the growth
-of a fresh process that reads an epoch by itself. The step is one scan of the full network of
-configs/dfaust.yaml, forward and backward.
+are timed in turns. Bytes are those that the process asked the system for (rchar), memory is that
+by which a fresh process grows that reads an epoch by itself. The step is one scan of the full
+network of configs/dfaust.yaml, forward and backward.
 """
 
 import argparse

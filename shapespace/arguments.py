@@ -12,7 +12,7 @@ import typing
 from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,11 +45,22 @@ def call_from_arguments(
         sys.stdout.write(parser.format_help())
         return None
     try:
-        values = parser.parse_args(list(arguments))
+        values = parser.parse_args(_config_first(arguments))
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
         text = explain_config(str(error), arguments, _options(function), {}, "argument")
         raise InputError(text) from error
     return function(**{name: values[name] for name in inspect.signature(function).parameters})
+
+
+def _config_first(arguments: Sequence[str]) -> list[str]:
+    """The same arguments, those from files before those on the command line, which so win."""
+    words, front, rest = iter(arguments), [], []
+    for word in words:
+        if word == "--config":
+            front += [word, *islice(words, 1)]
+        else:
+            (front if word.startswith("--config=") else rest).append(word)
+    return front + rest
 
 
 def build_parser(function: Callable[..., object], called: str | None = None) -> ArgumentParser:
@@ -65,7 +76,7 @@ def build_parser(function: Callable[..., object], called: str | None = None) -> 
     for name, parameter in inspect.signature(function).parameters.items():
         _add(parser, name, parameter, " ".join(described[name].split()))
     if "config" not in described:
-        text = "YAML file with options of this command, underscores for dashes."
+        text = "YAML file with options of this command, underscores for dashes; those given win."
         parser.add_argument("--config", action="config", help=text)
     return parser
 

@@ -93,6 +93,7 @@ def split(
             seed=seed,
         )
     )
+    say(f"wrote {out}/train.txt and {out}/test.txt")
 
 
 def merge(stores: list[str], *, out: str) -> None:

@@ -50,7 +50,12 @@ def alone(lock: str | Path, busy: str | None = None) -> Iterator[None]:
     While another process holds it: :class:`InputError` ``busy``, or wait if that is None.
     """
     output_folder(Path(lock).parent)
-    with Path(lock).open("w") as file:
+    try:
+        # a link would let others choose which file is opened
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise InputError(f"{lock}: cannot be a lock ({error.strerror}); remove it") from error
+    with os.fdopen(descriptor, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
         except BlockingIOError as error:

@@ -119,6 +119,8 @@ def test_options_from_a_file(tmp_path, cube, refused, capsys):
     given = ["prepare", cube.parent, store, "--config", config]
     assert main([str(word) for word in [*given, "--num-points", "95"]]) == 0
     assert "scans: 1, 95 points" in capsys.readouterr().out
+    assert main([str(word) for word in [*given[:3], "--num-points", "96", *given[3:]]]) == 0
+    assert "scans: 1, 96 points" in capsys.readouterr().out
     config.write_text("num_point: 90\n")
     assert "num_point" in refused(*given) and "did you mean" in refused(*given)
     config.write_text("num_points: many\n")

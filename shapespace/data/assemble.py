@@ -46,6 +46,7 @@ class Tally:
     kept: int = 0
     stages: Stages = field(default_factory=Stages)
     far: list[tuple[float, str]] = field(default_factory=list)
+    tiny: list[tuple[float, str]] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
 
     def add(self, scan: PreparedScan) -> None:
@@ -54,6 +55,8 @@ class Tally:
         reach = float(np.abs(scan.points).max())
         if reach > BOX:
             self.far.append((reach, scan.name))
+        elif reach < BOX / 100:
+            self.tiny.append((reach, scan.name))
 
     def add_stored(self, name: str, num_points: int, kind: NormalsKind) -> None:
         """Count a scan that stays in the store."""
@@ -77,6 +80,12 @@ class Tally:
             lines.append(
                 f"scans beyond the sampling box of ±{BOX}: {len(self.far)}, {name!r} reaches "
                 f"{reach:.4g}; if lengths are millimetres give --unit mm, else --normalise"
+            )
+        if self.tiny:
+            reach, name = min(self.tiny)
+            lines.append(
+                f"scans much smaller than the sampling box of ±{BOX}: {len(self.tiny)}, {name!r} "
+                f"reaches {reach:.4g}; check --unit, or give --normalise"
             )
         return lines
 

@@ -150,6 +150,8 @@ class ScanData(pl.LightningDataModule):
         self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
         self.num_workers, self.shuffle, self.drop_last = num_workers, shuffle, drop_last
         self.seed = seed
+        if not self.names:
+            raise InputError(f"{store}: holds no scan; prepare some, or merge all shards")
         _check_names(scans, self.names, self.store)
         for name in self.names:
             if self.store.num_points(name) < num_points:
@@ -183,7 +185,9 @@ class ScanData(pl.LightningDataModule):
         if self.verify:
             verify_store(self.store)
         if self.cache is not None:
-            copy_to_cache(self.store, self.cache)
+            copy = copy_to_cache(self.store, self.cache)
+            if self.verify:
+                verify_store(ScanStore(copy))
 
     def setup(self, stage: str) -> None:
         """Called by Lightning in each process: read from the copy from now on."""

@@ -17,6 +17,12 @@ import numpy as np
 
 from shapespace.errors import InputError, one_line
 
+MAX_ATTRIBUTE = 1 << 16
+"""Bytes of an attribute as the library itself writes them; ours are much smaller."""
+
+SPARE = 1 << 20
+"""Bytes kept for what the library writes about the data."""
+
 MAX_COMPRESSION = 1032
 """Deflate never packs more than this many bytes into one (zlib, technical details)."""
 
@@ -61,8 +67,26 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def create_hdf5(path: Path) -> h5py.File:
-    """Create ``path``, or empty it, to write."""
-    return h5py.File(path, "w")
+    """Create ``path``, or empty it, to write; see :func:`reserve` and :func:`close`."""
+    file = h5py.File(path, "w")
+    reserve(file, 0)
+    return file
+
+
+def reserve(file: h5py.File, num_bytes: int) -> None:
+    """Take room for ``num_bytes`` more from the disk; OSError if it is full.
+
+    The library crashes where it finds out for itself, at closing too: it always has ``SPARE`` left.
+    """
+    os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), num_bytes + SPARE)
+
+
+def close(file: h5py.File) -> None:
+    """Close a file that was created here, and give the room back that it did not need."""
+    file.flush()
+    path, size = file.filename, file.id.get_filesize()
+    file.close()
+    os.truncate(path, size)
 
 
 def attributes(
@@ -70,7 +94,7 @@ def attributes(
 ) -> dict[str, Any]:
     """The attributes ``names`` of ``parent``, each one text or number, those of ``rows`` arrays.
 
-    :class:`InputError` if one is missing, of another kind or larger than the file can hold.
+    :class:`InputError` if one is missing, of another kind or larger than ``MAX_ATTRIBUTE``.
     """
     return {name: _attribute(parent, name, int(name in rows)) for name in names}
 
@@ -86,32 +110,42 @@ def set_attributes(parent: h5py.Group, **values: Any) -> None:
 
 
 def _attribute(parent: h5py.Group, name: str, rank: int) -> Any:
-    where = f"{parent.file.filename}: attribute {name!r} of {one_line(parent.name)}"
     if name not in parent.attrs:
-        raise InputError(f"{where} is missing; write the file again")
+        raise InputError(f"{_attribute_of(parent, name)} is missing; write the file again")
     found = parent.attrs.get_id(name)
-    plain = found.dtype.kind in "fiub" or h5py.check_string_dtype(found.dtype) is not None
+    dtype, shape = found.dtype, found.shape
     empty = found.get_space().get_simple_extent_type() == h5py.h5s.NULL
-    if not plain or empty or len(found.shape) != rank:
+    # "S" is text of fixed length; that of variable length lies in a heap
+    if dtype.kind not in "fiubS" or empty or len(shape) != rank:
         wanted = "a row of numbers" if rank else "one number or text"
-        raise InputError(f"{where} is not {wanted}; write the file again")
-    if max(found.get_storage_size(), found.dtype.itemsize) > _size(parent.file):
-        raise InputError(f"{where} is larger than the file; fetch it again")
-    value = parent.attrs[name]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        raise InputError(f"{_attribute_of(parent, name)} is not {wanted}; write the file again")
+    if math.prod(shape) * dtype.itemsize > MAX_ATTRIBUTE:
+        raise InputError(f"{_attribute_of(parent, name)} is too large; write the file again")
+    value = np.empty(shape, dtype)
+    found.read(value)
+    alone: Any = value[()]
+    return alone.decode("utf-8", "replace") if isinstance(alone, bytes) else alone
+
+
+def _attribute_of(parent: h5py.Group, name: str) -> str:
+    return f"{parent.file.filename}: attribute {name!r} of {one_line(parent.name)}"
+
+
+def _where(parent: h5py.Group, name: str) -> str:
+    return f"{parent.file.filename}: {one_line(name)!r} in {one_line(parent.name)}"
 
 
 def member(parent: h5py.Group, key: str) -> h5py.Dataset | h5py.Group:
     """Find the member ``key`` of ``parent``; soft links and links to other files are refused."""
     link = parent.get(key, getlink=True)
-    where = f"{parent.file.filename}: {one_line(key)!r} in {one_line(parent.name)}"
     if link is None:
-        raise InputError(f"{where} is missing; write the file again")
+        raise InputError(f"{_where(parent, key)} is missing; write the file again")
     if not isinstance(link, h5py.HardLink):
+        where = _where(parent, key)
         raise InputError(f"{where} is a link, which is refused; store the data in the file itself")
     found = parent[key]
     if not isinstance(found, h5py.Dataset | h5py.Group):
-        raise InputError(f"{where} is a named type; a dataset or group is needed")
+        raise InputError(f"{_where(parent, key)} is a named type; a dataset or group is needed")
     return found
 
 
@@ -129,23 +163,25 @@ def dataset(parent: h5py.Group, key: str, numeric: str = "fiu") -> h5py.Dataset:
     :class:`InputError` when it declares more than its file can hold, or needs a foreign filter.
     """
     found = member(parent, key)
-    where = f"{parent.file.filename}: {one_line(key)!r} in {one_line(parent.name)}"
     if not isinstance(found, h5py.Dataset):
-        raise InputError(f"{where} is a group; a dataset is needed")
+        raise InputError(f"{_where(parent, key)} is a group; a dataset is needed")
     # first of all, since the shape of a virtual dataset may be looked up in the other files
     if found.is_virtual or found.external:
+        where = _where(parent, key)
         raise InputError(f"{where} is stored in other files; copy the data into this file")
     if found.dtype.kind not in numeric or found.shape is None:
-        raise InputError(f"{where} has type {found.dtype}; numbers are needed")
+        raise InputError(f"{_where(parent, key)} has type {found.dtype}; numbers are needed")
     plist = found.id.get_create_plist()
     filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
     for number, *_, name in filters:
         if number not in FILTERS:
+            where = _where(parent, key)
             raise InputError(f"{where} needs the filter {number} ({name!r}); store it with gzip")
     stored = found.id.get_storage_size()
     packed = MAX_COMPRESSION if filters else 1
     declared = _bytes(found)
     if declared > packed * stored or stored > _size(found.file):
+        where = _where(parent, key)
         raise InputError(
             f"{where} declares {declared} bytes but holds {stored}; fetch the file again"
         )

@@ -28,6 +28,9 @@ VERSION = 2
 UNITS = ("m", "radius")
 """Units of stored lengths: metres, or each scan's own radius."""
 
+MAX_NAME = 1000
+"""Characters of a scan's name."""
+
 FACTS = {
     "source": str,
     "source_hash": str,
@@ -90,9 +93,11 @@ def read_header(path: Path, root: hdf5.Group) -> Header:
     return Header(found["unit"], int(found["dimension"]), shard, content)
 
 
-def can_name(name: str) -> bool:
-    """Whether ``name`` may name a scan, and a file made from it: printable, without "/"."""
-    return name.isprintable() and "/" not in name and name not in ("", ".", "..")
+def is_scan_name(name: str | bytes) -> bool:
+    """Whether ``name`` may name a scan: printable, one part of a path; bytes are no text at all."""
+    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
+        return False
+    return "/" not in name and name not in ("", ".", "..")
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -142,14 +147,16 @@ def read_facts(group: hdf5.Group) -> dict[str, Any]:
 
 def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
     """Write ``scan`` as a group of ``parent`` and return its checksum."""
-    group = parent.create_group(scan.name)
-    group["points"] = scan.points
-    group["sigma"] = scan.sigma
+    arrays = {"points": scan.points, "sigma": scan.sigma}
     if scan.normals is not None:
-        group["normals"] = encoded_normals(scan.normals)
+        arrays["normals"] = encoded_normals(scan.normals)
     if scan.targets is not None:
-        group["target_points"] = scan.targets.points
-        group["target_distance"] = scan.targets.distance
+        arrays["target_points"] = scan.targets.points
+        arrays["target_distance"] = scan.targets.distance
+    hdf5.reserve(parent.file, sum(array.nbytes for array in arrays.values()))
+    group = parent.create_group(scan.name)
+    for key, array in arrays.items():
+        group[key] = array
     facts = {name: getattr(scan, name) for name in FACTS}
     hdf5.set_attributes(
         group,

@@ -6,9 +6,9 @@ scans in flight. The name is the stamp of source and options: other options neve
 
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +42,11 @@ def stamp_of(source: Source, options: PointOptions, cameras: np.ndarray | None) 
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+LEFTOVER = r"\.[0-9a-f]{64}\.\d+\.part\.hdf5"
+OURS = r"lock|[0-9a-f]{64}\.hdf5"
+"""Names of the files that ``prepare`` itself puts beside a store."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """The folder of the parts of a store in the making. Plain data, for the workers."""
@@ -61,10 +66,16 @@ class Parts:
         """The scan of a part; None if there is none, or a damaged one, which is removed."""
         try:
             with ScanStore(self._path(stamp)) as store:
-                return store.scan(store.names[0])
+                scan = store.scan(store.names[0]) if len(store) == 1 else None
         except InputError:
+            scan = None
+        if scan is not None and scan.stamp == stamp:
+            return scan
+        try:
             self._path(stamp).unlink(missing_ok=True)
-            return None
+        except OSError as error:
+            raise InputError(f"{self._path(stamp)}: is no part of a store; remove it") from error
+        return None
 
     def _path(self, stamp: str) -> Path:
         return self.folder / f"{stamp}.hdf5"
@@ -77,12 +88,20 @@ def parts_of(store: Path, unit: str) -> Iterator[Parts]:
     busy = f"{store}: another prepare is writing it; wait for it, or choose another name"
     with alone(folder / "lock", busy):
         remove_leftovers(store)
-        for leftover in folder.glob(".*.part*"):
-            leftover.unlink(missing_ok=True)
+        _remove(folder, LEFTOVER)
         try:
             yield Parts(folder, unit)
         except BaseException:
             if not any(folder.glob("*.hdf5")):
-                shutil.rmtree(folder)
+                _remove(folder, OURS)
             raise
-        shutil.rmtree(folder)
+        _remove(folder, OURS)
+
+
+def _remove(folder: Path, ours: str) -> None:
+    """Remove our files whose names match, and the folder unless it holds those of others."""
+    for path in folder.iterdir():
+        if re.fullmatch(ours, path.name) and not path.is_dir():
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

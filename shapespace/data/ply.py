@@ -95,8 +95,14 @@ def triangulate(polygons: Any) -> np.ndarray:
     else:
         sizes = sorted({len(row) for row in polygons})
         groups = [np.array([row for row in polygons if len(row) == k]) for k in sizes]
-    fans = [rows[:, [0, i, i + 1]] for rows in groups for i in range(1, rows.shape[1] - 1)]
+    fans = [_fans(rows) for rows in groups if rows.shape[1] > 2]
     return np.concatenate(fans).astype(np.int64) if fans else np.zeros((0, 3), np.int64)
+
+
+def _fans(rows: np.ndarray) -> np.ndarray:
+    """Triangles of polygons [F,k], all the first ones before all the second ones."""
+    first = np.broadcast_to(rows[:, :1], rows[:, 2:].shape)
+    return np.stack([first, rows[:, 1:-1], rows[:, 2:]], axis=2).swapaxes(0, 1).reshape(-1, 3)
 
 
 def _columns(vertex: dict[str, Any], names: str | list[str]) -> Float64[np.ndarray, "V D"]:

@@ -18,8 +18,8 @@ from jaxtyping import Float32, Int16
 from shapespace.data import hdf5
 from shapespace.data.layout import (
     Place,
-    can_name,
     content_of,
+    is_scan_name,
     read_facts,
     read_header,
     read_place,
@@ -48,11 +48,9 @@ class ScanStore:
         with hdf5.naming(self.path), hdf5.open_hdf5(self.path) as file:
             header = read_header(self.path, file)
             self.names: tuple[str, ...] = tuple(sorted(hdf5.group(file, "scans")))
-        for name in self.names:
-            if not can_name(name):
-                raise InputError(
-                    f"{self.path}: {one_line(name)!r} cannot name a scan; prepare again"
-                )
+            for name in self.names:
+                if not is_scan_name(name):
+                    raise InputError(f"{self.path}: {one_line(name)!r} cannot name a scan")
         self.unit, self.dimension = header.unit, header.dimension
         self.shard, self.content = header.shard, header.content
         self._known = frozenset(self.names)
@@ -160,7 +158,7 @@ class ScanStore:
         if scan.checksum != recorded:
             raise InputError(
                 f"{self.path}: scan {one_line(name)!r} is damaged, its checksum does not fit; "
-                "run: shapespace prepare again"
+                "delete the store and run: shapespace prepare again"
             )
         return scan
 
@@ -231,8 +229,16 @@ class ScanStore:
     def _file(self) -> hdf5.File:
         if self._opened is None or self._process != os.getpid():
             self.close()
-            self._process, self._opened = os.getpid(), hdf5.open_hdf5(self.path)
+            self._process, self._opened = os.getpid(), self._open_again()
         return self._opened
+
+    def _open_again(self) -> hdf5.File:
+        with hdf5.naming(self.path):
+            file = hdf5.open_hdf5(self.path)
+            if read_header(self.path, file).content == self.content:
+                return file
+            file.close()
+            raise InputError(f"{self.path}: was replaced by another store; start again")
 
     def _count(self, name: str, what: str, total: int, start: int, count: int | None) -> int:
         stop = total if count is None else start + count

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shapespace.data import hdf5
-from shapespace.data.layout import FORMAT, VERSION, can_name, content_of, write_scan
+from shapespace.data.layout import FORMAT, VERSION, content_of, is_scan_name, write_scan
 from shapespace.errors import InputError, one_line
 from shapespace.files import output_folder, replacing
 from shapespace.scan import PreparedScan
@@ -25,10 +25,11 @@ class StoreWriter:
         output_folder(self.path.parent)
         with ExitStack() as stack:
             part = stack.enter_context(replacing(self.path))
-            self._file = hdf5.create_hdf5(part)
+            with hdf5.naming(self.path):
+                self._file = hdf5.create_hdf5(part)
             self._replacing = stack.pop_all()
         facts = {"unit": unit, "dimension": dimension, "shard": shard}
-        self._file.attrs.update(format=FORMAT, version=VERSION, **facts)
+        hdf5.set_attributes(self._file, format=FORMAT, version=VERSION, **facts)
         self._scans = self._file.create_group("scans")
         self._checksums: dict[str, str] = {}
 
@@ -38,15 +39,15 @@ class StoreWriter:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         with self._replacing:
             with hdf5.naming(self.path):
-                self._file.attrs["content"] = content_of(self._checksums)
-                self._file.close()
+                hdf5.set_attributes(self._file, content=content_of(self._checksums))
+                hdf5.close(self._file)
             if error is not None:
                 raise error
 
     def objection(self, scan: PreparedScan) -> str | None:
         """Say why ``scan`` cannot be added (its name or its dimension), or None if it can."""
         name = one_line(scan.name)
-        if not can_name(scan.name):
+        if not is_scan_name(scan.name):
             return f"{name!r} cannot name a scan; use printable characters without '/'"
         if scan.name in self._checksums:
             return f"{self.path}: two scans are called {name!r}; rename one"
@@ -72,9 +73,11 @@ def check_target(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with hdf5.open_hdf5(path) as file:
-            ours = file.attrs.get("format") == FORMAT
+        with hdf5.naming(path), hdf5.open_hdf5(path) as file:
+            ours = hdf5.attributes(file, ["format"])["format"] == FORMAT
     except InputError:
         ours = False
     if not ours:
-        raise InputError(f"{path}: exists and is not a store, not overwritten; choose another name")
+        raise InputError(
+            f"{path}: exists and is not a store, not overwritten; delete it or choose another name"
+        )

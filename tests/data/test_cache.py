@@ -25,6 +25,11 @@ def test_training_reads_the_copy_and_nothing_changes(toy_store, tmp_path):
     assert batches(data) == plain
     copy = cached_path(ScanStore(path), tmp_path / "near")
     assert copy.read_bytes() == path.read_bytes() and copy.name.startswith("toy-")
+    data._near.close()
+    with h5py.File(copy, "r+") as file:
+        file["scans/egg/points"][7] += 1
+    with pytest.raises(InputError, match="scan 'egg' is damaged"):
+        ScanData(str(path), num_points=50, cache=str(tmp_path / "near"), verify=True).prepare_data()
     copy.rename(copy.with_suffix(".away"))
     with pytest.raises(InputError, match="no such file"):
         data.setup("fit")

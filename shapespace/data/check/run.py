@@ -57,6 +57,8 @@ def check_scans(
         facts = _measured(partial(_of_source, PER_METRE[unit]), sources, workers, progress)
     else:
         names = _selected(store, scans)
+        if not names:
+            raise InputError(f"{path}: holds no scan; prepare some, or merge all shards")
         of_store = partial(_of_store, store.path, store.path.stat().st_mtime_ns)
         facts = _measured(of_store, names, workers, progress)
     setting = Setting(unit if store is None else store.unit, extent)
