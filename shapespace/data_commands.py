@@ -93,7 +93,7 @@ def split(
             seed=seed,
         )
     )
-    say(f"wrote {out}/train.txt and {out}/test.txt")
+    say(f"wrote train.txt and test.txt to {out}")
 
 
 def merge(stores: list[str], *, out: str) -> None:
