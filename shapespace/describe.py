@@ -23,9 +23,9 @@ def describe(path: str | Path, all_names: bool = False) -> str:
 
 
 def faults(path: str | Path) -> list[str]:
-    """What is damaged in a store, all of which is read; nothing for a checkpoint that loads."""
+    """What is damaged in a store, all of which is read; InputError if ``path`` is none."""
     if not _is_hdf5(Path(path)):
-        return []
+        raise InputError(f"{path}: is no store; only those have checksums to verify")
     store = ScanStore(path)
     verified = progress(store.verify(), "verify", len(store), "scan")
     return [fault for fault in verified if fault is not None]

@@ -11,19 +11,19 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS, MEMORY = 10, 1 << 30
-"""Limits of one call: by the clock, and bytes of address space above those of the interpreter."""
+SECONDS, MEMORY, WAIT = 10, 1 << 30, 60
+"""Limits of one call: of the processor, bytes of address space above those of the interpreter, and
+seconds by the clock, for a call that waits for ever; other processes may be busy."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call came to: its ``value``; or ``died``, of what; seconds; bytes of memory taken."""
+    """What a call came to: its ``value``, or what it ``died`` of; seconds of work; bytes."""
 
     value: object
     died: str
@@ -61,7 +61,7 @@ def serve():
 
 
 def _forked(function, case, seconds, memory):
-    begin, (reading, writing) = time.monotonic(), os.pipe()
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
@@ -69,18 +69,20 @@ def _forked(function, case, seconds, memory):
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         answer = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _, status, usage = os.wait4(child, 0)
+    code = os.waitstatus_to_exitcode(status)
     died = (None, signal.Signals(-code).name, 0) if code < 0 else None
     value, died, taken = died or pickle.loads(answer)
-    return Outcome(value, died, time.monotonic() - begin, taken)
+    return Outcome(value, died, usage.ru_utime + usage.ru_stime, taken)
 
 
 def _call(function, case, seconds, memory, writing):
-    """Answer through the pipe and end the process; SIGALRM ends it where it hangs."""
+    """Answer through the pipe and end the process; a signal ends it where it hangs."""
     before, limit = _kilobytes("VmRSS"), 1024 * _kilobytes("VmSize") + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.alarm(WAIT)
     try:
         answer = function(case), "", 1024 * (_kilobytes("VmHWM") - before)
     except BaseException:

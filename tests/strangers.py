@@ -21,11 +21,8 @@ from shapespace.scan import Targets
 from tests.data.test_store import make_scan, write
 
 SECRET = "/etc/passwd"
-FIFO = "fifo"
-"""Beside each store: who opens it hangs."""
-
-NOWHERE = 60000
-"""A filter that nobody has."""
+FIFO = "fifo"  # beside each store: who opens it hangs
+NOWHERE = 60000  # a filter that nobody has
 
 
 def good_store(path):

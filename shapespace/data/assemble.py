@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from shapespace.data.sources import Source
 from shapespace.data.stages import Stages
 from shapespace.data.store import ScanStore
 from shapespace.data.writer import StoreWriter
-from shapespace.errors import InputError
+from shapespace.errors import InputError, one_line
 from shapespace.progress import progress
 from shapespace.scan import NormalsKind, PreparedScan
 from shapespace.workers import run_in_workers
@@ -126,7 +125,9 @@ class Assembly:
                 for name in store.names:
                     tally.add_stored(name, store.num_points(name), store.normals_kind(name))
             else:
-                self._write(self._scans(parts, good, store, old), len(good), tally)
+                scans = self._scans(parts, good, store, old)
+                self._write(scans, len(good), _dimension(parts, good, store, old), tally)
+        tally.skipped.sort()
         return tally
 
     def _old(self, jobs: Sequence[Job]) -> tuple[ScanStore | None, set[str]]:
@@ -137,8 +138,12 @@ class Assembly:
             return None, set()
         if (store.unit, store.shard) != (self.unit, self.shard):
             return None, set()
-        named = [(source.name, stamp) for source, stamp in jobs if source.name in store]
-        return store, {name for name, stamp in named if store.stamp(name) == stamp}
+        old: set[str] = set()
+        for source, stamp in jobs:
+            with suppress(InputError):
+                if source.name in store and store.stamp(source.name) == stamp:
+                    old.add(source.name)
+        return store, old
 
     def _make(self, parts: Parts, todo: list[Job], workers: int, tally: Tally) -> None:
         """Make the part of every job of ``todo`` that can be read."""
@@ -168,14 +173,13 @@ class Assembly:
             scan = scan or parts.read(stamp)
             yield scan or load_scan(source, self.options, self.cameras, stamp)
 
-    def _write(self, scans: Iterator[PreparedScan], total: int, tally: Tally) -> None:
-        first = next(scans, None)
-        if first is None and not self.shard:
+    def _write(
+        self, scans: Iterator[PreparedScan], total: int, dimension: int, tally: Tally
+    ) -> None:
+        if total == 0 and not self.shard:
             raise InputError(tally.nothing())
-        dimension = 3 if first is None else first.points.shape[1]
-        everything = chain([] if first is None else [first], scans)
         with StoreWriter(self.path, self.unit, dimension, self.shard) as writer:
-            for scan in progress(everything, "write", total, "scan", shown=self.shown):
+            for scan in progress(scans, "write", total, "scan", shown=self.shown):
                 objection = writer.objection(scan)
                 if objection is None:
                     writer.add(scan)
@@ -189,7 +193,14 @@ class Assembly:
         if self.strict:
             raise InputError(reason)
         tally.skipped.append((name, reason))
-        tally.skipped.sort()
+
+
+def _dimension(parts: Parts, jobs: Sequence[Job], store: ScanStore | None, old: set[str]) -> int:
+    """2 if all scans lie in the plane, else 3."""
+    if store is not None and old and store.dimension == 3:
+        return 3
+    flat = all(source.name in old or parts.is_flat(stamp) for source, stamp in jobs)
+    return 2 if jobs and flat else 3
 
 
 def load_scan(
@@ -203,6 +214,9 @@ def load_scan(
     stages = Stages() if stages is None else stages
     with stages("read"):
         raw, digest = source.load()
+    dimension = raw.vertices.shape[1]
+    if cameras is not None and cameras.shape[1] != dimension:
+        raise InputError(f"{source}: is {dimension}-D, the cameras {cameras.shape[1]}-D")
     facts = {"source": str(source), "source_hash": digest, "stamp": stamp, "stages": stages}
     return prepare_scan(raw, source.name, options, cameras=cameras, **facts)
 
@@ -216,4 +230,8 @@ def _make_part(job: Job, parts: Parts, options: PointOptions, cameras: Cameras |
             parts.write(scan)
     except InputError as error:
         return str(error)
+    except (MemoryError, ArithmeticError, ValueError, AssertionError) as error:
+        # one odd file of thousands must not end an unattended run
+        reason = f"{type(error).__name__} {error}"
+        return one_line(f"{source}: cannot be prepared ({reason}); repair or remove it")
     return stages

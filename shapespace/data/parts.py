@@ -57,6 +57,13 @@ class Parts:
     def __contains__(self, stamp: str) -> bool:
         return self._path(stamp).exists()
 
+    def is_flat(self, stamp: str) -> bool:
+        """Whether the part is there and holds a scan in the plane."""
+        try:
+            return ScanStore(self._path(stamp)).dimension == 2
+        except InputError:
+            return False
+
     def write(self, scan: PreparedScan) -> None:
         """Keep ``scan`` under its stamp; :class:`InputError` if its name is none for a scan."""
         with StoreWriter(self._path(scan.stamp), self.unit, scan.points.shape[1]) as writer:

@@ -145,4 +145,5 @@ def _unit(normals: np.ndarray, shape: tuple[int, ...]) -> Float64[np.ndarray, "V
         raise ValueError(f"normals of shape {normals.shape} for vertices of shape {shape}")
     rows = np.where(np.isfinite(normals), normals, 0.0).astype(np.float64)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1.0) if length.any() else None
+    known = length > np.sqrt(np.finfo(np.float64).tiny)  # a shorter one has no direction left
+    return np.where(known, rows / np.where(known, length, 1.0), 0.0) if known.any() else None

@@ -156,7 +156,11 @@ def _prose(path: Path) -> bool:
     """Whether a ``.txt`` begins with a word, as notes and licences do; a cloud does not."""
     if path.suffix.lower() != ".txt":
         return False
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError:
+        return False  # reading it will say why
+    with file:
         start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start[:1].isalpha()
 

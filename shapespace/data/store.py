@@ -27,7 +27,7 @@ from shapespace.data.layout import (
 from shapespace.errors import InputError, one_line
 from shapespace.scan import TRUSTED, Frame, NormalsKind, PreparedScan, Targets, decoded_normals
 
-MAX_PLACES = 16384
+MAX_PLACES = 65536
 """Scans whose places a process remembers, some 600 bytes each."""
 
 Points = Float32[np.ndarray, "K D"]

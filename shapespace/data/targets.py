@@ -43,9 +43,16 @@ def surface_targets(
     if raw.faces is None:
         distance = KDTree(vertices).query(queries)[0] if count else np.empty(0)
         return Targets(points, np.asarray(distance, np.float32), signed=False)
-    signed = is_closed(raw.faces)
+    signed = is_closed(welded(raw.vertices, raw.faces))
     distance = _mesh_distance(queries, vertices, raw.faces, signed)
     return Targets(points, distance.astype(np.float32), signed)
+
+
+def welded(
+    vertices: Float64[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> Int64[np.ndarray, "F 3"]:
+    """The faces with one number for all vertices at the same place, as STL files need it."""
+    return np.unique(vertices, axis=0, return_inverse=True)[1].reshape(-1)[faces]
 
 
 def is_closed(faces: Int64[np.ndarray, "F 3"]) -> bool:
@@ -89,6 +96,6 @@ def _mesh_distance(
     distance = np.sqrt(igl.point_mesh_squared_distance(points, vertices, faces)[0])
     if not signed:
         return distance
-    # twice the winding: of an inward mesh it is -1 inside
+    # either winding: of an inward mesh it is -1 inside
     inside = np.abs(igl.fast_winding_number(vertices, faces, points)) > 0.5
     return np.where(inside, -distance, distance)

@@ -251,11 +251,39 @@ def test_other_dimensions_are_skipped_and_2d_works(tmp_path):
     np.save(tmp_path / "a.npy", points[:, :2])
     np.save(tmp_path / "b.npy", points)
     summary = run(tmp_path, tmp_path / "s.hdf5", num_points=None)
-    assert (
-        summary.tally.read == ["a"]
-        and "is 3-D, the store's scans 2-D" in summary.tally.skipped[0][1]
-    )
+    ((name, reason),) = summary.tally.skipped
+    assert summary.tally.read == ["b"] and name == "a" and "is 2-D, the store's scans 3-D" in reason
+    (tmp_path / "b.npy").unlink()
+    assert run(tmp_path, tmp_path / "s.hdf5", num_points=None).tally.read == ["a"]
     assert ScanStore(tmp_path / "s.hdf5").read("a")[0].shape == (80, 2)
+    np.save(tmp_path / "c.npy", points[:, 1:])
+    again = run(tmp_path, tmp_path / "s.hdf5", num_points=None)
+    assert again.tally.read == ["a", "c"] and again.tally.kept == 1
+    with pytest.raises(InputError, match="is 2-D, the cameras 3-D"):
+        run(tmp_path, tmp_path / "t.hdf5", num_points=None, cameras=np.zeros((1, 3)))
+
+
+def test_a_mistake_of_ours_costs_one_scan(tmp_path, monkeypatch):
+    source = folder_of(tmp_path / "in", "abc")
+
+    def fails(raw, name, *args, **facts):
+        if name == "b":
+            raise MemoryError("Unable to allocate 7 TiB")
+        return prepare_scan(raw, name, *args, **facts)
+
+    prepare_scan = assemble.prepare_scan
+    monkeypatch.setattr(assemble, "prepare_scan", fails)
+    tally = run(source, tmp_path / "s.hdf5").tally
+    assert tally.read == ["a", "c", "cloud"] and tally.skipped[0][0] == "b"
+    assert "b.ply: cannot be prepared (MemoryError" in tally.skipped[0][1]
+
+
+def test_a_spoiled_attribute_costs_one_scan(tmp_path):
+    first = run(folder_of(tmp_path / "in", "ab"), tmp_path / "s.hdf5")
+    with h5py.File(first.store, "r+") as file:
+        del file["scans/a"].attrs["stamp"]
+    again = run(tmp_path / "in", first.store)
+    assert again.tally.kept == 2 and again.content == first.content
 
 
 def test_prepare_file_equals_the_store(tmp_path):

@@ -9,7 +9,7 @@ import trimesh
 
 from shapespace.data.points import PointOptions, prepare_scan
 from shapespace.data.readers import RawScan, checked
-from shapespace.data.targets import is_closed, surface_targets
+from shapespace.data.targets import is_closed, surface_targets, welded
 from shapespace.errors import InputError
 
 BALL = trimesh.creation.icosphere(subdivisions=5)
@@ -140,3 +140,11 @@ def test_a_mesh_needs_libigl(monkeypatch):
         prepare_scan(raw(BOX), "a", PointOptions(num_points=100, num_targets=5))
     cloud = checked(np.asarray(BALL.vertices))
     assert prepare_scan(cloud, "a", PointOptions(num_targets=5)).targets is not None
+
+
+def test_a_soup_of_triangles_is_closed_where_they_meet():
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    vertices = np.asarray(ball.triangles).reshape(-1, 3)
+    faces = np.arange(len(vertices)).reshape(-1, 3)
+    assert not is_closed(faces) and is_closed(welded(vertices, faces))
+    assert not is_closed(welded(vertices[3:], faces[:-1]))

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64
 
 from shapespace.data.points import NEIGHBOUR, NUM_POINTS
 from shapespace.data.readers import RawScan, double_area_normals
+from shapespace.data.targets import welded
 from shapespace.errors import InputError, one_line
 from shapespace.scan import NormalsKind, PreparedScan
 
@@ -51,7 +52,9 @@ def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
     every, points, normals = _chosen(raw, rng)
     mean = (every - start).mean(axis=0)
     reach = np.abs((every - start) - mean).max() / scale
-    bare = raw.faces is None
+    bare, faces = raw.faces is None, raw.faces
+    if faces is not None and len(raw.vertices) >= 3 * len(faces):
+        faces = welded(raw.vertices, faces)  # a soup of triangles, as in an STL
     return Cloud(
         points=((points - start) - mean) / scale,
         normals=normals,
@@ -63,7 +66,7 @@ def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
         prepared=min(NUM_POINTS, len(raw.vertices)) if bare else NUM_POINTS,
         source_hash=source_hash,
         moments=moments((raw.vertices - start) / scale),
-        faces=raw.faces,
+        faces=faces,
     )
 
 

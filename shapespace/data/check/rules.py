@@ -32,6 +32,9 @@ body seen from one side, where no neighbours are opposed."""
 OPEN = 0.2
 """Mean normal of the area: raw scans 0.04, three cameras 0.07, one camera 0.7."""
 
+RAW = 0.05
+"""Share of border edges above which a mesh is a raw scan, open as such (they have 0.09 to 0.2)."""
+
 SPARSE = 0.1
 """Noise scale in longest sides of the shape; people at 250 000 points have 0.006."""
 
@@ -84,6 +87,7 @@ def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
         _unknown_normals,
         _odd_normals,
         _pieces,
+        _borders,
     )
     found = [*(rule(facts) for rule in rules), _clutter(facts, extent)]
     return [finding for finding in found if finding is not None]
@@ -182,6 +186,14 @@ def _odd_normals(facts: ScanFacts) -> Finding | None:
         return None
     rule = f"{facts.odd_normals:.0%} of the normals have not length 1"
     return Finding("normals", "warning", (facts.name,), rule, "run: shapespace prepare again")
+
+
+def _borders(facts: ScanFacts) -> Finding | None:
+    if not facts.border_loops or facts.border is None or facts.border > RAW:
+        return None
+    rule = f"{facts.border_loops} open borders, {facts.border:.2%} of the edges have one face"
+    remedy = "nothing if the shape is open there; else close the holes: the mesh is not watertight"
+    return Finding("open borders", "note", (facts.name,), rule, remedy)
 
 
 def _pieces(facts: ScanFacts) -> Finding | None:

@@ -239,3 +239,14 @@ def test_registrations_are_clean_and_raw_scans_have_clutter_only(shared):
     report = check_scans(bodies / "scans", progress=False)
     assert report.ok and {f.kind for f in report.findings} == {"clutter"}
     assert len(report.findings) == 13
+
+
+def test_open_borders_are_a_note_and_a_soup_has_none(tmp_path):
+    ball = trimesh.creation.icosphere(subdivisions=4)
+    ball.export(tmp_path / "soup.stl")
+    assert check_scans(tmp_path / "soup.stl", progress=False).findings == ()
+    low = ball.triangles_center[:, 1] < 0.97
+    trimesh.Trimesh(ball.vertices, ball.faces[low], process=False).export(tmp_path / "open.ply")
+    (found,) = check_scans(tmp_path / "open.ply", progress=False).findings
+    assert (found.kind, found.level) == ("open borders", "note")
+    assert found.measured.startswith("1 open borders")
