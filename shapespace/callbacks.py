@@ -151,6 +151,12 @@ class Progress(pl.Callback):
         if self._bar is not None:
             self._bar.close()
 
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar, so that what is said next has a line of its own."""
+        self.on_train_end(trainer, pl_module)
+
 
 class Preview(pl.Callback):
     """Every ``every`` epochs a picture of a few training shapes, ``previews/epoch_<n>.png``."""

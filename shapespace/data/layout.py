@@ -72,9 +72,14 @@ class Place:
     targets_signed: bool
 
 
+def is_store(root: hdf5.Group) -> bool:
+    """Whether a file has the marks of a store of any version; nothing of it is read."""
+    return all(name in root.attrs for name in ("format", "version", "unit", "dimension"))
+
+
 def read_header(path: Path, root: hdf5.Group) -> Header:
     """The header; :class:`InputError` if the file is not a store of this version."""
-    if "format" not in root.attrs or hdf5.attributes(root, ["format"])["format"] != FORMAT:
+    if not is_store(root):
         raise InputError(f"{path}: not a store of scans; make one with: shapespace prepare")
     version = int(hdf5.attributes(root, ["version"])["version"])
     if version != VERSION:
@@ -82,7 +87,9 @@ def read_header(path: Path, root: hdf5.Group) -> Header:
             f"{path}: store version {version}, this shapespace reads version {VERSION}; "
             "run: shapespace prepare again"
         )
-    found = hdf5.attributes(root, ["unit", "dimension", "shard", "content"])
+    found = hdf5.attributes(root, ["format", "unit", "dimension", "shard", "content"])
+    if found["format"] != FORMAT:
+        raise InputError(f"{path}: not a store of scans; make one with: shapespace prepare")
     if found["unit"] not in UNITS or found["dimension"] not in (2, 3):
         raise InputError(f"{path}: no unit or dimension; run: shapespace prepare again")
     shard, content = str(found["shard"]), str(found["content"])

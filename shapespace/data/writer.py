@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shapespace.data import hdf5
-from shapespace.data.layout import FORMAT, VERSION, content_of, is_scan_name, write_scan
+from shapespace.data.layout import FORMAT, VERSION, content_of, is_scan_name, is_store, write_scan
 from shapespace.errors import InputError, one_line
 from shapespace.files import output_folder, replacing
 from shapespace.scan import PreparedScan
@@ -74,7 +74,7 @@ def check_target(path: Path) -> None:
         return
     try:
         with hdf5.naming(path), hdf5.open_hdf5(path) as file:
-            ours = hdf5.attributes(file, ["format"])["format"] == FORMAT
+            ours = is_store(file)
     except InputError:
         ours = False
     if not ours:
