@@ -1,6 +1,6 @@
 """ShapeSpace: decoder, codes, objective, sampler and optimisers put together for Lightning."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -8,6 +8,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from shapespace import __version__
+from shapespace.capacity import points_that_fit
 from shapespace.checkpoint import FORMAT
 from shapespace.codes import LatentCodes
 from shapespace.decoders import Decoder
@@ -35,7 +36,8 @@ class ShapeSpace(pl.LightningModule):
         min_lr: floor of both rates.
         code_init_std: codes begin as N(0, code_init_std^2); 0 is the published choice.
         points_per_chunk: points in one backward pass, in whole scans and at least one; bounds the
-            memory and changes nothing else. None takes the batch at once.
+            memory and changes nothing but rounding. "auto" fits a quarter of the memory that is
+            free at the start, None takes the batch at once.
         seed: of codes and samples; the weights follow seed_everything.
     """
 
@@ -50,7 +52,7 @@ class ShapeSpace(pl.LightningModule):
         halve_every: int = 500,
         min_lr: float = 5e-6,
         code_init_std: float = 0.0,
-        points_per_chunk: int | None = None,
+        points_per_chunk: int | Literal["auto"] | None = "auto",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -71,6 +73,7 @@ class ShapeSpace(pl.LightningModule):
         # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
         self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
+        self._most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:
         """Take the names and frames of the scans from the data module."""
@@ -85,6 +88,13 @@ class ShapeSpace(pl.LightningModule):
         self.codes.assign(data.names, data.frames)
         self.unit = data.store.unit
 
+    def on_train_start(self) -> None:
+        """Settle how many points one backward pass takes."""
+        if self.points_per_chunk == "auto":
+            sharers = getattr(self.trainer.strategy, "num_processes", 1)
+            bytes_per_point = self.decoder.bytes_per_point()
+            self._most_points = points_that_fit(bytes_per_point, self.device, sharers)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the file is."""
         checkpoint["shapespace"] = {"format": FORMAT, "version": __version__, "unit": self.unit}
@@ -92,7 +102,7 @@ class ShapeSpace(pl.LightningModule):
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Adam for the decoder, row-wise Adam for the codes."""
         return (
-            torch.optim.Adam(self.decoder.parameters(), self.lr),
+            torch.optim.Adam(self.decoder.parameters(), self.lr, fused=True),
             torch.optim.SparseAdam(self.codes.parameters(), self.code_lr),
         )
 
@@ -154,8 +164,8 @@ class ShapeSpace(pl.LightningModule):
     def _chunks(self, samples: Samples) -> list[slice]:
         """Whole scans, as many at a time as ``points_per_chunk`` allows, at least one."""
         num_scans, num_points = samples.surface.shape[0], samples.num_points
-        size = num_scans if self.points_per_chunk is None else self.points_per_chunk // num_points
-        size = max(size, 1)
+        fitting = num_scans * num_points if self._most_points is None else self._most_points
+        size = max(fitting // num_points, 1)
         return [slice(start, start + size) for start in range(0, num_scans, size)]
 
     def _optimisers(self) -> tuple[LightningOptimizer, LightningOptimizer]:

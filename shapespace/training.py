@@ -26,6 +26,7 @@ from shapespace.data.datamodule import ScanData
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.files import output_folder
+from shapespace.guard import PrecisionGuard
 from shapespace.module import ShapeSpace
 from shapespace.objectives import Objective
 from shapespace.sampling import Sampler
@@ -63,6 +64,7 @@ class TrainingCLI(LightningCLI):
         )
         parser.add_lightning_class_args(KeepCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Preview, "preview")
+        parser.add_lightning_class_args(PrecisionGuard, "guard")
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

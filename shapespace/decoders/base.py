@@ -4,20 +4,39 @@ Letters: B scans, N points a scan, D dimension, L code length (0 is allowed).
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Precision = Literal["float32", "tf32", "mixed", "bfloat16"]
+"""Of the matrix products of a training step; sums and activations stay float32.
+
+float32: all. tf32: TensorFloat-32 on a GPU, float32 elsewhere. mixed: f in float32, the other five
+of the six products in bfloat16. bfloat16: all but those with coordinates.
+"""
 Field = Callable[[Tensor, Tensor], Tensor]
 """Any ``(points [B,N,D], latent [B,L]) -> sdf [B,N]``: a decoder, or an exact sphere in a test."""
 
 
 class Decoder(nn.Module):
-    """Base of all decoders. A subclass gives ``dimension``, ``latent_size`` and ``forward``."""
+    """Base of all decoders. A subclass gives ``dimension``, ``latent_size`` and ``forward``.
+
+    precision: of a training step, for subclasses that know more than float32.
+    """
 
     dimension: int
     latent_size: int
+    precision: Precision = "float32"
+
+    def bytes_per_point(self) -> int:
+        """About how much a training step keeps for each point until its backward.
+
+        This default counts a dozen numbers for each neuron: autograd keeps a graph of a graph.
+        """
+        neurons = sum(len(weight) for weight in self.parameters() if weight.dim() == 2)
+        return 12 * 4 * neurons
 
     def forward(
         self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
@@ -26,31 +45,35 @@ class Decoder(nn.Module):
         raise NotImplementedError
 
     def value_and_gradient(
-        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"]]:
-        """F and its gradient in the points, both differentiable once more.
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
+        """F, and its gradient at ``points[:, first:]``, both differentiable once more.
 
         This default differentiates ``forward``; a subclass may know a closed form.
         """
-        return gradient_by_autograd(self, points, latent)
+        return gradient_by_autograd(self, points, latent, first)
 
 
 def value_and_gradient(
-    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"]]:
-    """F and grad f of any field: by its own method where it is a :class:`Decoder`."""
+    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
+    """F of any field, and grad f at ``points[:, first:]``: by its own method if a :class:`Decoder`.
+
+    What needs no gradient stands first and costs a third.
+    """
     if isinstance(field, Decoder):
-        return field.value_and_gradient(points, latent)
-    return gradient_by_autograd(field, points, latent)
+        return field.value_and_gradient(points, latent, first)
+    return gradient_by_autograd(field, points, latent, first)
 
 
 def gradient_by_autograd(
-    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"]]:
+    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
     """F and grad f by reverse differentiation; a graph is kept where gradients are enabled."""
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
-        inputs = points if points.requires_grad else points.detach().requires_grad_()
-        sdf = field(inputs, latent)
-        (gradient,) = torch.autograd.grad(sdf.sum(), inputs, create_graph=keep)
+        asked = points[:, first:]
+        asked = asked if asked.requires_grad else asked.detach().requires_grad_()
+        sdf = field(torch.cat([points[:, :first], asked], dim=1), latent)
+        (gradient,) = torch.autograd.grad(sdf.sum(), asked, create_graph=keep)
     return (sdf, gradient) if keep else (sdf.detach(), gradient)

@@ -6,31 +6,19 @@ Letters: B scans, N points a scan, D dimension, L code length, H width.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from shapespace.decoders.base import Decoder
+from shapespace.decoders.base import Decoder, Precision
+from shapespace.decoders.fused import Options, evaluate, evaluate_with_gradient
+from shapespace.decoders.layers import Layer
+from shapespace.decoders.memory import Memory
 from shapespace.errors import at_least, positive
-
-
-class _Layer(NamedTuple):
-    """One affine map with the code folded in: ``hidden @ W_h + x @ W_x + bias``."""
-
-    hidden: Tensor | None
-    points: Tensor | None
-    bias: Tensor
-
-    def __call__(self, hidden: Tensor | None, points: Tensor) -> Tensor:
-        if self.hidden is None or hidden is None:
-            assert self.points is not None
-            return points @ self.points.mT + self.bias
-        if self.points is None:
-            return F.linear(hidden, self.hidden, self.bias)
-        return F.linear(hidden, self.hidden) + points @ self.points.mT + self.bias
 
 
 class SkipMLP(Decoder):
@@ -45,6 +33,10 @@ class SkipMLP(Decoder):
         beta: sharpness of the softplus; its derivative is within exp(-beta |a|) of a step.
         radius: the field begins as about |x| - radius (geometric initialisation, SAL, Atzmon and
             Lipman 2020).
+        precision: of the matrix products of a training step; mixed keeps f exact and is faster
+            where bfloat16 is (GPUs, CPUs with AMX); benchmarks/README.md has the errors.
+        compiled: train through torch.compile, which needs a C++ compiler and most of a minute at
+            the start, and takes no notice of ``precision``.
         zero_latent_columns: begin with latent columns 0, so that the sphere holds for any code;
             needed for codes that do not begin at zero (never both: no gradient would flow).
     """
@@ -59,6 +51,8 @@ class SkipMLP(Decoder):
         beta: float = 100.0,
         radius: float = 1.0,
         zero_latent_columns: bool = False,
+        precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         at_least(0, latent_size=latent_size)
@@ -75,6 +69,8 @@ class SkipMLP(Decoder):
         self.dimension, self.latent_size = dimension, latent_size
         self.skip, self.beta, self.radius = skip, beta, radius
         self.zero_latent_columns = zero_latent_columns
+        self.precision, self.compiled = precision, compiled
+        self._memory = Memory()
         widths = [inputs] + [width] * depth + [1]
         outputs = [w - inputs if skip and k + 1 == skip else w for k, w in enumerate(widths[1:])]
         self.layers = nn.ModuleList(
@@ -103,36 +99,41 @@ class SkipMLP(Decoder):
     def forward(
         self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
     ) -> Float[Tensor, "B N"]:
-        """Signed distance, positive outside."""
-        *hidden_layers, last = self._fold(latent)
+        """Signed distance, positive outside; differentiable any number of times."""
+        layers = self._fold(latent)
+        if not torch.is_grad_enabled():
+            return evaluate(points, layers, self._options())
+        *hidden_layers, last = layers
         hidden = None
         for layer in hidden_layers:
             hidden = softplus(layer(hidden, points), self.beta)
         return last(hidden, points).squeeze(-1)
 
     def value_and_gradient(
-        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"]]:
-        """F and grad f in one pass: the reverse chain of W^T and softplus' as forward operations.
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
+        """F, and grad f at ``points[:, first:]``, both differentiable once more.
 
-        No graph of a graph is built, so that one ordinary backward serves any loss of both.
+        ``precision`` holds where a graph is kept; without one all is float32.
         """
-        *hidden_layers, last = self._fold(latent)
-        hidden, slopes = None, []
-        for layer in hidden_layers:
-            hidden, slope = softplus_and_slope(layer(hidden, points), self.beta)
-            slopes.append(slope)
-        sdf = last(hidden, points).squeeze(-1)
-        assert last.hidden is not None
-        back: Tensor = last.hidden
-        gradient = torch.zeros((), dtype=points.dtype, device=points.device)
-        for layer, slope in zip(reversed(hidden_layers), reversed(slopes), strict=True):
-            back = back * slope
-            if layer.points is not None:
-                gradient = gradient + back @ layer.points
-            if layer.hidden is not None:
-                back = back @ layer.hidden
-        return sdf, gradient
+        values: list[Tensor] = []
+        layers, options = self._fold(latent), self._options()
+        if first:
+            values.append(evaluate(points[:, :first], layers, options))
+        if self.compiled and torch.is_grad_enabled():
+            sdf, gradient = _compiled()(points[:, first:], layers, self.beta)
+        else:
+            sdf, gradient = evaluate_with_gradient(points[:, first:], layers, options)
+        return torch.cat([*values, sdf], dim=1) if values else sdf, gradient
+
+    def bytes_per_point(self) -> int:
+        """Two numbers for each neuron."""
+        size = 2 if self.precision in ("mixed", "bfloat16") else 4
+        return 2 * size * sum(layer.out_features for layer in self.linears())
+
+    def _options(self) -> Options:
+        precision = self.precision if torch.is_grad_enabled() else "float32"
+        return Options(self.beta, precision, self._memory)
 
     def _columns(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Views of a layer's weight on the hidden, latent and point columns."""
@@ -140,7 +141,7 @@ class SkipMLP(Decoder):
         hidden = weight.shape[1] - self.latent_size - self.dimension
         return weight[:, :hidden], weight[:, hidden : -self.dimension], weight[:, -self.dimension :]
 
-    def _fold(self, latent: Float[Tensor, "B L"]) -> list[_Layer]:
+    def _fold(self, latent: Float[Tensor, "B L"]) -> list[Layer]:
         """All layers with the latent columns turned into a bias for each scan."""
         folded = []
         for index, linear in enumerate(self.linears()):
@@ -148,17 +149,41 @@ class SkipMLP(Decoder):
                 hidden, code, points = self._columns(index)
                 factor = math.sqrt(0.5) if index else 1.0
                 bias = ((latent @ code.mT) * factor + linear.bias).unsqueeze(1)
-                folded.append(_Layer(hidden * factor if index else None, points * factor, bias))
+                folded.append(Layer(hidden * factor if index else None, points * factor, bias))
             else:
-                folded.append(_Layer(linear.weight, None, linear.bias))
+                folded.append(Layer(linear.weight, None, linear.bias))
         return folded
 
 
-def softplus_and_slope(
-    a: Float[Tensor, "*shape"], beta: float
-) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """log(1 + exp(beta a)) / beta and its derivative 1 / (1 + exp(-beta a)), without overflow."""
-    return softplus(a, beta), torch.sigmoid(beta * a)
+def closed_form(
+    points: Float[Tensor, "B N D"], layers: Sequence[Layer], beta: float
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"]]:
+    """F and grad f by ordinary operations: the reverse chain of W^T and softplus'.
+
+    No graph of a graph is built: it can be compiled, and differentiated any number of times.
+    """
+    *hidden_layers, last = layers
+    hidden, slopes = None, []
+    for layer in hidden_layers:
+        a = layer(hidden, points)
+        hidden = softplus(a, beta)
+        slopes.append(torch.sigmoid(beta * a))
+    sdf = last(hidden, points).squeeze(-1)
+    assert last.hidden is not None
+    back: Tensor = last.hidden
+    gradient = torch.zeros((), dtype=points.dtype, device=points.device)
+    for layer, slope in zip(reversed(hidden_layers), reversed(slopes), strict=True):
+        back = back * slope
+        if layer.points is not None:
+            gradient = gradient + back @ layer.points
+        if layer.hidden is not None:
+            back = back @ layer.hidden
+    return sdf, gradient
+
+
+@cache
+def _compiled() -> Callable[..., tuple[Tensor, Tensor]]:
+    return torch.compile(closed_form, dynamic=True)
 
 
 def softplus(a: Float[Tensor, "*shape"], beta: float) -> Float[Tensor, "*shape"]:

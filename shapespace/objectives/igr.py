@@ -54,13 +54,14 @@ class IGR(Objective):
     ) -> dict[str, Float[Tensor, " B"]]:
         """``surface``, ``normal``, ``eikonal``, ``latent`` and ``outside``, from one evaluation."""
         points = torch.cat([samples.surface, samples.space], dim=1)
-        sdf, gradient = value_and_gradient(field, points, latent)
         num_surface = samples.surface.shape[1]
+        first = num_surface if samples.normals is None else 0
+        sdf, gradient = value_and_gradient(field, points, latent, first)
         code = code_norm if self.latent_term == "norm" else code_mean_abs
         terms = {
             "surface": on_surface(sdf[:, :num_surface]),
-            "normal": normal_deviation(gradient[:, :num_surface], samples.normals),
-            "eikonal": eikonal(gradient[:, num_surface:]),
+            "normal": normal_deviation(gradient[:, : num_surface - first], samples.normals),
+            "eikonal": eikonal(gradient[:, num_surface - first :]),
             "latent": code(latent),
         }
         if "outside" in self.weights:

@@ -1,0 +1,80 @@
+"""A softplus perceptron whose code is folded into its biases: the parts that its passes share.
+
+Letters: B scans, N points a scan, R rows (points of a block), D dimension, I and O widths.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+BLOCK_ELEMENTS = 1 << 18
+"""Numbers of one activation that are worked on at a time on a CPU: what its cache holds."""
+
+
+class Layer(NamedTuple):
+    """One affine map: ``hidden @ W_h^T + x @ W_x^T + bias``.
+
+    hidden: W_h [O,I], or None at the first layer. points: W_x [O,D], or None where x is not seen.
+    bias: [O], or [B,1,O] where the code of each scan is folded in.
+    """
+
+    hidden: Tensor | None
+    points: Tensor | None
+    bias: Tensor
+
+    def __call__(
+        self, hidden: Float[Tensor, "B N I"] | None, points: Float[Tensor, "B N D"]
+    ) -> Float[Tensor, "B N O"]:
+        """The map itself, by ordinary operations."""
+        if self.hidden is None or hidden is None:
+            assert self.points is not None
+            return points @ self.points.mT + self.bias
+        if self.points is None:
+            return F.linear(hidden, self.hidden, self.bias)
+        return F.linear(hidden, self.hidden) + points @ self.points.mT + self.bias
+
+    @property
+    def width(self) -> int:
+        """O, the neurons of this layer."""
+        return self.bias.shape[-1]
+
+    @property
+    def by_scan(self) -> bool:
+        """Whether each scan has a bias of its own."""
+        return self.bias.dim() > 1
+
+
+class Block(NamedTuple):
+    """Rows that are worked on together: some points of one scan, or all points of some scans."""
+
+    scans: slice
+    points: slice
+
+    def rows(self, of: Float[Tensor, "B N D"]) -> Float[Tensor, "R D"]:
+        """The part of this block, one row a point."""
+        return of[self.scans, self.points].reshape(-1, of.shape[-1])
+
+    def put(self, into: Float[Tensor, "B N *rest"], rows: Float[Tensor, "R *rest"]) -> None:
+        """Write the rows of this block to its part of ``into``."""
+        part = into[self.scans, self.points]
+        part.copy_(rows.view(part.shape))
+
+
+def blocks(points: Float[Tensor, "B N D"], width: int) -> Iterator[Block]:
+    """All points in blocks that fit the cache; on a GPU in one."""
+    num_scans, num_points = points.shape[:2]
+    size = max(1, BLOCK_ELEMENTS // width)
+    if points.device.type != "cpu" or num_scans * num_points <= size:
+        yield Block(slice(0, num_scans), slice(0, num_points))
+    elif num_points < size:
+        step = size // num_points
+        for start in range(0, num_scans, step):
+            yield Block(slice(start, start + step), slice(0, num_points))
+    else:
+        step = -(-num_points // -(-num_points // size))
+        for scan in range(num_scans):
+            for start in range(0, num_points, step):
+                yield Block(slice(scan, scan + 1), slice(start, start + step))

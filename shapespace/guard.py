@@ -1,0 +1,66 @@
+"""A watch over trainings in lower precision."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+from shapespace.decoders import Decoder
+from shapespace.errors import at_least, positive
+from shapespace.module import ShapeSpace
+from shapespace.objectives.terms import eikonal
+from shapespace.sampling import seeded_generator
+from shapespace.scan import Scan
+
+NUM_POINTS = 1024
+
+
+class PrecisionGuard(pl.Callback):
+    """Go back to float32 when the precision of the training no longer shows the eikonal residual.
+
+    Args:
+        tolerance: largest relative difference from the residual in float32, on one scan.
+        every: epochs between two looks.
+    """
+
+    def __init__(self, tolerance: float = 0.05, every: int = 10) -> None:
+        positive(tolerance=tolerance)
+        at_least(1, every=every)
+        self.tolerance, self.every = tolerance, every
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the first scan of an epoch's first batch; all ranks decide alike."""
+        assert isinstance(pl_module, ShapeSpace)
+        decoder = pl_module.decoder
+        if decoder.precision == "float32" or batch_idx or trainer.current_epoch % self.every:
+            return
+        error = residual_error(decoder, *_looked_at(pl_module, batch))
+        if not trainer.strategy.reduce_boolean_decision(error <= self.tolerance, all=True):
+            rank_zero_warn(
+                f"epoch {trainer.current_epoch + 1}: the eikonal residual in {decoder.precision} "
+                f"is {100 * error:.0f} % off, more than guard.tolerance={self.tolerance:g} allows: "
+                "going on in float32"
+            )
+            decoder.precision = "float32"
+
+
+def residual_error(decoder: Decoder, points: Tensor, latent: Tensor) -> float:
+    """Relative difference of mean (|grad f| - 1)^2 at ``points`` [B,N,D] from that in float32."""
+    precision, found = decoder.precision, []
+    for choice in (precision, "float32"):
+        decoder.precision = choice
+        found.append(eikonal(decoder.value_and_gradient(points, latent)[1]).mean().item())
+    decoder.precision = precision
+    low, exact = found
+    return abs(low - exact) / exact if exact else float(low != exact)
+
+
+def _looked_at(module: ShapeSpace, batch: Scan) -> tuple[Tensor, Tensor]:
+    samples = module.sampler(batch[:1], seeded_generator(module.device, module.seed))
+    with torch.no_grad():
+        latent = module.codes(batch.index[:1])
+    return samples.space[:, -NUM_POINTS:], latent.requires_grad_()

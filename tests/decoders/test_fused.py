@@ -1,0 +1,201 @@
+"""The backward written by hand against closed form and autograd, in every way it may be used."""
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+
+from shapespace.decoders import SkipMLP, layers
+from shapespace.decoders.base import gradient_by_autograd
+from shapespace.decoders.memory import MOST_SHAPES, Memory
+from shapespace.decoders.mlp import closed_form
+from shapespace.decoders.passes import softplus
+
+SIZES = [(5, 3, 2), (0, 3, 2), (5, 2, 0), (5, 3, 4)]
+SHAPES = [(3, 7), (1, 50), (2, 0)]
+
+
+def make(latent_size=5, dimension=3, skip=2, dtype=torch.float64, **options):
+    torch.manual_seed(0)
+    decoder = SkipMLP(latent_size, dimension, width=24, depth=5, skip=skip, **options).to(dtype)
+    for linear in decoder.linears():
+        torch.nn.init.normal_(linear.bias, 0, 0.1)
+    return decoder
+
+
+def inputs(decoder, num_scans=3, num_points=7):
+    generator = torch.Generator().manual_seed(1)
+    points = torch.randn(num_scans, num_points, decoder.dimension, generator=generator)
+    latent = 0.3 * torch.randn(num_scans, decoder.latent_size, generator=generator)
+    dtype = decoder.linears()[0].weight.dtype
+    return points.to(dtype).requires_grad_(), latent.to(dtype).requires_grad_()
+
+
+def loss(sdf, gradient):
+    return (
+        (gradient.norm(dim=-1) - 1).square().sum() + (sdf.abs() * 2).sum() + gradient[..., 0].sum()
+    )
+
+
+def derivatives(method, decoder, points, latent):
+    wanted = [points, latent, *decoder.parameters()]
+    sdf, gradient = method(points, latent)
+    found = torch.autograd.grad(loss(sdf, gradient), wanted, allow_unused=True)
+    zeros = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+    return [sdf, gradient, *zeros]
+
+
+@pytest.fixture(params=[1 << 18, 100, 24])
+def block_elements(request, monkeypatch):
+    """Blocks of everything, of a few points, of one point."""
+    monkeypatch.setattr(layers, "BLOCK_ELEMENTS", request.param)
+
+
+@pytest.mark.usefixtures("block_elements")
+@pytest.mark.parametrize(("latent_size", "dimension", "skip"), SIZES)
+@pytest.mark.parametrize(("num_scans", "num_points"), SHAPES)
+def test_all_derivatives_equal_those_of_the_closed_form(
+    latent_size, dimension, skip, num_scans, num_points
+):
+    decoder = make(latent_size, dimension, skip)
+    points, latent = inputs(decoder, num_scans, num_points)
+    by_hand = derivatives(decoder.value_and_gradient, decoder, points, latent)
+    oracle = derivatives(
+        lambda x, z: closed_form(x, decoder._fold(z), decoder.beta), decoder, points, latent
+    )
+    for ours, theirs in zip(by_hand, oracle, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("first", [0, 3, 7])
+def test_points_that_need_no_gradient_change_nothing_else(first):
+    decoder = make()
+    points, latent = inputs(decoder)
+
+    def some(x, z):
+        return decoder.value_and_gradient(x, z, first)
+
+    def all_of_them(x, z):
+        sdf, gradient = gradient_by_autograd(decoder, x, z)
+        return sdf, gradient[:, first:]
+
+    def by_autograd(x, z):
+        return gradient_by_autograd(decoder, x, z, first)
+
+    found = [derivatives(way, decoder, points, latent) for way in (some, all_of_them, by_autograd)]
+    for ours, oracle, default in zip(*found, strict=True):
+        torch.testing.assert_close(ours, oracle, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(default, oracle, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_loss_of_f_alone_or_of_its_gradient_alone(part):
+    decoder = make()
+    points, latent = inputs(decoder)
+    ways = (
+        decoder.value_and_gradient,
+        lambda x, z: closed_form(x, decoder._fold(z), decoder.beta),
+    )
+    found = []
+    for way in ways:
+        target = way(points, latent)[part].square().sum()
+        wanted = [points, latent, *decoder.parameters()]
+        found.append(torch.autograd.grad(target, wanted, allow_unused=True))
+    for ours, oracle in zip(*found, strict=True):
+        oracle = torch.zeros_like(ours) if oracle is None else oracle
+        torch.testing.assert_close(ours, oracle, rtol=1e-10, atol=1e-10)
+
+
+def test_a_frozen_decoder_still_gives_the_gradient_of_the_codes():
+    decoder = make()
+    points, latent = inputs(decoder)
+    (full,) = torch.autograd.grad(loss(*decoder.value_and_gradient(points, latent)), latent)
+    decoder.requires_grad_(False)
+    (frozen,) = torch.autograd.grad(loss(*decoder.value_and_gradient(points, latent)), latent)
+    torch.testing.assert_close(frozen, full, rtol=0, atol=0)
+
+
+def test_a_kept_graph_can_be_differentiated_again_and_beside_others():
+    decoder = make()
+    points, latent = inputs(decoder)
+    one = loss(*decoder.value_and_gradient(points, latent))
+    other = loss(*decoder.value_and_gradient(points * 0.5, latent))
+    grads = [
+        torch.autograd.grad(value, latent, retain_graph=True)[0] for value in (one, other, one)
+    ]
+    torch.testing.assert_close(grads[0], grads[2], rtol=0, atol=0)
+    assert not torch.equal(grads[0], grads[1])
+
+
+def test_without_gradients_f_is_the_same_and_no_graph_is_kept():
+    decoder = make(dtype=torch.float32, precision="bfloat16")
+    points, latent = inputs(decoder)
+    kept = decoder(points, latent)
+    with torch.no_grad():
+        values = decoder(points, latent), decoder.value_and_gradient(points, latent)[0]
+    for value in values:
+        assert not value.requires_grad
+        torch.testing.assert_close(value, kept, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("precision", "error_of_f", "error"),
+    [("tf32", 1e-6, 1e-5), ("mixed", 1e-6, 0.03), ("bfloat16", 0.02, 0.05)],
+)
+def test_lower_precision_is_near_and_spares_what_it_says(precision, error_of_f, error):
+    exact = make(dtype=torch.float32)
+    lower = make(dtype=torch.float32, precision=precision)
+    points, latent = inputs(exact, 4, 200)
+    one, two = (derivatives(d.value_and_gradient, d, points, latent) for d in (exact, lower))
+    relative = [
+        float((b - a).detach().norm() / a.detach().norm()) for a, b in zip(one, two, strict=True)
+    ]
+    assert relative[0] <= error_of_f
+    assert max(relative[1:]) < error
+    assert (max(relative) > 1e-4) == (precision != "tf32")
+
+
+def test_softplus_and_its_decay_are_exact_and_never_denormal():
+    a = torch.tensor([-1e4, -1.0, -0.5, -1e-3, 0.0, 1e-3, 0.2, 0.5, 0.95, 1e4]).double()
+    h, q = softplus(a, 100.0, Memory())
+    assert torch.isfinite(h).all()
+    assert h[4].item() == pytest.approx(math.log(2) / 100, abs=1e-15)
+    torch.testing.assert_close(h, torch.nn.functional.softplus(a, 100.0, 40), rtol=0, atol=1e-15)
+    torch.testing.assert_close(1 - q, torch.sigmoid(100 * a), rtol=0, atol=1e-15)
+    h, q = softplus(a.float(), 100.0, Memory())
+    assert (q * q).min() > torch.finfo(torch.float32).tiny
+    torch.testing.assert_close(
+        h, torch.nn.functional.softplus(a, 100.0, 40).float(), rtol=0, atol=1e-8
+    )
+
+
+def test_memory_is_used_again_but_not_for_ever():
+    memory, like = Memory(), torch.empty(0)
+    first = memory.take((3, 4), like, torch.float32)
+    memory.give(first)
+    assert memory.take((3, 4), like, torch.float32) is first
+    assert memory.take((3, 4), like, torch.float32) is not first
+    for size in range(2 * MOST_SHAPES):
+        memory.give(torch.empty(size + 1))
+    assert len(memory._free) <= MOST_SHAPES + 1
+
+
+def test_a_decoder_that_has_trained_is_copied_without_its_memory():
+    decoder = make()
+    loss(*decoder.value_and_gradient(*inputs(decoder))).backward()
+    assert decoder._memory._free
+    for twin in (copy.deepcopy(decoder), pickle.loads(pickle.dumps(decoder))):
+        assert not twin._memory._free
+        torch.testing.assert_close(twin(*inputs(twin)), decoder(*inputs(decoder)))
+
+
+def test_a_training_step_keeps_no_more_than_it_says():
+    decoder = make(dtype=torch.float32)
+    points, latent = inputs(decoder, 2, 500)
+    kept = decoder.value_and_gradient(points, latent)
+    lease = kept[0].grad_fn.lease
+    held = sum(t.numel() * 4 for block in lease.blocks for tensors in block for t in tensors)
+    assert held <= decoder.bytes_per_point() * 1000
+    assert held > 0.9 * decoder.bytes_per_point() * 1000

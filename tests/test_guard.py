@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from shapespace.decoders import SkipMLP
+from shapespace.guard import residual_error
+from shapespace.training import fit
+
+LOWER = "--model.decoder.init_args.precision=bfloat16"
+
+
+def test_the_error_of_the_residual_is_that_of_its_precision():
+    torch.manual_seed(0)
+    decoder = SkipMLP(0, width=32, depth=3, skip=0, precision="mixed")
+    points, latent = torch.randn(1, 200, 3), torch.zeros(1, 0, requires_grad=True)
+    error = residual_error(decoder, points, latent)
+    assert 0 < error < 0.1
+    assert decoder.precision == "mixed"
+    decoder.precision = "float32"
+    assert residual_error(decoder, points, latent) == 0
+
+
+@pytest.mark.parametrize(("tolerance", "warned"), [("0.5", False), ("1e-9", True)])
+def test_a_training_goes_back_to_float32_when_the_residual_is_off(
+    tolerance, warned, toy_arguments, tmp_path, recwarn
+):
+    options = [LOWER, f"--guard.tolerance={tolerance}", "--trainer.max_epochs=1"]
+    fit([*toy_arguments, *options, f"--trainer.default_root_dir={tmp_path}"])
+    texts = [str(warning.message) for warning in recwarn]
+    assert any("eikonal residual in bfloat16" in text for text in texts) == warned
