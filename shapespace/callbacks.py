@@ -159,12 +159,14 @@ class Progress(pl.Callback):
 
 
 class Preview(pl.Callback):
-    """Every ``every`` epochs a picture of a few training shapes, ``previews/epoch_<n>.png``."""
+    """Every ``every`` epochs a picture of a few training shapes, ``previews/epoch_<n>.png``.
 
-    def __init__(self, every: int = 50, num_shapes: int = 5, resolution: int = 96) -> None:
-        at_least(1, every=every, num_shapes=num_shapes)
-        at_least(2, resolution=resolution)
-        self.every, self.num_shapes, self.resolution = every, num_shapes, resolution
+    height: of the shapes, in pixels; level sets of 2-D shapes have a size of their own.
+    """
+
+    def __init__(self, every: int = 50, num_shapes: int = 5, height: int = 280) -> None:
+        at_least(1, every=every, num_shapes=num_shapes, height=height)
+        self.every, self.num_shapes, self.height = every, num_shapes, height
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw if it is time; where a library for pictures is missing, warn once and go on."""
@@ -187,4 +189,4 @@ class Preview(pl.Callback):
         names = [module.codes.names[row] for row in rows]
         codes = module.codes.table.weight.detach()[rows]
         extent = module.sampler.extent
-        draw_codes(module.decoder, codes, names, extent, self.resolution, path)
+        draw_codes(module.decoder, codes, names, extent, self.height, path)

@@ -17,8 +17,12 @@ def progress(
     unit: str = "it",
     initial: int = 0,
     shown: bool = True,
+    delay: float = 0.0,
 ) -> tqdm:
-    """A tqdm bar on standard error that suits where it is written to; none unless ``shown``."""
+    """A tqdm bar on standard error that suits where it is written to; none unless ``shown``.
+
+    delay: seconds that pass before it shows.
+    """
     plain = not sys.stderr.isatty()
     return tqdm(
         iterable,
@@ -31,4 +35,5 @@ def progress(
         miniters=1 if plain else None,
         bar_format=LINE if plain else None,
         disable=not shown,
+        delay=delay,
     )

@@ -91,7 +91,7 @@ def render_grid(
         bands.append(np.round(255 * np.clip(linear, 0, 1) ** (1 / _GAMMA)).astype(np.uint8))
         if any(figure.label for figure in figures):
             rooms = list(np.array(widths) / sum(widths) * width)
-            bands.append(_labels([f.label for f in figures], rooms, width, height))
+            bands.append(label_band([f.label for f in figures], rooms, width, height))
     return np.concatenate(bands)
 
 
@@ -208,7 +208,7 @@ def _joined(soups: list[Soup]) -> Soup:
     )
 
 
-def _labels(texts: list[str], rooms: list[float], width: int, height: int) -> np.ndarray:
+def label_band(texts: list[str], rooms: list[float], width: int, height: int) -> np.ndarray:
     """A white band with a text in the middle of each room, on as many lines as it needs."""
     from PIL import ImageDraw, ImageFont
 

@@ -127,8 +127,8 @@ def test_a_nan_is_written_as_one(trainer, module, tmp_path):
 
 
 def test_a_picture_every_so_often(trainer, module, tmp_path):
-    pytest.importorskip("embreex")
-    run(Preview(every=3, num_shapes=1, resolution=12), trainer, module, range(5))
+    pytest.importorskip("matplotlib")
+    run(Preview(every=3, num_shapes=1, height=24), trainer, module, range(5))
     (path,) = (tmp_path / "previews").iterdir()
     assert path.name == "epoch_00003.png"
     assert path.read_bytes().startswith(b"\x89PNG")

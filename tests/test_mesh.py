@@ -5,10 +5,8 @@ import torch
 
 from shapespace.mesh import (
     components,
-    evaluator,
     extract_mesh,
     largest_component,
-    zero_set_bounds,
 )
 from shapespace.scan import Frame
 from tests import exact
@@ -44,28 +42,6 @@ def test_bounded_grid_finds_what_the_dense_grid_finds():
     np.testing.assert_allclose(mesh.bounds, [dense.min(0), dense.max(0)], atol=0.01)
     a, b, c = dense[faces].swapaxes(0, 1)
     assert abs(abs((a * np.cross(b, c)).sum()) / 6 - mesh.volume) < 0.01
-
-
-@pytest.mark.parametrize("field", [exact.sphere(), exact.torus(), exact.box(), exact.capsule()])
-def test_leaving_out_blocks_changes_nothing(field, monkeypatch):
-    sparse = extract_mesh(field, NONE, 50)
-    box = zero_set_bounds(evaluator(field, NONE), 1.8)
-    monkeypatch.setattr("shapespace.mesh.zero_set_bounds", lambda *_: box)
-    monkeypatch.setattr("shapespace.mesh.SAFETY", 1e9)
-    dense = extract_mesh(field, NONE, 50)
-    np.testing.assert_array_equal(sparse.faces, dense.faces)
-    np.testing.assert_array_equal(sparse.vertices, dense.vertices)
-
-
-def test_far_blocks_are_not_evaluated():
-    asked = []
-
-    def field(points, latent):
-        asked.append(points.shape[1])
-        return exact.sphere()(points, latent)
-
-    extract_mesh(field, NONE, 100)
-    assert sum(asked) - 40**3 < 0.5 * 100**3
 
 
 def test_frame_takes_the_mesh_back_to_its_source():
@@ -104,3 +80,43 @@ def test_code_is_used():
 def test_resolution_must_be_a_grid():
     with pytest.raises(ValueError, match="resolution=1"):
         extract_mesh(exact.sphere(), NONE, 1)
+
+
+def test_newton_steps_take_the_error_of_the_interpolation_away():
+    rough, fine = (extract_mesh(exact.torus(), NONE, 40, newton_steps=n) for n in (0, 2))
+    errors = [
+        exact.torus()(torch.from_numpy(np.asarray(mesh.vertices))[None], NONE).abs().max()
+        for mesh in (rough, fine)
+    ]
+    assert errors[1] < 0.02 * errors[0]
+    np.testing.assert_array_equal(rough.faces, fine.faces)
+
+
+def test_normals_are_the_gradient_in_any_frame():
+    frame = Frame(np.array([100.0, -5.0, 2.0]), 1000.0)
+    mesh = extract_mesh(exact.sphere(), NONE, 40, frame=frame, normals=True)
+    outward = (mesh.vertices - frame.centre) / 1000
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    np.testing.assert_allclose(mesh.vertex_normals, outward, atol=1e-5)
+
+
+def test_a_cell_is_a_length_in_the_sources_unit():
+    millimetres = Frame(np.zeros(3), 1000.0)
+    mesh = extract_mesh(exact.sphere(0.6), NONE, frame=millimetres, cell=40.0)
+    assert 30 < np.median(mesh.edges_unique_length) < 45
+    assert mesh.is_watertight
+
+
+@pytest.mark.parametrize("cell", [0.0, -1.0, float("nan"), 1e-6])
+def test_cells_that_cannot_be_are_refused(cell):
+    with pytest.raises(ValueError, match="cell"):
+        extract_mesh(exact.sphere(), NONE, cell=cell)
+
+
+def test_an_occupancy_is_meshed_too():
+    def occupancy(points, latent):
+        return (10 * exact.torus()(points, latent)).clamp(-0.5, 0.5)
+
+    one, other = (extract_mesh(field, NONE, 64) for field in (exact.torus(), occupancy))
+    np.testing.assert_allclose(one.bounds, other.bounds, atol=0.01)
+    assert abs(one.volume - other.volume) < 0.01 * one.volume
