@@ -99,6 +99,7 @@ def reconstruct(
     num_points: int = 16384,
     steps: int = 800,
     resolution: int = 256,
+    cell: float | None = None,
     batch: int = 8,
     unit: Unit = "m",
     seed: int = 0,
@@ -119,6 +120,7 @@ def reconstruct(
         num_points: points of each scan that the fit sees.
         steps: of Adam; the rate drops to a tenth half way.
         resolution: grid nodes along the longest side of the mesh.
+        cell: side of a grid cell in the unit of the scan files, in place of resolution.
         batch: scans fitted together.
         unit: length unit of the scan files.
         seed: of sampling and of the first code.
@@ -133,6 +135,7 @@ def reconstruct(
         num_points=num_points,
         steps=steps,
         resolution=resolution,
+        cell=cell,
         batch=batch,
         unit=unit,
         seed=seed,
@@ -190,7 +193,14 @@ def interpolate(
         say(f"wrote {path}")
 
 
-def mesh(checkpoint: str, names: list[str], *, out: str, resolution: int = 256) -> None:
+def mesh(
+    checkpoint: str,
+    names: list[str],
+    *,
+    out: str,
+    resolution: int = 256,
+    cell: float | None = None,
+) -> None:
     """Write the training shapes of a space as meshes, in the frame of their scans.
 
       shapespace mesh runs/bodies-cpu/last.ckpt 60001_hips_001466 --out meshes/
@@ -200,10 +210,11 @@ def mesh(checkpoint: str, names: list[str], *, out: str, resolution: int = 256) 
         names: training scans; shapespace info CHECKPOINT --names lists them.
         out: folder for the meshes.
         resolution: grid nodes along the longest side of a mesh.
+        cell: side of a grid cell in the unit of the scan, in place of resolution.
     """
     from shapespace.reconstruct import mesh_names
 
-    for path in mesh_names(checkpoint, names, out, resolution):
+    for path in mesh_names(checkpoint, names, out, resolution, cell):
         say(f"wrote {path}")
 
 

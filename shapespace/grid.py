@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Int, Shaped
 from torch import Tensor
 
 from shapespace.decoders import Field
+from shapespace.errors import InputError
 from shapespace.probe import evaluate
 
 MAX_SIDE = 8192
@@ -34,11 +35,11 @@ class Grid:
     ) -> "Grid":
         """The grid from ``low`` that reaches ``high`` on every side.
 
-        ValueError if it had more than MAX_SIDE nodes along one.
+        InputError if it had more than MAX_SIDE nodes along one.
         """
         steps = np.ceil((high - low) / cell - 1e-6)
         if steps.max() >= MAX_SIDE:
-            raise ValueError(
+            raise InputError(
                 f"a cell of {cell:g} divides a box of {(high - low).max():g} into {steps.max():.0f}"
                 f" cells; at most {MAX_SIDE - 1} are possible: take larger cells"
             )

@@ -27,6 +27,8 @@ from shapespace.slabs import Slabs
 
 SMALL = 32**3
 """Grids of no more nodes are evaluated as a whole."""
+LARGE = 2**21
+"""From so many nodes on it is worth a word that all of them are evaluated."""
 
 Blocks = Int[np.ndarray, "K 3"]
 OnBlocks = Callable[[int, int], object]
@@ -77,15 +79,15 @@ def zero_set(
     """
     if grid.num_nodes <= SMALL:
         return dense_zero_set(evaluate, grid, on_blocks)
-    found = sparse_zero_set(evaluate, grid, Octree(evaluate, grid, slope), on_blocks)
-    if found is None:
+    octree = Octree(evaluate, grid, slope)
+    found = sparse_zero_set(evaluate, grid, octree, on_blocks)
+    if found is None and (octree.refuted or grid.num_nodes > LARGE):
         warnings.warn(
             "the field is no distance, no bound on its slope tells where its zero set cannot be: "
             f"all {grid.num_nodes} nodes of the grid are evaluated",
             stacklevel=3,
         )
-        return dense_zero_set(evaluate, grid, on_blocks)
-    return found
+    return dense_zero_set(evaluate, grid, on_blocks) if found is None else found
 
 
 def dense_zero_set(
@@ -178,4 +180,6 @@ def _beyond(index: np.ndarray, cases: np.ndarray, grid: Grid) -> Blocks:
             next_to = index[leaves]
             next_to[:, axis] += 2 * side - 1
             found.append(next_to[((next_to >= 0) & (next_to < grid.cells)).all(1)] // LEAF)
-    return np.unique(np.concatenate(found), axis=0)
+    shape = grid.blocks(LEAF)
+    keys = np.unique(np.ravel_multi_index(tuple(np.concatenate(found).T), shape))
+    return np.stack(np.unravel_index(keys, shape), 1)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from shapespace.bounds import Bounds, zero_set_bounds
 from shapespace.decoders import Field
+from shapespace.errors import positive
 from shapespace.grid import Evaluate, Grid, evaluator
 from shapespace.level_set import LevelSet, zero_set
 from shapespace.newton import outward_normals, project
@@ -65,8 +66,8 @@ def extract_mesh(
     """
     if resolution < 2:
         raise ValueError(f"resolution={resolution}: at least 2 grid nodes are needed")
-    if cell is not None and not 0 < cell < np.inf:
-        raise ValueError(f"cell={cell}: the side of a cell is a length above 0")
+    if cell is not None:
+        positive(cell=cell)
     evaluate = evaluator(field, latent)
     bounds = zero_set_bounds(evaluate, extent)
     if bounds is None:

@@ -114,6 +114,11 @@ class Octree:
             blocks.append(self._open())
         return np.concatenate(blocks)
 
+    @property
+    def refuted(self) -> bool:
+        """Whether samples in what was left out showed too often that the field is steeper."""
+        return self._failures >= RAISES
+
     def see(self, slope: float) -> None:
         """Take note of a slope of the field."""
         if slope * MARGIN > self.slope:
@@ -139,7 +144,7 @@ class Octree:
             seen = float(np.fmax.reduce(slopes, initial=0.0))
             self.slope = max(self.slope, SAFETY * seen if seen > before else 0.0)
         self._failures += self.slope > before
-        self.hopeless |= self._failures == RAISES
+        self.hopeless |= self.refuted
 
     def _open(self) -> Int[np.ndarray, "K 3"]:
         while not self.hopeless and self._descend():

@@ -20,7 +20,7 @@ from shapespace.data.points import PointOptions, prepare_scan
 from shapespace.data.prepare import PER_METRE
 from shapespace.data.readers import READERS
 from shapespace.data.sources import Source, find_sources
-from shapespace.errors import InputError, at_least
+from shapespace.errors import InputError, at_least, positive
 from shapespace.files import output_folder, replacing
 from shapespace.fitting import FitResult
 from shapespace.interpolate import Stop, interpolate
@@ -84,6 +84,7 @@ def reconstruct_files(
     num_points: int = 16384,
     steps: int = 800,
     resolution: int = 256,
+    cell: float | None = None,
     batch: int = 8,
     unit: str = "m",
     seed: int = 0,
@@ -95,6 +96,7 @@ def reconstruct_files(
     """
     at_least(1, num_points=num_points, steps=steps, batch=batch)
     at_least(2, resolution=resolution)
+    _check_cell(cell)
     space = _space_of_meshes(checkpoint, seed)
     folder = output_folder(out)
     result = Reconstructions()
@@ -113,7 +115,7 @@ def reconstruct_files(
         for group in groups:
             fitted = space.fit(group, num_points, steps, seed, bar.update)
             for row, scan in enumerate(group):
-                mesh = space.mesh(fitted.codes[row], scan.frame, resolution)
+                mesh = space.mesh(fitted.codes[row], scan.frame, resolution, cell)
                 result.done.append(_write(folder, scan, fitted, row, mesh, checkpoint))
     return result
 
@@ -123,6 +125,11 @@ def _space_of_meshes(checkpoint: str | Path, seed: int = 0) -> TrainedSpace:
     space = TrainedSpace.load(checkpoint)
     space.check_has_meshes()
     return space
+
+
+def _check_cell(cell: float | None) -> None:
+    if cell is not None:
+        positive(cell=cell)
 
 
 def _groups(scans: Sequence[PreparedScan], num_points: int, batch: int) -> list[list[PreparedScan]]:
@@ -190,15 +197,20 @@ def interpolate_shapes(
 
 
 def mesh_names(
-    checkpoint: str | Path, names: Sequence[str], out: str | Path, resolution: int = 256
+    checkpoint: str | Path,
+    names: Sequence[str],
+    out: str | Path,
+    resolution: int = 256,
+    cell: float | None = None,
 ) -> list[Path]:
     """Meshes of training scans, in their frames; the files written."""
     at_least(2, resolution=resolution)
+    _check_cell(cell)
     space = _space_of_meshes(checkpoint)
     codes = {name: space.code(name) for name in names}
     folder = output_folder(out)
     return [
-        write_mesh(space.mesh(code, space.frame(name), resolution), folder / f"{name}.ply")
+        write_mesh(space.mesh(code, space.frame(name), resolution, cell), folder / f"{name}.ply")
         for name, code in progress(codes.items(), "meshing")
     ]
 

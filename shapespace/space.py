@@ -86,14 +86,19 @@ class TrainedSpace:
         return self.codes.frames[self.codes.row(name)]
 
     def mesh(
-        self, code: Float[Tensor, " L"], frame: Frame | None = None, resolution: int = 128
+        self,
+        code: Float[Tensor, " L"],
+        frame: Frame | None = None,
+        resolution: int = 128,
+        cell: float | None = None,
     ) -> trimesh.Trimesh:
         """The shape of a code as a mesh in the source frame; empty if it has no surface.
 
-        InputError for a space of 2-D shapes.
+        ``cell``, the side of a grid cell in the source's unit, takes the place of ``resolution``.
+        A mesh that takes long shows a bar. InputError for a space of 2-D shapes.
         """
         self.check_has_meshes()
-        return extract_mesh(self.decoder, code, resolution, self.extent, frame)
+        return extract_mesh(self.decoder, code, resolution, self.extent, frame, cell=cell, bar=True)
 
     def check_has_meshes(self) -> None:
         """InputError for a space of 2-D shapes."""
