@@ -19,7 +19,6 @@ import time
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from statistics import median
 
 import torch
@@ -206,11 +205,17 @@ def speed(size, names, args):
 def memory_of_a_step(name, size, num_scans, num_points, chunk, device):
     """GiB above what the process held before."""
     scan, step = batch(num_scans, num_points, device), Step(name, size, device)
-    before = getrusage(RUSAGE_SELF).ru_maxrss / 2**20
+    before = largest_memory()
     step(scan, 0, chunk)
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
-    return getrusage(RUSAGE_SELF).ru_maxrss / 2**20 - before
+    return largest_memory() - before
+
+
+def largest_memory():
+    """GiB; ru_maxrss would be that of the parent where this was larger."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**20
 
 
 def memory(args):

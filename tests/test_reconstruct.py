@@ -125,6 +125,15 @@ def test_meshes_of_training_scans_lie_where_these_were(toy_checkpoint, tmp_path)
         np.testing.assert_allclose(load(path).bounds.mean(0), centre, atol=0.3)
 
 
+def test_a_cell_takes_the_place_of_the_resolution(toy_checkpoint, tmp_path):
+    (path,) = mesh_names(toy_checkpoint, ["ball"], tmp_path, cell=0.1)
+    assert 0.06 < np.median(load(path).edges_unique_length) < 0.12
+    with pytest.raises(InputError, match="cell=0"):
+        mesh_names(toy_checkpoint, ["ball"], tmp_path, cell=0)
+    with pytest.raises(InputError, match="take larger cells"):
+        mesh_names(toy_checkpoint, ["ball"], tmp_path, cell=1e-7)
+
+
 def test_interpolation_ends_are_the_shapes(toy_checkpoint, tmp_path):
     pytest.importorskip("embreex")
     out, ends = tmp_path / "out", tmp_path / "ends"
