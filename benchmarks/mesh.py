@@ -97,7 +97,7 @@ def network(name, cache):
         optimiser.step()
         schedule.step()
         if step % 100 == 99:
-            print(f"{name}: step {step + 1}, mean error {float(loss.mean()):.4f}", flush=True)
+            print(f"{name}: step {step + 1}, mean error {loss.mean().item():.4f}", flush=True)
     cache.mkdir(parents=True, exist_ok=True)
     np.savez(path, **{k: v.numpy() for k, v in decoder.state_dict().items()})
     return decoder
