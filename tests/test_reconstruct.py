@@ -129,7 +129,7 @@ def test_a_cell_takes_the_place_of_the_resolution(toy_checkpoint, tmp_path):
     (path,) = mesh_names(toy_checkpoint, ["ball"], tmp_path, cell=0.1)
     assert 0.06 < np.median(load(path).edges_unique_length) < 0.12
     with pytest.raises(InputError, match="cell=0"):
-        mesh_names(toy_checkpoint, ["ball"], tmp_path, cell=0)
+        mesh_names(toy_checkpoint, ["ball"], tmp_path, cell=0.0)
     with pytest.raises(InputError, match="take larger cells"):
         mesh_names(toy_checkpoint, ["ball"], tmp_path, cell=1e-7)
 
