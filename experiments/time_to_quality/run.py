@@ -51,8 +51,6 @@ def options():
     parser.add_argument("--sigma", type=float, nargs="+", default=[0.05], help="first, last")
     parser.add_argument("--extent", type=float, default=1.4)
     parser.add_argument("--uniform", type=float, default=0.125)
-    parser.add_argument("--near", type=float, default=1.0, help="near points kept, a fraction")
-    parser.add_argument("--hard", type=float, default=0.0, help="points from those of large error")
     parser.add_argument("--normal", type=float, default=1.0)
     parser.add_argument("--eikonal", type=float, default=0.1)
     parser.add_argument("--latent", type=float, default=1e-3)
