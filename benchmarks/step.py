@@ -23,13 +23,14 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
+from published import PublishedIGR, PublishedMLP
 
 from shapespace.codes import LatentCodes
 from shapespace.decoders import SkipMLP
 from shapespace.objectives import IGR
 from shapespace.objectives.terms import eikonal
 from shapespace.sampling import NearSurface, seeded_generator
-from shapespace.scan import Samples, Scan
+from shapespace.scan import Scan
 
 SIZES = {
     "small": {"latent_size": 32, "width": 128, "depth": 4, "skip": 2},
@@ -39,48 +40,17 @@ SHAPES, LR, CODE_LR = 1000, 1e-4, 1e-3
 PEAK = {"mixed": torch.bfloat16, "bfloat16": torch.bfloat16}
 
 
-class Published(SkipMLP):
-    """The published formulation, with the weights of a ``SkipMLP``."""
-
-    def forward(self, points, latent):
-        code = latent[:, None].expand(-1, points.shape[1], -1)
-        inputs = hidden = torch.cat([code, points], -1).flatten(0, 1)
-        for index, linear in enumerate(self.linears()):
-            if index and index == self.skip:
-                hidden = torch.cat([hidden, inputs], -1) / 2**0.5
-            hidden = linear(hidden)
-            if index + 1 < len(self.layers):
-                hidden = F.softplus(hidden, self.beta)
-        return hidden.view(points.shape[:2])
-
-    def value_and_gradient(self, points, latent, first=0):
-        points = points[:, first:].detach().requires_grad_()
-        sdf = self(points, latent)
-        ones = torch.ones_like(sdf)
-        return sdf, torch.autograd.grad(sdf, points, ones, create_graph=True)[0]
-
-
-class Apart(IGR):
-    """The IGR loss from two evaluations, as published."""
-
-    def terms(self, field, samples, latent):
-        nowhere = samples.surface[:, :0]
-        surface = super().terms(field, Samples(samples.surface, samples.normals, nowhere), latent)
-        _, gradient = field.value_and_gradient(samples.space, latent)
-        return surface | {"eikonal": eikonal(gradient)}
-
-
 class Step:
     """One formulation with decoder, codes and optimisers of its own."""
 
     def __init__(self, name, size, device):
         torch.manual_seed(0)
         published = name == "published"
-        kind = Published if published else SkipMLP
+        kind = PublishedMLP if published else SkipMLP
         self.decoder = kind(**SIZES[size]).to(device)
         self.decoder.compiled = name == "compiled"
         self.decoder.precision = "float32" if name in ("published", "compiled") else name
-        self.objective = Apart() if published else IGR()
+        self.objective = PublishedIGR() if published else IGR()
         self.codes = LatentCodes(SHAPES, SIZES[size]["latent_size"], 0.02).to(device)
         self.codes.table.sparse = not published
         self.sampler = NearSurface(0.05, 1.4)

@@ -10,11 +10,11 @@ import argparse
 import copy
 import csv
 import math
+import sys
 import time
 from pathlib import Path
 
 import torch
-from networks import PublishedMLP
 from optimisers import Muon, Soap
 
 from shapespace.codes import LatentCodes
@@ -23,6 +23,9 @@ from shapespace.data.store import ScanStore
 from shapespace.decoders import SkipMLP
 from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface, seeded_generator
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from published import PublishedMLP
 
 NETWORKS = {"published": PublishedMLP, "package": SkipMLP}
 EVALUATION_SEED, EVALUATION_POINTS, EVALUATION_CHUNK = 20261123, 64, 41

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Precision = Literal["float32", "tf32", "mixed", "bfloat16"]
-"""Of the matrix products of a training step; sums and activations stay float32.
+"""Of a training step; the weights, the loss and the sums over points stay float32.
 
-float32: all. tf32: TensorFloat-32 on a GPU, float32 elsewhere. mixed: f in float32, the other five
-of the six products in bfloat16. bfloat16: all but those with coordinates.
+float32: all. tf32: TensorFloat-32 on a GPU, float32 elsewhere. mixed: f in float32 where it
+is asked for, all else as in bfloat16. bfloat16: all sums but those that coordinates enter.
 """
 Field = Callable[[Tensor, Tensor], Tensor]
 """Any ``(points [B,N,D], latent [B,L]) -> sdf [B,N]``: a decoder, or an exact sphere in a test."""
@@ -45,30 +45,43 @@ class Decoder(nn.Module):
         raise NotImplementedError
 
     def value_and_gradient(
-        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
-        """F, and its gradient at ``points[:, first:]``, both differentiable once more.
+        self,
+        points: Float[Tensor, "B N D"],
+        latent: Float[Tensor, "B L"],
+        first: int = 0,
+        last: int | None = None,
+    ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
+        """F at ``points[:, :last]``, grad f at ``points[:, first:]``, differentiable once more.
 
         This default differentiates ``forward``; a subclass may know a closed form.
         """
-        return gradient_by_autograd(self, points, latent, first)
+        return gradient_by_autograd(self, points, latent, first, last)
 
 
 def value_and_gradient(
-    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
-    """F of any field, and grad f at ``points[:, first:]``: by its own method if a :class:`Decoder`.
+    field: Field,
+    points: Float[Tensor, "B N D"],
+    latent: Float[Tensor, "B L"],
+    first: int = 0,
+    last: int | None = None,
+) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
+    """F of any field at ``points[:, :last]``, grad f at ``points[:, first:]``.
 
-    What needs no gradient stands first and costs a third.
+    A :class:`Decoder` has its own method. Points without a gradient cost a third; points without a
+    value may be evaluated in lower precision.
     """
     if isinstance(field, Decoder):
-        return field.value_and_gradient(points, latent, first)
-    return gradient_by_autograd(field, points, latent, first)
+        return field.value_and_gradient(points, latent, first, last)
+    return gradient_by_autograd(field, points, latent, first, last)
 
 
 def gradient_by_autograd(
-    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
+    field: Field,
+    points: Float[Tensor, "B N D"],
+    latent: Float[Tensor, "B L"],
+    first: int = 0,
+    last: int | None = None,
+) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
     """F and grad f by reverse differentiation; a graph is kept where gradients are enabled."""
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -76,4 +89,5 @@ def gradient_by_autograd(
         asked = asked if asked.requires_grad else asked.detach().requires_grad_()
         sdf = field(torch.cat([points[:, :first], asked], dim=1), latent)
         (gradient,) = torch.autograd.grad(sdf.sum(), asked, create_graph=keep)
+    sdf = sdf[:, :last]
     return (sdf, gradient) if keep else (sdf.detach(), gradient)

@@ -16,7 +16,15 @@ from torch.autograd.function import once_differentiable
 from shapespace.decoders.base import Precision
 from shapespace.decoders.layers import Layer, blocks
 from shapespace.decoders.memory import Lease, Memory
-from shapespace.decoders.passes import gradient, gradient_back, value, value_back
+from shapespace.decoders.passes import (
+    exponential,
+    gradient,
+    gradient_back,
+    head,
+    sharpened,
+    value,
+    value_back,
+)
 
 
 class Options(NamedTuple):
@@ -26,9 +34,10 @@ class Options(NamedTuple):
     precision: Precision
     memory: Memory
 
-    def value_type(self, dtype: torch.dtype) -> torch.dtype:
-        """Precision of the products of f."""
-        return torch.bfloat16 if self.precision == "bfloat16" else dtype
+    def value_type(self, dtype: torch.dtype, wanted: bool) -> torch.dtype:
+        """Precision of the products of the first pass, where f is wanted and where it is not."""
+        low = self.precision == "bfloat16" or (self.precision == "mixed" and not wanted)
+        return torch.bfloat16 if low else dtype
 
     def gradient_type(self, dtype: torch.dtype) -> torch.dtype:
         """Precision of all other products."""
@@ -36,26 +45,23 @@ class Options(NamedTuple):
 
 
 def evaluate(
-    points: Float[Tensor, "B N D"], layers: Sequence[Layer], options: Options
-) -> Float[Tensor, "B N"]:
-    """F alone."""
-    return _apply(points, layers, options, False)[0]
+    points: Float[Tensor, "B N D"],
+    layers: Sequence[Layer],
+    options: Options,
+    first: int,
+    last: int,
+) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
+    """F at ``points[:, :last]`` and grad f at ``points[:, first:]``.
 
-
-def evaluate_with_gradient(
-    points: Float[Tensor, "B N D"], layers: Sequence[Layer], options: Options
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"]]:
-    """F and grad f; ``layers`` from the first to the last, which has one neuron."""
-    return _apply(points, layers, options, True)
-
-
-def _apply(points: Tensor, layers: Sequence[Layer], options: Options, slope: bool) -> Any:
-    tensors = [tensor for layer in layers for tensor in layer]
+    ``layers`` from the first to the last, which has one neuron.
+    """
+    tensors = [tensor for layer in sharpened(layers, options.beta) for tensor in layer]
     wanted = any(tensor.requires_grad for tensor in (points, *tensors) if tensor is not None)
     keep = wanted and torch.is_grad_enabled()
     if not keep:
         options = options._replace(memory=Memory())
-    return _Fused.apply(points, options, slope, keep, *tensors)
+    sdf, slope = _Fused.apply(points, options, (first, last), keep, *tensors)
+    return sdf[:, :last], slope[:, first:]
 
 
 class _Fused(torch.autograd.Function):
@@ -64,32 +70,36 @@ class _Fused(torch.autograd.Function):
         ctx: Any,
         points: Tensor,
         options: Options,
-        with_slope: bool,
+        wishes: tuple[int, int],
         keep: bool,
         *tensors: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         layers, memory = _layers(tensors), options.memory
-        exact = _typed(layers, options.value_type(points.dtype))
-        low = _typed(layers, options.gradient_type(points.dtype), coordinates=True)
-        sdf = points.new_empty(points.shape[:2])
-        slope = torch.empty_like(points) if with_slope else None
+        types = {want: options.value_type(points.dtype, want) for want in (True, False)}
+        exact = {want: _typed(layers, dtype) for want, dtype in types.items()}
+        low_type = options.gradient_type(points.dtype)
+        low = _typed(layers, low_type, coordinates=True)
+        sdf, slope = points.new_zeros(points.shape[:2]), torch.zeros_like(points)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(points, *tensors)
-        ctx.options, ctx.low, ctx.lease = options, low, Lease(memory)
+        ctx.options, ctx.wishes, ctx.low, ctx.lease = options, wishes, low, Lease(memory)
         with _products(options.precision):
-            for block in blocks(points, layers[0].width):
-                f, hs, qs = value(exact, block.rows(points), block, options.beta, memory)
-                block.put(sdf, f)
-                hs, us = _lowered(hs, low, memory), []
-                if slope is None:
-                    memory.give(*qs)
-                else:
-                    g, us = gradient(low, _lowered(qs, low, memory), memory)
+            for block in blocks(points, layers[0].width, *wishes):
+                chosen, dtype = exact[block.value], types[block.value]
+                ls, qs = value(chosen, block.rows(points), block, dtype, memory)
+                if block.value:
+                    block.put(sdf, head(chosen[-1], ls[-1]))
+                ls, us = [memory.cast(each, low_type) for each in ls], []
+                if block.slope:
+                    qs = [memory.cast(each, low_type) for each in qs]
+                    g, us = gradient(low, qs, memory)
                     block.put(slope, g)
-                if keep:
-                    ctx.lease.blocks.append([hs, us])
                 else:
-                    memory.give(*hs, *us)
+                    memory.give(*qs)
+                if keep:
+                    ctx.lease.blocks.append([ls, us])
+                else:
+                    memory.give(*ls, *us)
         return sdf, slope
 
     @staticmethod
@@ -107,18 +117,17 @@ class _Fused(torch.autograd.Function):
         ]
         dpoints = torch.zeros_like(points) if ctx.needs_input_grad[0] else None
         with _products(options.precision):
-            cut = blocks(points, _layers(tensors)[0].width)
-            for block, (hs, us) in zip(cut, ctx.lease.blocks, strict=True):
-                qs = [_decay(h, options.beta, memory) for h in hs]
-                sources: list[Tensor] = []
-                if dslope is not None:
-                    dg = block.rows(dslope).to(hs[0].dtype)
-                    sources = gradient_back(ctx.low, qs, us, dg, totals, memory)
-                    for source, u in zip(sources, us, strict=True):
-                        source.mul_(u).mul_(options.beta)
+            cut = blocks(points, _layers(tensors)[0].width, *ctx.wishes)
+            for block, (ls, us) in zip(cut, ctx.lease.blocks, strict=True):
+                qs = [exponential(each, memory) for each in ls]
+                dus: list[Tensor] = []
+                if dslope is not None and block.slope:
+                    dg = block.rows(dslope).to(ls[0].dtype)
+                    dus = gradient_back(ctx.low, qs, us, dg, totals, memory)
+                u_dus = list(zip(us, dus, strict=True)) if dus else []
                 ends = block.rows(df.unsqueeze(-1)), block.rows(points)
-                dx = value_back(ctx.low, hs, qs, sources, *ends, block, totals, memory)
-                memory.give(*qs, *sources)
+                dx = value_back(ctx.low, ls, qs, u_dus, *ends, block, totals, memory)
+                memory.give(*qs, *dus)
                 if dpoints is not None:
                     block.put(dpoints, dx)
         return (dpoints, None, None, None, *totals)
@@ -137,22 +146,6 @@ def _typed(layers: Sequence[Layer], dtype: torch.dtype, coordinates: bool = Fals
     *hidden, last = layers
     changed = [Layer(typed(h, True), typed(p, coordinates), bias) for h, p, bias in hidden]
     return [*changed, Layer(typed(last.hidden, coordinates), None, last.bias)]
-
-
-def _lowered(tensors: list[Tensor], low: Sequence[Layer], memory: Memory) -> list[Tensor]:
-    """The same numbers in the precision of the matrices ``low``."""
-    assert low[-1].hidden is not None
-    dtype = low[-1].hidden.dtype
-    if tensors[0].dtype == dtype:
-        return tensors
-    copies = [memory.take(tuple(t.shape), t, dtype).copy_(t) for t in tensors]
-    memory.give(*tensors)
-    return copies
-
-
-def _decay(h: Tensor, beta: float, memory: Memory) -> Tensor:
-    """Q = exp(-beta h), one minus the derivative of the softplus."""
-    return torch.mul(h, -beta, out=memory.take(tuple(h.shape), h, h.dtype)).exp_()
 
 
 @contextmanager

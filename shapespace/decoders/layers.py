@@ -3,6 +3,7 @@
 Letters: B scans, N points a scan, R rows (points of a block), D dimension, I and O widths.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -48,10 +49,15 @@ class Layer(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Rows that are worked on together: some points of one scan, or all points of some scans."""
+    """Rows that are worked on together: some points of one scan, or the same of some scans.
+
+    value, slope: whether f and grad f are wanted of them.
+    """
 
     scans: slice
     points: slice
+    value: bool
+    slope: bool
 
     def rows(self, of: Float[Tensor, "B N D"]) -> Float[Tensor, "R D"]:
         """The part of this block, one row a point."""
@@ -63,18 +69,31 @@ class Block(NamedTuple):
         part.copy_(rows.view(part.shape))
 
 
-def blocks(points: Float[Tensor, "B N D"], width: int) -> Iterator[Block]:
-    """All points in blocks that fit the cache; on a GPU in one."""
+def blocks(points: Float[Tensor, "B N D"], width: int, first: int, last: int) -> Iterator[Block]:
+    """All points in blocks that fit the cache; on a GPU as few as there are wishes.
+
+    F is wanted of ``points[:, :last]``, grad f of ``points[:, first:]``: each block wants the same
+    of all its points.
+    """
     num_scans, num_points = points.shape[:2]
-    size = max(1, BLOCK_ELEMENTS // width)
-    if points.device.type != "cpu" or num_scans * num_points <= size:
-        yield Block(slice(0, num_scans), slice(0, num_points))
-    elif num_points < size:
+    cuts = sorted({0, *(min(cut, num_points) for cut in (first, last)), num_points})
+    fitting = BLOCK_ELEMENTS // width if points.device.type == "cpu" else num_scans * num_points
+    for start, stop in itertools.pairwise(cuts):
+        if last <= start < first:
+            continue
+        for scans, part in _pieces(num_scans, stop - start, max(fitting, 1)):
+            rows = slice(start + part.start, start + part.stop)
+            yield Block(scans, rows, start < last, start >= first)
+
+
+def _pieces(num_scans: int, num_points: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Scans and points of at most ``size`` points each, if a scan has as many."""
+    if num_points < size:
         step = size // num_points
         for start in range(0, num_scans, step):
-            yield Block(slice(start, start + step), slice(0, num_points))
+            yield slice(start, start + step), slice(0, num_points)
     else:
         step = -(-num_points // -(-num_points // size))
         for scan in range(num_scans):
             for start in range(0, num_points, step):
-                yield Block(slice(scan, scan + 1), slice(start, start + step))
+                yield slice(scan, scan + 1), slice(start, min(start + step, num_points))

@@ -26,6 +26,18 @@ class Memory:
             return free.pop()
         return torch.empty(shape, dtype=dtype, device=like.device)
 
+    def like(self, tensor: Tensor) -> Tensor:
+        """A tensor of any content, of the shape and precision of ``tensor``."""
+        return self.take(tuple(tensor.shape), tensor, tensor.dtype)
+
+    def cast(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        """The same numbers in ``dtype``; takes ``tensor`` back if that is another."""
+        if tensor.dtype == dtype:
+            return tensor
+        copy = self.take(tuple(tensor.shape), tensor, dtype).copy_(tensor)
+        self.give(tensor)
+        return copy
+
     def give(self, *tensors: Tensor) -> None:
         """Take back what nobody reads any more."""
         if len(self._free) > MOST_SHAPES:

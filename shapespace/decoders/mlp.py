@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapespace.decoders.base import Decoder, Precision
-from shapespace.decoders.fused import Options, evaluate, evaluate_with_gradient
+from shapespace.decoders.fused import Options, evaluate
 from shapespace.decoders.layers import Layer
 from shapespace.decoders.memory import Memory
 from shapespace.errors import at_least, positive
@@ -102,7 +102,7 @@ class SkipMLP(Decoder):
         """Signed distance, positive outside; differentiable any number of times."""
         layers = self._fold(latent)
         if not torch.is_grad_enabled():
-            return evaluate(points, layers, self._options())
+            return self._evaluate(points, layers, points.shape[1], points.shape[1])[0]
         *hidden_layers, last = layers
         hidden = None
         for layer in hidden_layers:
@@ -110,30 +110,32 @@ class SkipMLP(Decoder):
         return last(hidden, points).squeeze(-1)
 
     def value_and_gradient(
-        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"], first: int = 0
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B K D"]]:
-        """F, and grad f at ``points[:, first:]``, both differentiable once more.
+        self,
+        points: Float[Tensor, "B N D"],
+        latent: Float[Tensor, "B L"],
+        first: int = 0,
+        last: int | None = None,
+    ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
+        """F and grad f, both differentiable once more.
 
         ``precision`` holds where a graph is kept; without one all is float32.
         """
-        values: list[Tensor] = []
-        layers, options = self._fold(latent), self._options()
-        if first:
-            values.append(evaluate(points[:, :first], layers, options))
+        layers, last = self._fold(latent), points.shape[1] if last is None else last
         if self.compiled and torch.is_grad_enabled():
-            sdf, gradient = _compiled()(points[:, first:], layers, self.beta)
-        else:
-            sdf, gradient = evaluate_with_gradient(points[:, first:], layers, options)
-        return torch.cat([*values, sdf], dim=1) if values else sdf, gradient
+            sdf, gradient = _compiled()(points, layers, self.beta)
+            return sdf[:, :last], gradient[:, first:]
+        return self._evaluate(points, layers, first, last)
 
     def bytes_per_point(self) -> int:
         """Two numbers for each neuron."""
         size = 2 if self.precision in ("mixed", "bfloat16") else 4
         return 2 * size * sum(layer.out_features for layer in self.linears())
 
-    def _options(self) -> Options:
+    def _evaluate(
+        self, points: Tensor, layers: Sequence[Layer], first: int, last: int
+    ) -> tuple[Tensor, Tensor]:
         precision = self.precision if torch.is_grad_enabled() else "float32"
-        return Options(self.beta, precision, self._memory)
+        return evaluate(points, layers, Options(self.beta, precision, self._memory), first, last)
 
     def _columns(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Views of a layer's weight on the hidden, latent and point columns."""

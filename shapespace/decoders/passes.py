@@ -1,14 +1,15 @@
 """The four passes over a block of rows: f, grad f, and the backward through each.
 
-With a = W h + c, h = softplus(a), q = 1 - softplus'(a) = exp(-beta h) at every layer:
+With b = -beta a and l = -beta h, h = softplus(a) reads l = log sigmoid(b): the perceptron is one
+of log sigmoids, with -beta in its biases and coordinate columns and -1 / beta in its last row
+(:func:`sharpened`). With q = sigmoid(b) = exp(l), 1 - q is the slope, and at every hidden layer:
 
-    value            h, q from the first layer to the last
+    value            b = W l + c, l = min(b, log q) from the first layer to the last
     gradient         u = back (1 - q), back = u W from the last layer to the first
     gradient_back    du = bg W^T, bg = du (1 - q) from the first layer to the last
-    value_back       da = bh (1 - q) + beta q u du, bh = da W from the last layer to the first
+    value_back       db = bl - q (bl + u du), bl = db W from the last layer to the first
 
-Only h and u are kept for the way back. The gradient of a matrix is u^T bg + da^T h. The passes but
-the first work in the precision of the matrices that they are given.
+Only l and u are kept for the way back. The gradient of a matrix is u^T bg + db^T l.
 Letters: R rows of a block, D dimension, O width.
 """
 
@@ -28,59 +29,82 @@ Totals = list[Tensor | None]
 """Sums over blocks: the gradients of (hidden, points, bias) of each layer, None if unwanted."""
 
 
-def softplus(a: Tensor, beta: float, memory: Memory) -> tuple[Tensor, Tensor]:
-    """(h, q) of pre-activations [R,O]: softplus and one minus its derivative, without a branch.
+def sharpened(layers: Sequence[Layer], beta: float) -> list[Layer]:
+    """The perceptron of log sigmoids that equals ``layers`` with a softplus of ``beta``."""
+    *hidden_layers, last = layers
+    assert last.hidden is not None
+    scaled = [
+        Layer(hidden, None if points is None else points * -beta, bias * -beta)
+        for hidden, points, bias in hidden_layers
+    ]
+    return [*scaled, Layer(last.hidden * (-1 / beta), None, last.bias)]
 
-    q = sigmoid(-beta a) and h = max(a, -log(q) / beta): exact to 1e-9 in single precision.
-    """
-    q = torch.mul(a, -beta, out=memory.take(tuple(a.shape), a, a.dtype))
-    q.clamp_(min=-SATURATED).sigmoid_()
-    h = torch.log(q, out=memory.take(tuple(a.shape), a, a.dtype)).mul_(-1 / beta)
-    return torch.maximum(h, a, out=h), q
+
+def log_sigmoid(b: Float[Tensor, "R O"], memory: Memory) -> tuple[Tensor, Tensor]:
+    """(l, q) of the pre-activations, which l replaces: exact to 1e-7 in single precision."""
+    q = torch.clamp(b, min=-SATURATED, out=memory.like(b)).sigmoid_()
+    logarithm = torch.log(q, out=memory.like(b))
+    torch.minimum(b, logarithm, out=b)
+    memory.give(logarithm)
+    return b, q
+
+
+def exponential(log: Tensor, memory: Memory) -> Tensor:
+    """Q from l, never denormal."""
+    return torch.clamp(log, min=-SATURATED, out=memory.like(log)).exp_()
 
 
 def value(
-    layers: Sequence[Layer], x: Float[Tensor, "R D"], block: Block, beta: float, memory: Memory
-) -> tuple[Float[Tensor, " R"], list[Tensor], list[Tensor]]:
-    """F, and h and q of every hidden layer."""
-    *hidden_layers, last = layers
-    hs: list[Tensor] = []
+    layers: Sequence[Layer],
+    x: Float[Tensor, "R D"],
+    block: Block,
+    dtype: torch.dtype,
+    memory: Memory,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """L and q of every hidden layer in ``dtype``, that of the matrices between them."""
+    ls: list[Tensor] = []
     qs: list[Tensor] = []
     hidden = None
-    for layer in hidden_layers:
-        a = _affine(layer, hidden, x, block, memory)
-        hidden, q = softplus(a, beta, memory)
-        memory.give(a)
-        hs.append(hidden)
+    for layer in layers[:-1]:
+        hidden, q = log_sigmoid(_affine(layer, hidden, x, block, dtype, memory), memory)
+        ls.append(hidden)
         qs.append(q)
-    assert last.hidden is not None and hidden is not None
-    return torch.mv(hidden, last.hidden[0]) + last.bias, hs, qs
+    return ls, qs
+
+
+def head(last: Layer, hidden: Float[Tensor, "R O"]) -> Float[Tensor, " R"]:
+    """F from the last hidden layer, in the precision of the last row."""
+    assert last.hidden is not None
+    return torch.mv(hidden.to(last.hidden.dtype), last.hidden[0]) + last.bias
 
 
 def _affine(
-    layer: Layer, hidden: Tensor | None, x: Tensor, block: Block, memory: Memory
+    layer: Layer,
+    hidden: Tensor | None,
+    x: Tensor,
+    block: Block,
+    dtype: torch.dtype,
+    memory: Memory,
 ) -> Float[Tensor, "R O"]:
-    out = memory.take((len(x), layer.width), x, x.dtype)
+    """B of one layer; where x enters, summed in the precision of x."""
+    kind = dtype if layer.points is None else x.dtype
+    out = memory.take((len(x), layer.width), x, kind)
     bias = layer.bias[block.scans] if layer.by_scan else layer.bias
-    shared = bias.reshape(-1) if bias.numel() == layer.width else None
-    first, weight = (x, layer.points) if hidden is None else (hidden, layer.hidden)
-    assert weight is not None
-    if shared is None:
-        _product(first, weight.mT, out).view(len(bias), -1, layer.width).add_(bias)
-    elif weight.dtype == x.dtype:
-        torch.addmm(shared, first, weight.mT, out=out)
+    out.view(-1, len(x) // bias[..., 0].numel(), layer.width).copy_(bias)
+    for first, weight in ((x, layer.points), (hidden, layer.hidden)):
+        if first is not None and weight is not None:
+            _add_product(out, first, weight.mT)
+    return memory.cast(out, dtype)
+
+
+def _add_product(total: Tensor | None, a: Tensor, b: Tensor) -> None:
+    """``total += a b``, if wanted."""
+    if total is None:
+        return
+    if a.dtype == total.dtype:
+        total.addmm_(a, b)
     else:
-        _product(first, weight.mT, out).add_(shared)
-    if hidden is not None and layer.points is not None:
-        out.addmm_(x, layer.points.mT)
-    return out
-
-
-def _product(a: Tensor, weight: Tensor, out: Tensor) -> Tensor:
-    """``a @ weight`` in the precision of ``weight``, written to ``out``."""
-    if weight.dtype == out.dtype == a.dtype:
-        return torch.mm(a, weight, out=out)
-    return out.copy_(torch.mm(a.to(weight.dtype), weight))
+        total.add_(torch.mm(a, b))
 
 
 def gradient(
@@ -93,7 +117,7 @@ def gradient(
     us: list[Tensor] = []
     total: Tensor | None = None
     for layer, q in zip(reversed(hidden_layers), reversed(qs), strict=True):
-        u = torch.addcmul(back, back, q, value=-1, out=memory.take(tuple(q.shape), q, q.dtype))
+        u = torch.addcmul(back, back, q, value=-1, out=memory.like(q))
         memory.give(q, *([back] if us else []))
         us.append(u)
         if layer.points is not None:
@@ -114,89 +138,78 @@ def gradient_back(
     totals: Totals,
     memory: Memory,
 ) -> list[Tensor]:
-    """From d grad f: adds to ``totals``, returns q du of every hidden layer."""
-    *hidden_layers, _ = layers
-    flows: list[Tensor] = []
+    """From d grad f: adds to ``totals``, returns du of every hidden layer."""
+    dus: list[Tensor] = []
     bg: Tensor | None = None
-    for index, (layer, q, u) in enumerate(zip(hidden_layers, qs, us, strict=True)):
-        du = memory.take(tuple(q.shape), q, q.dtype)
+    for index, (layer, q, u) in enumerate(zip(layers[:-1], qs, us, strict=True)):
+        du = memory.like(q)
         if bg is None:
             assert layer.points is not None
             torch.mm(dg, layer.points.mT, out=du)
         else:
             assert layer.hidden is not None
-            _add_outer(totals[3 * index], u, bg)
+            _add_product(totals[3 * index], u.mT, bg)
             torch.mm(bg, layer.hidden.mT, out=du)
             memory.give(bg)
             if layer.points is not None:
                 du.addmm_(dg, layer.points.mT)
         if layer.points is not None:
-            _add_outer(totals[3 * index + 1], u, dg)
-        flow = torch.mul(du, q, out=memory.take(tuple(q.shape), q, q.dtype))
-        flows.append(flow)
-        bg = du.sub_(flow)
+            _add_product(totals[3 * index + 1], u.mT, dg)
+        dus.append(du)
+        bg = torch.addcmul(du, du, q, value=-1, out=memory.like(q))
     assert bg is not None
     last = totals[-3]
     if last is not None:
         last.add_(bg.sum(0, dtype=last.dtype))
     memory.give(bg)
-    return flows
+    return dus
 
 
 def value_back(
     layers: Sequence[Layer],
-    hs: Sequence[Tensor],
+    ls: Sequence[Tensor],
     qs: Sequence[Tensor],
-    sources: Sequence[Tensor],
+    u_dus: Sequence[tuple[Tensor, Tensor]],
     df: Float[Tensor, "R 1"],
     x: Float[Tensor, "R D"],
     block: Block,
     totals: Totals,
     memory: Memory,
 ) -> Float[Tensor, "R D"]:
-    """Dx from df and ``sources``, beta q u du of every hidden layer or none; adds to ``totals``."""
+    """Dx from df and (u, du) of every hidden layer or of none, which du it uses up.
+
+    Adds to ``totals``.
+    """
     *hidden_layers, last = layers
     assert last.hidden is not None
     if totals[-1] is not None:
         totals[-1].add_(df.sum())
-    df = df.to(hs[-1].dtype)
-    _add_outer(totals[-3], df, hs[-1])
-    bh = df * last.hidden
+    df = df.to(ls[-1].dtype)
+    _add_product(totals[-3], df.mT, ls[-1])
+    bl = torch.mul(df, last.hidden, out=memory.like(ls[-1]))
     dx = torch.zeros_like(x)
     for index in reversed(range(len(hidden_layers))):
         layer, q = hidden_layers[index], qs[index]
-        da = torch.addcmul(bh, bh, q, value=-1, out=memory.take(tuple(q.shape), q, q.dtype))
-        memory.give(bh)
-        if sources:
-            da.add_(sources[index])
-        _add_bias(totals[3 * index + 2], da, block)
+        lost = torch.addcmul(bl, *u_dus[index], out=u_dus[index][1]) if u_dus else bl
+        db = torch.addcmul(bl, lost, q, value=-1, out=bl)
+        _add_bias(totals[3 * index + 2], db, block)
         if layer.points is not None:
-            _add_outer(totals[3 * index + 1], da, x.to(da.dtype))
-            dx += (da @ layer.points).to(dx.dtype)
+            _add_product(totals[3 * index + 1], db.mT, x.to(db.dtype))
+            dx += (db @ layer.points).to(dx.dtype)
         if layer.hidden is not None:
-            _add_outer(totals[3 * index], da, hs[index - 1])
-            size = (len(da), layer.hidden.shape[1])
-            bh = torch.mm(da, layer.hidden, out=memory.take(size, da, da.dtype))
-        memory.give(da)
+            _add_product(totals[3 * index], db.mT, ls[index - 1])
+            size = (len(db), layer.hidden.shape[1])
+            bl = torch.mm(db, layer.hidden, out=memory.take(size, db, db.dtype))
+        memory.give(db)
     return dx
 
 
-def _add_outer(total: Tensor | None, a: Tensor, b: Tensor) -> None:
-    """``total += a^T b``, if wanted."""
-    if total is None:
-        return
-    if a.dtype == total.dtype:
-        total.addmm_(a.mT, b)
-    else:
-        total.add_(torch.mm(a.mT, b))
-
-
-def _add_bias(total: Tensor | None, da: Float[Tensor, "R O"], block: Block) -> None:
+def _add_bias(total: Tensor | None, db: Float[Tensor, "R O"], block: Block) -> None:
     """The sum over the points of each scan where each has its own bias, else over all rows."""
     if total is None:
         return
     if total.dim() == 1:
-        total.add_(da.sum(0, dtype=total.dtype))
+        total.add_(db.sum(0, dtype=total.dtype))
     else:
         part = total[block.scans]
-        part.add_(da.view(len(part), -1, da.shape[1]).sum(1, keepdim=True, dtype=total.dtype))
+        part.add_(db.view(len(part), -1, db.shape[1]).sum(1, keepdim=True, dtype=total.dtype))

@@ -56,7 +56,8 @@ class IGR(Objective):
         points = torch.cat([samples.surface, samples.space], dim=1)
         num_surface = samples.surface.shape[1]
         first = num_surface if samples.normals is None else 0
-        sdf, gradient = value_and_gradient(field, points, latent, first)
+        last = None if "outside" in self.weights else num_surface
+        sdf, gradient = value_and_gradient(field, points, latent, first, last)
         code = code_norm if self.latent_term == "norm" else code_mean_abs
         terms = {
             "surface": on_surface(sdf[:, :num_surface]),
