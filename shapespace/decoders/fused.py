@@ -125,10 +125,12 @@ class _Fused(torch.autograd.Function):
                     dg = block.rows(dslope).to(ls[0].dtype)
                     dus = gradient_back(ctx.low, qs, us, dg, totals, memory)
                 u_dus = list(zip(us, dus, strict=True)) if dus else []
-                ends = block.rows(df.unsqueeze(-1)), block.rows(points)
-                dx = value_back(ctx.low, ls, qs, u_dus, *ends, block, totals, memory)
+                x = block.rows(points)
+                dx = None if dpoints is None else torch.zeros_like(x)
+                ends = block.rows(df.unsqueeze(-1)), x, dx
+                value_back(ctx.low, ls, qs, u_dus, *ends, block, totals, memory)
                 memory.give(*qs, *dus)
-                if dpoints is not None:
+                if dpoints is not None and dx is not None:
                     block.put(dpoints, dx)
         return (dpoints, None, None, None, *totals)
 

@@ -160,7 +160,7 @@ def gradient_back(
     assert bg is not None
     last = totals[-3]
     if last is not None:
-        last.add_(bg.sum(0, dtype=last.dtype))
+        last.add_(bg.sum(0))
     memory.give(bg)
     return dus
 
@@ -172,13 +172,14 @@ def value_back(
     u_dus: Sequence[tuple[Tensor, Tensor]],
     df: Float[Tensor, "R 1"],
     x: Float[Tensor, "R D"],
+    dx: Float[Tensor, "R D"] | None,
     block: Block,
     totals: Totals,
     memory: Memory,
-) -> Float[Tensor, "R D"]:
-    """Dx from df and (u, du) of every hidden layer or of none, which du it uses up.
+) -> None:
+    """From df and (u, du) of every hidden layer or of none: adds to ``totals`` and ``dx``.
 
-    Adds to ``totals``.
+    Overwrites du.
     """
     *hidden_layers, last = layers
     assert last.hidden is not None
@@ -187,7 +188,6 @@ def value_back(
     df = df.to(ls[-1].dtype)
     _add_product(totals[-3], df.mT, ls[-1])
     bl = torch.mul(df, last.hidden, out=memory.like(ls[-1]))
-    dx = torch.zeros_like(x)
     for index in reversed(range(len(hidden_layers))):
         layer, q = hidden_layers[index], qs[index]
         lost = torch.addcmul(bl, *u_dus[index], out=u_dus[index][1]) if u_dus else bl
@@ -195,13 +195,12 @@ def value_back(
         _add_bias(totals[3 * index + 2], db, block)
         if layer.points is not None:
             _add_product(totals[3 * index + 1], db.mT, x.to(db.dtype))
-            dx += (db @ layer.points).to(dx.dtype)
+            _add_product(dx, db, layer.points)
         if layer.hidden is not None:
             _add_product(totals[3 * index], db.mT, ls[index - 1])
             size = (len(db), layer.hidden.shape[1])
             bl = torch.mm(db, layer.hidden, out=memory.take(size, db, db.dtype))
         memory.give(db)
-    return dx
 
 
 def _add_bias(total: Tensor | None, db: Float[Tensor, "R O"], block: Block) -> None:
@@ -209,7 +208,7 @@ def _add_bias(total: Tensor | None, db: Float[Tensor, "R O"], block: Block) -> N
     if total is None:
         return
     if total.dim() == 1:
-        total.add_(db.sum(0, dtype=total.dtype))
+        total.add_(db.sum(0))
     else:
         part = total[block.scans]
-        part.add_(db.view(len(part), -1, db.shape[1]).sum(1, keepdim=True, dtype=total.dtype))
+        part.add_(db.view(len(part), -1, db.shape[1]).sum(1, keepdim=True))
