@@ -1,5 +1,6 @@
 """ShapeSpace: decoder, codes, objective, sampler and optimisers put together for Lightning."""
 
+import math
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -14,6 +15,7 @@ from shapespace.codes import LatentCodes
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, at_least, positive
 from shapespace.objectives import Objective
+from shapespace.rates import Optimiser, Schedule, cosine, decoder_optimisers, halved
 from shapespace.sampling import Sampler, seeded_generator
 from shapespace.scan import Samples, Scan
 
@@ -21,8 +23,8 @@ from shapespace.scan import Samples, Scan
 class ShapeSpace(pl.LightningModule):
     """An auto-decoder (DeepSDF, Park et al. 2019) trained on raw scans.
 
-    Adam moves the decoder; a row-wise Adam moves the codes of the scans in the batch and no other,
-    so ``code_lr`` is the step of a code per visit, whatever the size of the data set. Every random
+    Adam or Muon moves the decoder; a row-wise Adam moves the codes of the scans in the batch and no
+    other, so ``code_lr`` is the step of a code per visit, whatever the size of the data set. Every
     draw depends on (seed, epoch, step, rank) alone: a resumed run repeats an undisturbed one.
 
     Args:
@@ -32,8 +34,14 @@ class ShapeSpace(pl.LightningModule):
         num_scans: rows of the code table; linked to the data, not given by hand.
         lr: of the decoder.
         code_lr: of a code, per visit.
-        halve_every: epochs after which both rates are halved.
-        min_lr: floor of both rates.
+        schedule: "halve" halves all rates every ``halve_every`` epochs, as published; "cosine" lets
+            them fall to ``min_lr`` over the whole run, which needs a last epoch or step.
+        halve_every: epochs after which the rates are halved.
+        warm_up: fraction of a run with "cosine" over which the rates first rise.
+        min_lr: floor of all rates.
+        optimiser: of the decoder: "adam", or "muon" for its matrices and Adam for the rest, which
+            needs about a third of the steps (experiments/time_to_quality).
+        matrix_lr: of the matrices with "muon".
         code_init_std: codes begin as N(0, code_init_std^2); 0 is the published choice.
         points_per_chunk: points in one backward pass, in whole scans and at least one; bounds the
             memory and changes nothing but rounding. "auto" fits a quarter of the memory that is
@@ -49,14 +57,20 @@ class ShapeSpace(pl.LightningModule):
         num_scans: int = 1,
         lr: float = 5e-3,
         code_lr: float = 1e-3,
+        schedule: Schedule = "halve",
         halve_every: int = 500,
+        warm_up: float = 0.02,
         min_lr: float = 5e-6,
+        optimiser: Optimiser = "adam",
+        matrix_lr: float = 1e-2,
         code_init_std: float = 0.0,
         points_per_chunk: int | Literal["auto"] | None = "auto",
         seed: int = 0,
     ) -> None:
         super().__init__()
-        positive(lr=lr, code_lr=code_lr, min_lr=min_lr)
+        positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
+        if not 0 <= warm_up < 1:
+            raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
         at_least(1, halve_every=halve_every)
         at_least(0, seed=seed)
         self.automatic_optimization = False
@@ -68,11 +82,14 @@ class ShapeSpace(pl.LightningModule):
             )
         self.decoder, self.objective, self.sampler = decoder, objective, sampler
         self.codes = LatentCodes(num_scans, decoder.latent_size, code_init_std, seed)
-        self.lr, self.code_lr, self.min_lr = lr, code_lr, min_lr
+        self.lr, self.code_lr, self.min_lr, self.matrix_lr = lr, code_lr, min_lr, matrix_lr
+        self.schedule, self.warm_up = schedule, warm_up
+        self.optimiser: Optimiser = optimiser
         self.unit = "m"
         # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
         self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
+        self._num_steps = math.inf
         self._most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:
@@ -89,7 +106,13 @@ class ShapeSpace(pl.LightningModule):
         self.unit = data.store.unit
 
     def on_train_start(self) -> None:
-        """Settle how many points one backward pass takes."""
+        """Settle how many points one backward pass takes and where the rates end."""
+        self._num_steps = self.trainer.estimated_stepping_batches
+        if self.schedule == "cosine" and math.isinf(self._num_steps):
+            raise InputError(
+                "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
+                "give trainer.max_epochs or trainer.max_steps, or model.schedule=halve"
+            )
         if self.points_per_chunk == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
             bytes_per_point = self.decoder.bytes_per_point()
@@ -99,20 +122,26 @@ class ShapeSpace(pl.LightningModule):
         """Say what the file is."""
         checkpoint["shapespace"] = {"format": FORMAT, "version": __version__, "unit": self.unit}
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """Adam for the decoder, row-wise Adam for the codes."""
-        return (
-            torch.optim.Adam(self.decoder.parameters(), self.lr, fused=True),
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those of the decoder, and row-wise Adam for the codes."""
+        weights = self.decoder.parameters()
+        return [
+            *decoder_optimisers(weights, self.optimiser, self.lr, self.matrix_lr),
             torch.optim.SparseAdam(self.codes.parameters(), self.code_lr),
-        )
+        ]
 
     def learning_rate(self, start: float) -> float:
-        """``start`` halved every ``halve_every`` epochs, not below ``min_lr``."""
-        return max(start * 0.5 ** (self.current_epoch // self.halve_every), self.min_lr)
+        """That of the step at hand for a rate that begins as ``start``; not below ``min_lr``."""
+        if self.schedule == "halve":
+            factor = halved(self.current_epoch, self.halve_every)
+        else:
+            factor = cosine((self.trainer.global_step + 0.5) / self._num_steps, self.warm_up)
+        return max(start * factor, self.min_lr)
 
-    def on_train_epoch_start(self) -> None:
-        """Set both learning rates from the epoch alone."""
-        for optimiser, start in zip(self._optimisers(), (self.lr, self.code_lr), strict=True):
+    def _set_rates(self) -> None:
+        """Of all optimisers, from epoch and step alone."""
+        of_decoder = [self.lr] if self.optimiser == "adam" else [self.lr, self.matrix_lr]
+        for optimiser, start in zip(self._optimisers(), [*of_decoder, self.code_lr], strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = self.learning_rate(start)
 
@@ -120,15 +149,18 @@ class ShapeSpace(pl.LightningModule):
         """One step of both optimisers on the mean loss of the batch."""
         keys = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         samples = self.sampler(batch, seeded_generator(self.device, *keys))
-        decoder_optimiser, code_optimiser = self._optimisers()
-        decoder_optimiser.zero_grad()
-        code_optimiser.zero_grad()
+        self._set_rates()
+        optimisers = self._optimisers()
+        for optimiser in optimisers:
+            optimiser.zero_grad()
         terms = self._backward(samples, batch.index)
         if self.trainer.world_size > 1:
             self._share_code_gradients(len(batch.index))
-        decoder_optimiser.step()
-        # Unwrapped: Lightning counts a step per wrapped optimiser, and a step is one batch.
-        _unwrapped(code_optimiser).step()
+        # One wrapped: Lightning counts a step per wrapped optimiser, and a step is one batch.
+        wrapped, *others = optimisers
+        wrapped.step()
+        for optimiser in others:
+            _unwrapped(optimiser).step()
         size = len(batch.index)
         self.log_dict(terms, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
@@ -168,9 +200,8 @@ class ShapeSpace(pl.LightningModule):
         size = max(fitting // num_points, 1)
         return [slice(start, start + size) for start in range(0, num_scans, size)]
 
-    def _optimisers(self) -> tuple[LightningOptimizer, LightningOptimizer]:
-        decoder_optimiser, code_optimiser = self.optimizers()  # pyright: ignore[reportGeneralTypeIssues]
-        return decoder_optimiser, code_optimiser
+    def _optimisers(self) -> list[LightningOptimizer]:
+        return self.optimizers()  # pyright: ignore[reportReturnType]
 
 
 def _unwrapped(optimiser: Any) -> torch.optim.Optimizer:

@@ -167,3 +167,36 @@ def test_nothing_of_lightning_is_on_the_screen(train, tmp_path, capfd, recwarn):
     assert not any(word in captured.err for word in ("weights_only", "Seed set", "LeafSpec", "tip"))
     shown = [str(w.message) for w in recwarn if not issubclass(w.category, DeprecationWarning)]
     assert shown == []
+
+
+MUON = ("--model.optimiser=muon", "--model.schedule=cosine", "--model.warm_up=0.3")
+
+
+def test_muon_and_a_cosine_go_on_after_an_interruption_as_if_nothing_had_been(
+    train, monkeypatch, tmp_path
+):
+    from shapespace.module import ShapeSpace
+
+    options = [*MUON, "--checkpoint.every=1"]
+    whole = train(tmp_path / "whole", 4, *options)
+    rates = [float(row["lr"]) for row in read_metrics(whole.with_name(METRICS))]
+    assert rates[-1] < rates[2] < rates[1]
+    step = ShapeSpace.training_step
+
+    def interrupted(self, batch, batch_idx):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        step(self, batch, batch_idx)
+
+    monkeypatch.setattr(ShapeSpace, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", 4, *options)
+    monkeypatch.undo()
+    assert_same_run(whole, train(tmp_path / "run", 4, *options))
+    (adam, muon, codes) = read_checkpoint(whole)["optimizer_states"]
+    assert len(adam["state"]) + len(muon["state"]) == 10 and len(codes["state"]) == 1
+
+
+def test_a_cosine_without_an_end_is_refused(train, tmp_path):
+    with pytest.raises(InputError, match=r"schedule=cosine ends with the run.*max_epochs=-1"):
+        train(tmp_path / "run", -1, *MUON)
