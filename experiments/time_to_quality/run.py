@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 
 import torch
-from optimisers import Muon, Soap
 
 from shapespace.codes import LatentCodes
 from shapespace.data.datamodule import Windows
 from shapespace.data.store import ScanStore
 from shapespace.decoders import SkipMLP
 from shapespace.objectives import IGR
+from shapespace.rates import decoder_optimisers
 from shapespace.sampling import NearSurface, seeded_generator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -57,12 +57,11 @@ def options():
     parser.add_argument("--normal", type=float, default=1.0)
     parser.add_argument("--eikonal", type=float, default=0.1)
     parser.add_argument("--latent", type=float, default=1e-3)
-    parser.add_argument("--optimiser", choices=("adam", "muon", "soap"), default="adam")
-    parser.add_argument("--matrix-lr", type=float, default=2e-3, help="of muon and soap")
+    parser.add_argument("--optimiser", choices=("adam", "muon"), default="adam")
+    parser.add_argument("--matrix-lr", type=float, default=1e-2, help="of muon")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--code-lr", type=float, default=3e-3)
     parser.add_argument("--dense-codes", action="store_true", help="Adam on the whole table")
-    parser.add_argument("--betas", type=float, nargs=2, default=[0.9, 0.999])
     parser.add_argument("--schedule", choices=("halve", "cosine", "linear"), default="halve")
     parser.add_argument("--halvings", type=float, default=6)
     parser.add_argument("--warm-up", type=float, default=0.0, help="fraction of the budget")
@@ -165,19 +164,10 @@ class Run:
 
 
 def build_optimisers(args, decoder, codes):
-    """Those of the decoder, then that of the codes."""
-    square = [p for p in decoder.parameters() if min(p.shape) >= 16 and p.ndim == 2]
-    matrices = square if args.optimiser != "adam" else []
-    chosen = {id(p) for p in matrices}
-    others = [{"params": [p for p in decoder.parameters() if id(p) not in chosen], "lr": args.lr}]
-    table = {"params": list(codes.parameters()), "lr": args.code_lr}
-    if args.dense_codes:
-        others.append(table)
-    yield torch.optim.Adam(others, betas=tuple(args.betas))
-    if matrices:
-        yield {"muon": Muon, "soap": Soap}[args.optimiser](matrices, args.matrix_lr)
-    if not args.dense_codes:
-        yield torch.optim.SparseAdam([table], betas=tuple(args.betas))
+    """Those of the decoder, then that of the codes; all have one group."""
+    table = [*codes.parameters()]
+    yield from decoder_optimisers(decoder.parameters(), args.optimiser, args.lr, args.matrix_lr)
+    yield (torch.optim.Adam if args.dense_codes else torch.optim.SparseAdam)(table, args.code_lr)
 
 
 def fixed_samples(store):
