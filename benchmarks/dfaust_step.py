@@ -8,9 +8,10 @@
 import argparse
 import csv
 import json
-import resource
 import tempfile
 from pathlib import Path
+
+from memory import largest_memory
 
 from shapespace.data.points import PointOptions, prepare_scan
 from shapespace.data.readers import checked
@@ -38,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         store, run = Path(scratch, "scans.hdf5"), Path(scratch, "run")
         write_store(store)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = largest_memory()
         fit(
             [
                 f"--config={ROOT / 'configs/dfaust.yaml'}",
@@ -56,8 +57,8 @@ def main() -> None:
         "steps": len(rows),
         "points a step": NUM_SCANS * 17_000,
         "seconds a step, median": round(spans[len(spans) // 2], 2),
-        "peak memory GiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "memory before training GiB": round(before / 2**20, 2),
+        "peak memory GiB": round(largest_memory() / 1024, 2),
+        "memory before training GiB": round(before / 1024, 2),
         "losses": [round(float(row["loss"]), 4) for row in rows],
     }
     print(json.dumps(result, indent=1))

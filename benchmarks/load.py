@@ -16,11 +16,11 @@ import tempfile
 import time
 from multiprocessing import get_context
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from statistics import median
 
 import numpy as np
 import torch
+from memory import largest_memory
 from torch.utils.data import DataLoader, Dataset
 
 from shapespace.data.datamodule import ScanData
@@ -94,10 +94,10 @@ def peak_memory(loader_of, folder):
 
 def _growth(loader_of, folder):
     loader = loader_of(folder, 0)
-    before = getrusage(RUSAGE_SELF).ru_maxrss
+    before = largest_memory()
     for _ in loader:
         pass
-    return (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1024
+    return largest_memory() - before
 
 
 def epoch(loader):

@@ -27,11 +27,11 @@ from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 
 import mcubes
 import numpy as np
 import torch
+from memory import largest_memory
 from scipy.spatial import KDTree
 
 from shapespace.data.synthetic import SUBJECTS, body
@@ -154,7 +154,7 @@ def sparse(name, size, args):
     counted = Counted(field)
     evaluate = evaluator(counted, latent)
     zero_set(evaluate, grid_of(40))
-    counted.points, before = 0, megabytes()
+    counted.points, before = 0, largest_memory()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.perf_counter()
@@ -164,14 +164,10 @@ def sparse(name, size, args):
         "faces": len(faces),
         "evaluated, percent": round(100 * counted.points / size**3, 3),
         "seconds": round(seconds, 3),
-        "memory, MiB": round(megabytes()),
+        "memory, MiB": round(largest_memory()),
         "before, MiB": round(before),
         "fell back": bool(caught),
     }
-
-
-def megabytes():
-    return getrusage(RUSAGE_SELF).ru_maxrss / 1024
 
 
 def dense(evaluate, grid, planes):

@@ -23,6 +23,7 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
+from memory import largest_memory
 from published import PublishedIGR, PublishedMLP
 
 from shapespace.codes import LatentCodes
@@ -179,13 +180,7 @@ def memory_of_a_step(name, size, num_scans, num_points, chunk, device):
     step(scan, 0, chunk)
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
-    return largest_memory() - before
-
-
-def largest_memory():
-    """GiB; ru_maxrss would be that of the parent where this was larger."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**20
+    return (largest_memory() - before) / 1024
 
 
 def memory(args):
