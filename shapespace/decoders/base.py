@@ -57,6 +57,17 @@ class Decoder(nn.Module):
         """
         return gradient_by_autograd(self, points, latent, first, last)
 
+    @torch.no_grad()
+    def jacobian(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N L"]]:
+        """F, grad f and df/dz at each point, as numbers without a graph.
+
+        This default differentiates ``forward`` with a code of its own for each point; a subclass
+        may know a closed form.
+        """
+        return jacobian_by_autograd(self, points, latent)
+
 
 def value_and_gradient(
     field: Field,
@@ -91,3 +102,19 @@ def gradient_by_autograd(
         (gradient,) = torch.autograd.grad(sdf.sum(), asked, create_graph=keep)
     sdf = sdf[:, :last]
     return (sdf, gradient) if keep else (sdf.detach(), gradient)
+
+
+def jacobian_by_autograd(
+    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N L"]]:
+    """F, grad f and df/dz of any field, each point a scan of its own."""
+    with torch.enable_grad():
+        each = points.detach().reshape(-1, 1, points.shape[-1]).requires_grad_()
+        codes = latent.detach().repeat_interleave(points.shape[1], 0).requires_grad_()
+        sdf = field(each, codes)
+        slopes = torch.autograd.grad(
+            sdf.sum(), (each, codes), allow_unused=True, materialize_grads=True
+        )
+    shape = points.shape[:2]
+    gradient, code_gradient = (slope.reshape(*shape, slope.shape[-1]) for slope in slopes)
+    return sdf.detach().reshape(shape), gradient, code_gradient

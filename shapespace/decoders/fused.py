@@ -4,7 +4,7 @@ Differentiable once, in the matrices, the biases and the points. Works block by 
 is not kept for the backward stays in the cache. Letters: B scans, N points a scan, D dimension.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -62,6 +62,35 @@ def evaluate(
         options = options._replace(memory=Memory())
     sdf, slope = _Fused.apply(points, options, (first, last), keep, *tensors)
     return sdf[:, :last], slope[:, first:]
+
+
+@torch.no_grad()
+def evaluate_jacobian(
+    points: Float[Tensor, "B N D"],
+    layers: Sequence[Layer],
+    columns: Mapping[int, Float[Tensor, "O L"]],
+    options: Options,
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N L"]]:
+    """F, grad f and df/dz, from one way there and one back.
+
+    columns: those of the code in the layers that see it, by the number of the layer.
+    """
+    layers, memory = sharpened(layers, options.beta), Memory()
+    columns = {index: matrix * -options.beta for index, matrix in columns.items()}
+    num_points = points.shape[1]
+    length = next(iter(columns.values())).shape[1]
+    sdf, slope = points.new_empty(points.shape[:2]), torch.empty_like(points)
+    jacobian = points.new_empty(*points.shape[:2], length)
+    for block in blocks(points, layers[0].width, 0, num_points):
+        ls, qs = value(layers, block.rows(points), block, points.dtype, memory)
+        block.put(sdf, head(layers[-1], ls[-1]))
+        memory.give(*ls)
+        gradient_rows, us = gradient(layers, qs, memory)
+        block.put(slope, gradient_rows)
+        parts = [us[index] @ matrix for index, matrix in columns.items()]
+        block.put(jacobian, sum(parts[1:], start=parts[0]))
+        memory.give(*us)
+    return sdf, slope, jacobian
 
 
 class _Fused(torch.autograd.Function):

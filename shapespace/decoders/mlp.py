@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapespace.decoders.base import Decoder, Precision
-from shapespace.decoders.fused import Options, evaluate
+from shapespace.decoders.fused import Options, evaluate, evaluate_jacobian
 from shapespace.decoders.layers import Layer
 from shapespace.decoders.memory import Memory
 from shapespace.errors import at_least, positive
@@ -125,6 +125,18 @@ class SkipMLP(Decoder):
             sdf, gradient = _compiled()(points, layers, self.beta)
             return sdf[:, :last], gradient[:, first:]
         return self._evaluate(points, layers, first, last)
+
+    @torch.no_grad()
+    def jacobian(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N L"]]:
+        """F, grad f and df/dz in closed form; the code's columns act like biases."""
+        columns = {
+            index: self._columns(index)[1] * (math.sqrt(0.5) if index else 1.0)
+            for index in {0, self.skip}
+        }
+        options = Options(self.beta, "float32", self._memory)
+        return evaluate_jacobian(points, self._fold(latent), columns, options)
 
     def bytes_per_point(self) -> int:
         """Two numbers for each neuron."""

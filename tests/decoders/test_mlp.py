@@ -2,7 +2,12 @@ import pytest
 import torch
 
 from shapespace.decoders import SkipMLP
-from shapespace.decoders.base import Decoder, gradient_by_autograd, value_and_gradient
+from shapespace.decoders.base import (
+    Decoder,
+    gradient_by_autograd,
+    jacobian_by_autograd,
+    value_and_gradient,
+)
 from tests import exact
 from tests.igr_reference import network
 
@@ -158,3 +163,17 @@ def test_a_decoder_without_a_closed_form_falls_back_to_autograd():
     sdf, gradient = value_and_gradient(Sphere(), points, torch.ones(2, 1))
     torch.testing.assert_close(gradient.norm(dim=-1), torch.ones(2, 5))
     torch.testing.assert_close(sdf, points.norm(dim=-1) - 1)
+
+
+@pytest.mark.parametrize(("latent_size", "skip"), [(5, 2), (5, 0), (0, 2), (5, 4)])
+@pytest.mark.parametrize(("num_scans", "num_points"), [(3, 7), (1, 0), (0, 4)])
+def test_jacobian_equals_autograd(latent_size, skip, num_scans, num_points):
+    torch.manual_seed(0)
+    decoder = SkipMLP(latent_size, width=24, depth=5, skip=skip).double()
+    points = torch.randn(num_scans, num_points, 3).double()
+    latent = torch.randn(num_scans, latent_size).double()
+    found = decoder.jacobian(points, latent)
+    assert found[2].shape == (num_scans, num_points, latent_size)
+    for ours, oracle in zip(found, jacobian_by_autograd(decoder, points, latent), strict=True):
+        torch.testing.assert_close(ours, oracle, rtol=0, atol=1e-10)
+    assert all(parameter.grad is None for parameter in decoder.parameters())
