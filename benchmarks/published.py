@@ -24,12 +24,12 @@ class PublishedMLP(SkipMLP):
         return hidden.view(points.shape[:2])
 
     def value_and_gradient(self, points, latent, first=0, last=None):
-        points = points[:, first:].detach().requires_grad_()
+        points = points.detach().requires_grad_()
         with torch.enable_grad():
             sdf = self(points, latent)
             ones = torch.ones_like(sdf)
             (gradient,) = torch.autograd.grad(sdf, points, ones, create_graph=self.training)
-        return sdf[:, :last], gradient
+        return sdf[:, :last], gradient[:, first:]
 
 
 class PublishedIGR(IGR):

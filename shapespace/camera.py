@@ -12,11 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from shapespace.errors import InputError
 
+KEY_LIGHT = np.array([-0.55, 0.95, 0.85]) / np.linalg.norm([-0.55, 0.95, 0.85])
+"""Where the strongest light comes from: y up, z toward the viewer."""
+MARGIN = 0.07
+"""Around a row of shapes, in their height."""
+GAMMA = 2.2
+"""Of the colours of a picture: a number in a file is the light to the power of 1 / GAMMA."""
 UPRIGHT = {
     "x": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
     "y": np.eye(3),
@@ -104,3 +110,13 @@ def _plane(x: np.ndarray, y: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 def _tensor(vectors: np.ndarray) -> Tensor:
     return torch.tensor(vectors, dtype=torch.float32)
+
+
+def picture_of(light: Float[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Linear colours, 0 to 1, as the numbers of an image file."""
+    return np.round(255 * np.clip(light, 0, 1) ** (1 / GAMMA)).astype(np.uint8)
+
+
+def light_of(colours: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
+    """Linear colours of those that one names, both 0 to 1."""
+    return np.clip(np.asarray(colours, float), 0, 1) ** GAMMA

@@ -7,7 +7,7 @@ import torch
 
 SHARE = 0.25
 """Of the free memory, for what is kept between forward and backward."""
-GROUPS = Path("/sys/fs/cgroup")
+GROUPS, PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def points_that_fit(bytes_per_point: int, device: torch.device, sharers: int = 1) -> int:
@@ -24,7 +24,7 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
-    return min(_available(Path("/proc/meminfo")), _left_in_group(GROUPS))
+    return min(_available(Path("/proc/meminfo")), _left_in_groups(PROCESS, GROUPS))
 
 
 def _available(path: Path) -> int:
@@ -37,10 +37,36 @@ def _available(path: Path) -> int:
     return 1024 * int(line.split()[1])
 
 
-def _left_in_group(folder: Path) -> int:
-    """What a container or a job may still take; a large number where there is no limit."""
+def _left_in_groups(process: Path, root: Path) -> int:
+    """What the container or job of a process may still take; a large number without a limit.
+
+    A control group is bounded by those above it. Pages of files that were read count as free.
+    """
+    left = 2**63
     try:
-        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
-        return max(0, int(limit) - int(used))
+        lines = process.read_text().splitlines()
+    except OSError:
+        return left
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            base = root / "memory"
+        else:
+            continue
+        folder = base / path.strip("/")
+        for group in (folder, *folder.parents):
+            if group.is_relative_to(base):
+                left = min(left, _left_in_group(group, *names))
+    return left
+
+
+def _left_in_group(folder: Path, limit: str, usage: str, files: str) -> int:
+    try:
+        most, used = (int((folder / name).read_text()) for name in (limit, usage))
+        pairs = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(0, most - used + int(dict(pairs).get(files, 0)))
     except (OSError, ValueError):
         return 2**63

@@ -78,7 +78,10 @@ def crossings(
     down = axis == 0
     near, far = values[node], values[node + strides[axis]]
     near, far = np.where(down, far, near), np.where(down, near, far)
-    step = (0.0 - near) / (far - near)
+    with np.errstate(invalid="ignore"):
+        step = (0.0 - near) / (far - near)
+    # What is no number, or endless, lies outside: the crossing is at the end that is known.
+    step = np.where(np.isfinite(step), step, np.where(np.isfinite(near), 0.0, 1.0))
     places = lower.astype(np.float64)
     places[np.arange(len(edges)), axis] += down
     places[np.arange(len(edges)), axis] += np.where(down, -step, step)

@@ -28,7 +28,21 @@ class PrecisionGuard(pl.Callback):
     def __init__(self, tolerance: float = 0.05, every: int = 10) -> None:
         positive(tolerance=tolerance)
         at_least(1, every=every)
-        self.tolerance, self.every = tolerance, every
+        self.tolerance, self.every, self.fell_back = tolerance, every, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the training went back to float32."""
+        return {"fell_back": self.fell_back}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run stays with what was decided."""
+        self.fell_back = state_dict["fell_back"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on in float32 if that was decided before."""
+        assert isinstance(pl_module, ShapeSpace)
+        if self.fell_back:
+            pl_module.decoder.precision = "float32"
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -45,7 +59,7 @@ class PrecisionGuard(pl.Callback):
                 f"is {100 * error:.0f} % off, more than guard.tolerance={self.tolerance:g} allows: "
                 "going on in float32"
             )
-            decoder.precision = "float32"
+            decoder.precision, self.fell_back = "float32", True
 
 
 def residual_error(decoder: Decoder, points: Tensor, latent: Tensor) -> float:
@@ -63,4 +77,5 @@ def _looked_at(module: ShapeSpace, batch: Scan) -> tuple[Tensor, Tensor]:
     samples = module.sampler(batch[:1], seeded_generator(module.device, module.seed))
     with torch.no_grad():
         latent = module.codes(batch.index[:1])
-    return samples.space[:, -NUM_POINTS:], latent.requires_grad_()
+    every = max(1, samples.space.shape[1] // NUM_POINTS)
+    return samples.space[:, ::every], latent.requires_grad_()

@@ -115,8 +115,12 @@ class ShapeSpace(pl.LightningModule):
             )
         if self.points_per_chunk == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
-            bytes_per_point = self.decoder.bytes_per_point()
-            self._most_points = points_that_fit(bytes_per_point, self.device, sharers)
+            fitting = points_that_fit(self.decoder.bytes_per_point(), self.device, sharers)
+            # All ranks alike: each backward pass is one exchange of gradients.
+            least = self.trainer.strategy.reduce(
+                torch.tensor(fitting, device=self.device), reduce_op="min"
+            )
+            self._most_points = int(least)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the file is."""
@@ -166,16 +170,22 @@ class ShapeSpace(pl.LightningModule):
 
     def _backward(self, samples: Samples, index: Tensor) -> dict[str, Tensor]:
         """Accumulate the gradient of the mean loss; return the loss and the mean of each term."""
-        num_scans = len(index)
         means: dict[str, Tensor] = {}
         for rows in self._chunks(samples):
-            latent = self.codes(index[rows])
-            terms = self.objective.terms(self.decoder, samples[rows], latent)
-            loss = self.objective.total(terms)
-            self.manual_backward(loss.sum() / num_scans)
-            for name, value in {"loss": loss, **terms}.items():
-                means[name] = means.get(name, 0.0) + value.detach().sum() / num_scans
+            part = self._backward_of_chunk(samples[rows], index[rows], len(index))
+            for name, value in part.items():
+                means[name] = means.get(name, 0.0) + value
         return means
+
+    def _backward_of_chunk(
+        self, samples: Samples, index: Tensor, num_scans: int
+    ) -> dict[str, Tensor]:
+        """The share of some scans; a method, so that their graph is gone before the next."""
+        terms = self.objective.terms(self.decoder, samples, self.codes(index))
+        loss = self.objective.total(terms)
+        self.manual_backward(loss.sum() / num_scans)
+        terms = {"loss": loss, **terms}
+        return {name: value.detach().sum() / num_scans for name, value in terms.items()}
 
     def _share_code_gradients(self, num_scans: int) -> None:
         """Give every rank the mean over ranks of the gradients of all rows in use.

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.beams import march
-from shapespace.camera import Orthographic, Pose, pixel_middles, turned
+from shapespace.camera import KEY_LIGHT, Orthographic, Pose, pixel_middles, turned
 from shapespace.decoders import Field
 from shapespace.probe import evaluate, gradient, steepness, unit
 from shapespace.trace import trace
@@ -24,7 +24,6 @@ BEAMS = (16, 64, 256)
 """Beams along a side, a multiple of those before each time."""
 STEPS, PRECISION = 32, 0.1
 """Steps of a ray, and precision of a hit in pixels before its Newton step."""
-_KEY = np.array([-0.55, 0.95, 0.85]) / np.linalg.norm([-0.55, 0.95, 0.85])
 _FILL = np.array([0.9, 0.15, 0.4]) / np.linalg.norm([0.9, 0.15, 0.4])
 _ABOVE = 0.06
 """Height, in extents, of the place above the surface that tells how open it is."""
@@ -110,8 +109,8 @@ class Portrait:
         clear = _CLOSED + (1 - _CLOSED) * above.clamp(0, 1)
         upright = turned(self.pose.up, self.pose.azimuth)
         eye = -upright @ self.pose.axes[2]
-        half = (_KEY + eye) / np.linalg.norm(_KEY + eye)
-        turn = torch.from_numpy(np.stack([[0, 1, 0], _KEY, _FILL, eye, half]) @ upright)
+        half = (KEY_LIGHT + eye) / np.linalg.norm(KEY_LIGHT + eye)
+        turn = torch.from_numpy(np.stack([[0, 1, 0], KEY_LIGHT, _FILL, eye, half]) @ upright)
         up, key, fill, facing, gloss = (normals @ turn.to(normals).T).unbind(-1)
         sky = clear * (0.6 + 0.27 * up)
         light = 0.44 * sky + clear * (0.80 * key.clamp(min=0) + 0.12 * fill.clamp(min=0))

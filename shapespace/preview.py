@@ -9,7 +9,7 @@ import trimesh
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from shapespace.camera import Orthographic
+from shapespace.camera import MARGIN, Orthographic, light_of, picture_of
 from shapespace.decoders import Decoder, Field
 from shapespace.plots import plot_slice
 from shapespace.portrait import Portrait, sight
@@ -17,7 +17,6 @@ from shapespace.probe import evaluate
 from shapespace.render import BLUE, ORANGE, Figure, label_band, render_strip, save_image
 
 SLICE_NODES = 129
-_GAMMA, _MARGIN = 2.2, 0.07
 
 
 def strip(
@@ -55,7 +54,7 @@ def traced_strip(
         for each, camera, t in zip(sights, cameras, np.linspace(0, 1, len(sights)), strict=True)
     ]
     image = np.concatenate(images or [np.ones((height, height, 3))], axis=1)
-    picture = np.round(255 * np.clip(image, 0, 1) ** (1 / _GAMMA)).astype(np.uint8)
+    picture = picture_of(image)
     if not any(texts):
         return picture
     rooms = [float(each.shape[1]) for each in images]
@@ -90,7 +89,7 @@ def _cameras(
     """One for each shape, as tall as all of them together and as wide as its own, with a margin."""
     seen = [each for each in bounds if each] or [(0.0, 1.0, 0.0, 1.0)]
     low, high = min(each[2] for each in seen), max(each[3] for each in seen)
-    margin = _MARGIN * max(high - low, *(right - left for left, right, _, _ in seen))
+    margin = MARGIN * max(high - low, *(right - left for left, right, _, _ in seen))
     sides = [each[:2] if each else (0.0, 0.0) for each in bounds]
     return [
         Orthographic(left - margin, right + margin, low - margin, high + margin, distance=distance)
@@ -103,7 +102,7 @@ def _painted(
 ) -> Float[np.ndarray, "H W 3"]:
     """Linear colours, pixels as wide as tall."""
     width = max(1, round(height * (camera.right - camera.left) / (camera.top - camera.bottom)))
-    red, green, blue = (part**_GAMMA for part in colour)
+    red, green, blue = light_of(np.asarray(colour)).tolist()
     return portrait.paint(camera, height, width, (red, green, blue))
 
 

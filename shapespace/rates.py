@@ -41,5 +41,10 @@ def decoder_optimisers(
     large = [p.dim() == 2 and min(p.shape) >= SMALLEST_MATRIX for p in parameters]
     matrices = [p for p, is_large in zip(parameters, large, strict=True) if is_large]
     others = [p for p, is_large in zip(parameters, large, strict=True) if not is_large]
+    if not matrices:
+        raise ValueError(
+            f"optimiser='muon': no matrix of the decoder has {SMALLEST_MATRIX} rows and columns; "
+            "take 'adam', or a wider decoder"
+        )
     muon = torch.optim.Muon(matrices, matrix_lr, weight_decay=0, adjust_lr_fn="match_rms_adamw")
     return [torch.optim.Adam(others, lr, fused=True), muon]

@@ -18,6 +18,7 @@ import trimesh
 from jaxtyping import Float, UInt8
 from scipy.spatial import KDTree
 
+from shapespace.camera import MARGIN, light_of, picture_of, turned
 from shapespace.errors import InputError
 from shapespace.files import replacing
 from shapespace.shading import Soup, Window, shade
@@ -26,14 +27,7 @@ BLUE = (0.45, 0.64, 0.88)
 ORANGE = (0.94, 0.62, 0.42)
 GREY = (0.78, 0.78, 0.80)
 
-_GAMMA = 2.2
-_MARGIN = 0.07
 _MOST_POINTS = 30_000
-_UP = {
-    "x": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
-    "y": np.eye(3),
-    "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
-}
 
 
 @dataclass(frozen=True)
@@ -76,9 +70,7 @@ def render_grid(
 
     The other arguments are those of :func:`render_strip`.
     """
-    if up not in _UP:
-        raise InputError(f"up {up!r}: must be one of x, y, z")
-    turn = trimesh.transformations.rotation_matrix(np.radians(azimuth), [0, 1, 0])[:3, :3] @ _UP[up]
+    turn = turned(up, azimuth)
     soups = _normalised([[_soup(figure, turn) for figure in row] for row in rows])
     widths = _columns(soups)
     window = _window(soups, float(sum(widths)), elevation)
@@ -88,7 +80,7 @@ def render_grid(
         centres = np.cumsum(widths) - np.array(widths) / 2
         placed = [_moved(soup, np.array([x, 0, 0])) for soup, x in zip(row, centres, strict=False)]
         linear = shade(_joined(placed), window, height, width)
-        bands.append(np.round(255 * np.clip(linear, 0, 1) ** (1 / _GAMMA)).astype(np.uint8))
+        bands.append(picture_of(linear))
         if any(figure.label for figure in figures):
             rooms = list(np.array(widths) / sum(widths) * width)
             bands.append(label_band([f.label for f in figures], rooms, width, height))
@@ -150,7 +142,7 @@ def _linear(figure: Figure, num: int) -> np.ndarray:
     colours = (
         np.tile(figure.color, (num, 1)) if figure.vertex_colors is None else figure.vertex_colors
     )
-    return np.clip(np.asarray(colours, float), 0, 1) ** _GAMMA
+    return light_of(np.asarray(colours))
 
 
 def _box(soup: Soup) -> np.ndarray:
@@ -180,9 +172,7 @@ def _columns(rows: list[list[Soup]]) -> list[float]:
     """Width of each column: that of its widest figure, and a gap."""
     widths = [[float(np.ptp(_box(soup)[:, 0])) for soup in row] for row in rows]
     num = max((len(row) for row in rows), default=0)
-    return [max(row[i] for row in widths if i < len(row)) + 2 * _MARGIN for i in range(num)] or [
-        1.0
-    ]
+    return [max(row[i] for row in widths if i < len(row)) + 2 * MARGIN for i in range(num)] or [1.0]
 
 
 def _window(rows: list[list[Soup]], width: float, tilt: float) -> Window:
@@ -191,7 +181,7 @@ def _window(rows: list[list[Soup]], width: float, tilt: float) -> Window:
     drawn = [soup.drawn @ up for row in rows for soup in row]
     low = min((float(heights.min()) for heights in drawn if len(heights)), default=0.0)
     high = max((float(heights.max()) for heights in drawn if len(heights)), default=1.0)
-    return Window(0.0, width, low - _MARGIN, high + _MARGIN, tilt)
+    return Window(0.0, width, low - MARGIN, high + MARGIN, tilt)
 
 
 def _joined(soups: list[Soup]) -> Soup:

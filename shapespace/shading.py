@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter, zoom
 
+from shapespace.camera import KEY_LIGHT
 from shapespace.rays import RayScene
 
 SUPER = 2
 _TILE, _STRIDE = 4, 4
 _SKY_RAYS, _KEY_RAYS, _FLOOR_RAYS = 3, 2, 24
-_KEY = np.array([-0.55, 0.95, 0.85]) / np.linalg.norm([-0.55, 0.95, 0.85])
 _KEY_SIZE, _LIFT = 0.14, 2e-3
 
 
@@ -99,7 +99,7 @@ def _lit(
     row, column = np.divmod(pixel, shape[1])
     cell = row % _TILE * _TILE + column % _TILE
     light = _smoothed(_light(scene, points, normals, cell), depth, normals, row, column, shape)
-    half = (_KEY - forward) / np.linalg.norm(_KEY - forward)
+    half = (KEY_LIGHT - forward) / np.linalg.norm(KEY_LIGHT - forward)
     gloss = 0.10 * np.clip(normals @ half, 0, 1) ** 30 * (light[:, 1] > 0.02)
     rim = 0.10 * (1 - np.clip(-normals @ forward, 0, 1)) ** 3 * light[:, 0]
     return colour * (0.44 * light[:, :1] + 0.88 * light[:, 1:]) + (gloss + rim)[:, None]
@@ -132,7 +132,7 @@ def _light(
         toward = _unit(normals + 0.999 * sky[cell, i])
         light[:, 0] += (0.6 + 0.4 * toward[:, 1]) * ~scene.hidden(start, toward) / _SKY_RAYS
     for i in range(_KEY_RAYS):
-        toward = _unit(_KEY + _KEY_SIZE * key[cell, i])
+        toward = _unit(KEY_LIGHT + _KEY_SIZE * key[cell, i])
         facing = np.clip(np.einsum("ki,ki->k", normals, toward), 0, 1)
         light[:, 1] += facing * ~scene.hidden(start, toward) / _KEY_RAYS
     return light
@@ -191,7 +191,7 @@ def _floor(
     for i in range(rounds):
         light += _light(scene, at, level, (cell + i) % _TILE**2) / rounds
     dark = np.zeros(fade.shape)
-    full = np.array([0.85, _KEY[1]])
+    full = np.array([0.85, KEY_LIGHT[1]])
     dark[near] = 1 - np.clip(light / full, 0, 1) @ [0.45, 0.55]
     dark = gaussian_filter(dark, 0.8) * fade
     fine = np.asarray(zoom(dark, _STRIDE, order=1, grid_mode=True, mode="nearest"))

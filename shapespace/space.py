@@ -27,8 +27,9 @@ from shapespace.scan import Frame, PreparedScan, Scan
 class TrainedSpace:
     """A decoder and the codes of its training scans.
 
-    decoder: in evaluation mode, without gradients of its own; codes: with names and frames;
-    objective, sampler: those of the training; unit: of the store, "m" or "radius"; path: the file.
+    decoder: in evaluation mode and float32, without gradients of its own; codes: with names and
+    frames; objective, sampler: those of the training; unit: of the store, "m" or "radius"; path:
+    the file.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class TrainedSpace:
         path: Path | None = None,
     ) -> None:
         self.decoder = decoder.eval().requires_grad_(False)
+        self.decoder.precision = "float32"
         self.codes = codes.requires_grad_(False)
         self.objective, self.sampler = objective, sampler
         self.unit, self.path = unit, path

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_LINES, MAX_FUNCTION = 300, 50
 LAYERS = (
     "errors",
-    "files scan rays camera shading metrics progress workers capacity",
+    "files scan rays camera shading metrics progress workers capacity rates",
     "decoders sampling checkpoint",
     "cells probe",
     "grid newton beams",

@@ -12,15 +12,34 @@ def test_points_take_a_quarter_of_the_free_memory(monkeypatch):
     assert capacity.points_that_fit(10**9, CPU) == 1
 
 
+def write(folder, **files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / f"memory.{name}").write_text(f"{text}\n")
+
+
 def test_the_free_memory_is_that_of_the_machine_or_less(tmp_path, monkeypatch):
-    (tmp_path / "memory.max").write_text("3000\n")
-    (tmp_path / "memory.current").write_text("1000\n")
-    free = capacity.free_memory(CPU)
-    assert 10**6 < free < 10**14
+    assert 10**6 < capacity.free_memory(CPU) < 10**14
+    process = tmp_path / "process"
+    process.write_text("3:cpu:/\n0::/slice/job\n")
+    write(tmp_path / "slice/job", max="max", current=500, stat="anon 1\ninactive_file 100")
+    write(tmp_path / "slice", max=3000, current=1000, stat="anon 1\ninactive_file 200")
     monkeypatch.setattr(capacity, "GROUPS", tmp_path)
-    assert capacity.free_memory(CPU) == 2000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert capacity.free_memory(CPU) > 2000
+    monkeypatch.setattr(capacity, "PROCESS", process)
+    assert capacity.free_memory(CPU) == 2200
+    write(tmp_path / "slice/job", max=700)
+    assert capacity.free_memory(CPU) == 300
+    process.unlink()
+    assert capacity.free_memory(CPU) > 10**6
+
+
+def test_the_older_kind_of_control_groups_is_read_too(tmp_path, monkeypatch):
+    (tmp_path / "process").write_text("4:memory:/job\n0::/\n")
+    folder = tmp_path / "memory/job"
+    write(folder, limit_in_bytes=3000, usage_in_bytes=1000, stat="total_inactive_file 50")
+    monkeypatch.setattr(capacity, "GROUPS", tmp_path)
+    monkeypatch.setattr(capacity, "PROCESS", tmp_path / "process")
+    assert capacity.free_memory(CPU) == 2050
 
 
 def test_a_machine_that_does_not_say_has_half_its_memory(tmp_path):

@@ -46,6 +46,17 @@ def test_two_ranks_equal_one_process(tmp_path, toy_store, latent_size):
     assert len((tmp_path / "two" / "metrics.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
+def test_ranks_with_different_free_memory_do_not_wait_for_each_other(tmp_path, toy_store):
+    one = train(tmp_path / "one", toy_store, 8, ["--data.batch_size=4"])
+    ranks = ["--data.batch_size=2", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    uneven = [*ranks, "--model.sampler=tests.parts.Uneven"]
+    two = train(tmp_path / "two", toy_store, 8, uneven)
+    for name, value in one.items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_gpu_equals_cpu(tmp_path, toy_store):

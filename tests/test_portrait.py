@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from shapespace.camera import Orthographic
+from shapespace.camera import Orthographic, Pose
 from shapespace.portrait import sight
 from shapespace.trace import trace
 from tests import exact
@@ -50,11 +50,19 @@ def test_light_comes_from_the_upper_left():
 
 
 def test_hollows_are_darker():
-    def corner(points, latent):
-        return torch.maximum(exact.sphere(0.6)(points, latent), -points[..., 2].abs() + 0.05)
+    def pair(points, latent):
+        shift = torch.tensor([0.4, 0.0, 0.0])
+        return torch.minimum(left(points, latent), (points - shift).norm(dim=-1) - 0.38)
 
-    flat, groove = painted(exact.sphere(0.6))[1], painted(corner)[1]
-    assert groove[45].min() < flat[45].min() + 1e-9
+    def left(points, latent):
+        return (points + torch.tensor([0.4, 0.0, 0.0])).norm(dim=-1) - 0.38
+
+    front = Orthographic(-1.0, 1.0, -1.0, 1.0, Pose(0.0, 0.0), distance=3.6)
+    alone, beside = (
+        sight(field, NONE, 1.8, front.pose).paint(front, *SIZE, RED)[45, 42]
+        for field in (left, pair)
+    )
+    assert (alone < 1).any() and (beside < 0.9 * alone).all()
 
 
 def test_nothing_is_white():

@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Precision = Literal["float32", "tf32", "mixed", "bfloat16"]
-"""Of a training step; the weights, the loss and the sums over points stay float32.
+"""Of a training step; the weights, their optimiser and the loss stay float32.
 
 float32: all. tf32: TensorFloat-32 on a GPU, float32 elsewhere. mixed: f in float32 where it
-is asked for, all else as in bfloat16. bfloat16: all sums but those that coordinates enter.
+is asked for, all else as in bfloat16. bfloat16: all but what coordinates
+enter; the gradient of a matrix is rounded once a block of points and then summed in float32.
 """
 Field = Callable[[Tensor, Tensor], Tensor]
 """Any ``(points [B,N,D], latent [B,L]) -> sdf [B,N]``: a decoder, or an exact sphere in a test."""

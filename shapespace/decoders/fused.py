@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from shapespace.decoders.base import Precision
 from shapespace.decoders.layers import Layer, blocks
-from shapespace.decoders.memory import Lease, Memory
+from shapespace.decoders.memory import Memory
 from shapespace.decoders.passes import (
     exponential,
     gradient,
@@ -111,7 +111,7 @@ class _Fused(torch.autograd.Function):
         sdf, slope = points.new_zeros(points.shape[:2]), torch.zeros_like(points)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(points, *tensors)
-        ctx.options, ctx.wishes, ctx.low, ctx.lease = options, wishes, low, Lease(memory)
+        ctx.options, ctx.wishes, ctx.low, ctx.lease = options, wishes, low, memory.lease()
         with _products(options.precision):
             for block in blocks(points, layers[0].width, *wishes):
                 chosen, dtype = exact[block.value], types[block.value]

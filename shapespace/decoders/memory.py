@@ -7,8 +7,8 @@ from torch import Tensor
 
 Key = tuple[tuple[int, ...], torch.dtype]
 
-MOST_SHAPES = 32
-"""Beyond these all is dropped: a training asks for the same few again and again."""
+LEASES_KEPT = 8
+"""Steps after which tensors that nobody asked for are dropped: a training has a few sizes."""
 
 
 class Memory:
@@ -19,9 +19,12 @@ class Memory:
 
     def __init__(self) -> None:
         self._free: defaultdict[Key, list[Tensor]] = defaultdict(list)
+        self._asked: dict[Key, int] = {}
+        self._leases = 0
 
     def take(self, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype) -> Tensor:
         """A tensor of any content on the device of ``like``."""
+        self._asked[shape, dtype] = self._leases
         if like.device.type == "cpu" and (free := self._free[shape, dtype]):
             return free.pop()
         return torch.empty(shape, dtype=dtype, device=like.device)
@@ -40,11 +43,18 @@ class Memory:
 
     def give(self, *tensors: Tensor) -> None:
         """Take back what nobody reads any more."""
-        if len(self._free) > MOST_SHAPES:
-            self._free.clear()
         for tensor in tensors:
             if tensor.device.type == "cpu":
                 self._free[tuple(tensor.shape), tensor.dtype].append(tensor)
+
+    def lease(self) -> "Lease":
+        """A lease for one step; what the last few did not ask for is dropped."""
+        self._leases += 1
+        for key, last in list(self._asked.items()):
+            if last < self._leases - LEASES_KEPT:
+                self._free.pop(key, None)
+                del self._asked[key]
+        return Lease(self)
 
     def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
         """Copies and pickles begin empty."""

@@ -139,9 +139,11 @@ class SkipMLP(Decoder):
         return evaluate_jacobian(points, self._fold(latent), columns, options)
 
     def bytes_per_point(self) -> int:
-        """Two numbers for each neuron."""
+        """Two numbers for each neuron that are kept, and as many that it works with."""
+        if self.compiled:
+            return super().bytes_per_point()
         size = 2 if self.precision in ("mixed", "bfloat16") else 4
-        return 2 * size * sum(layer.out_features for layer in self.linears())
+        return 4 * size * sum(layer.out_features for layer in self.linears())
 
     def _evaluate(
         self, points: Tensor, layers: Sequence[Layer], first: int, last: int

@@ -1,3 +1,7 @@
+import shutil
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -177,3 +181,31 @@ def test_jacobian_equals_autograd(latent_size, skip, num_scans, num_points):
     for ours, oracle in zip(found, jacobian_by_autograd(decoder, points, latent), strict=True):
         torch.testing.assert_close(ours, oracle, rtol=0, atol=1e-10)
     assert all(parameter.grad is None for parameter in decoder.parameters())
+
+
+COMPILED = """
+import torch
+from shapespace.decoders import SkipMLP
+
+found = []
+for compiled in (False, True):
+    torch.manual_seed(0)
+    decoder = SkipMLP(3, width=16, depth=2, skip=0, compiled=compiled)
+    points, latent = torch.randn(2, 5, 3), torch.randn(2, 3)
+    sdf, gradient = decoder.value_and_gradient(points, latent, 1, 4)
+    (sdf.sum() + gradient.square().sum()).backward()
+    found.append([sdf, gradient, *(parameter.grad for parameter in decoder.parameters())])
+for one, other in zip(*found, strict=True):
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+print(type(sdf.grad_fn.next_functions[0][0]).__name__)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_equals_not_compiled():
+    # Apart from the type checks of these tests, which cannot be compiled.
+    command = [sys.executable, "-c", COMPILED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Compiled" in done.stdout
