@@ -25,7 +25,7 @@ from shapespace.rates import decoder_optimisers
 from shapespace.sampling import NearSurface, seeded_generator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from published import PublishedMLP
+from published import PublishedIGR, PublishedMLP
 
 NETWORKS = {"published": PublishedMLP, "package": SkipMLP}
 EVALUATION_SEED, EVALUATION_POINTS, EVALUATION_CHUNK = 20261123, 64, 41
@@ -85,7 +85,8 @@ class Run:
         self.decoder.precision = args.precision
         self.codes = LatentCodes(len(store.names), args.latent_size, seed=args.seed)
         self.codes.table.sparse = not args.dense_codes
-        self.objective = IGR(args.normal, args.eikonal, args.latent)
+        objective = PublishedIGR if args.network == "published" else IGR
+        self.objective = objective(args.normal, args.eikonal, args.latent)
         self.optimisers = list(build_optimisers(args, self.decoder, self.codes))
         self.starts = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
         self.average = copy.deepcopy(self.decoder) if args.average else None
