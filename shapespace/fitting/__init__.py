@@ -1,5 +1,8 @@
 """The codes of scans that were not trained on."""
 
-from shapespace.fitting.published import FitResult, fit_codes
+from shapespace.fitting.pose import Freedom, Pose
+from shapespace.fitting.published import fit_codes
+from shapespace.fitting.result import FitResult
+from shapespace.fitting.search import Search, Stage
 
-__all__ = ["FitResult", "fit_codes"]
+__all__ = ["FitResult", "Freedom", "Pose", "Search", "Stage", "fit_codes"]

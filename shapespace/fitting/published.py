@@ -5,29 +5,19 @@ Letters: B scans, L code length.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders import Decoder
+from shapespace.fitting.pose import Pose
+from shapespace.fitting.result import FitResult
 from shapespace.objectives import Objective
 from shapespace.sampling import Sampler, seeded_generator
 from shapespace.scan import Samples, Scan
 
 POINTS_PER_CHUNK = 70_000
 """In one backward pass, in whole scans; 3 GiB for the published network."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """codes: [B, L]; terms: the unweighted terms of the last step, each [B]; and the cost."""
-
-    codes: Float[Tensor, "B L"]
-    terms: dict[str, Float[Tensor, " B"]]
-    steps: int
-    seconds: float
 
 
 def fit_codes(
@@ -59,7 +49,11 @@ def fit_codes(
         terms, latent.grad = _terms_and_gradient(decoder, objective, samples, latent)
         optimiser.step()
         on_step()
-    return FitResult(latent.detach(), terms, steps, time.perf_counter() - start)
+    codes, num = latent.detach(), len(latent)
+    taken = torch.full((num,), steps, device=device)
+    poses = Pose.identity(num, scan.points)
+    seconds = time.perf_counter() - start
+    return FitResult(codes, poses, terms, taken, taken > 0, codes.new_zeros(num), seconds)
 
 
 def _terms_and_gradient(

@@ -1,0 +1,113 @@
+"""What a code and a pose have to explain: the points of a scan and, on its normals, their distance.
+
+Residuals without a second derivative: f(y) = 0 at the points, f(y +- delta n) = +- delta beside
+them. Letters: P problems, N points, D dimension, L code length, M residuals, K unknowns of a step.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from shapespace.decoders import Decoder
+from shapespace.fitting.pose import Freedom, Pose, degrees_of_freedom, pose_columns
+
+
+class State(NamedTuple):
+    """Codes [P,L] and poses."""
+
+    code: Float[Tensor, "P L"]
+    pose: Pose
+
+    def rows(self, which: Tensor) -> "State":
+        """Those of some problems."""
+        return State(self.code[which], self.pose.rows(which))
+
+    def replaced(self, which: Int[Tensor, " A"], by: "State") -> "State":
+        """The same with the rows ``which`` taken from ``by``."""
+
+        def put(mine: Tensor, other: Tensor) -> Tensor:
+            return mine.index_copy(0, which, other)
+
+        pose = Pose(*(put(a, b) for a, b in zip(self.pose, by.pose, strict=True)))
+        return State(put(self.code, by.code), pose)
+
+
+class Prior(NamedTuple):
+    """A Gaussian of codes: mean [L] and inverse covariance [L,L]."""
+
+    mean: Float[Tensor, " L"]
+    precision: Float[Tensor, "L L"]
+
+    @classmethod
+    def of_codes(cls, codes: Float[Tensor, "S L"], shrinkage: float = 0.1) -> "Prior":
+        """Mean and covariance of training codes, drawn ``shrinkage`` of the way to a ball."""
+        mean, length = codes.mean(0), codes.shape[1]
+        offset = codes - mean
+        covariance = offset.mT @ offset / max(len(codes) - 1, 1)
+        variance = covariance.diagonal().mean() if length else covariance.new_ones(())
+        eye = torch.eye(length, dtype=codes.dtype, device=codes.device)
+        floor = variance if variance > 0 else torch.ones_like(variance)
+        ball = eye * floor
+        return cls(mean, torch.linalg.inv((1 - shrinkage) * covariance + shrinkage * ball))
+
+
+class Problem:
+    """Some scans of equally many points, each to be explained by ``decoder``.
+
+    Args:
+        decoder: f(x; z).
+        points: of each problem, in its own frame.
+        normals: of unit length, outward, a zero row where unknown; None where none is.
+        size: of each problem; residuals are shares of it.
+        delta: distance from the surface at which normals are read, a share of the size.
+        freedom: what of the pose is to be found.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        points: Float[Tensor, "P N D"],
+        normals: Float[Tensor, "P N D"] | None,
+        size: Float[Tensor, " P"],
+        delta: float,
+        freedom: Freedom = "none",
+    ) -> None:
+        self.decoder, self.points, self.normals = decoder, points, normals
+        self.size, self.delta = size, delta
+        self.freedom: Freedom = freedom
+
+    @property
+    def unknowns(self) -> int:
+        """K: those of the code, then those of the pose."""
+        size = degrees_of_freedom(self.freedom, self.points.shape[-1])
+        return self.decoder.latent_size + size
+
+    def moved(self, state: State, step: Float[Tensor, "P K"]) -> State:
+        """The state after a step."""
+        length = self.decoder.latent_size
+        pose = state.pose.moved(step[:, length:], self.freedom)
+        return State(state.code + step[:, :length], pose)
+
+    def __call__(
+        self, state: State, which: Int[Tensor, " A"]
+    ) -> tuple[Float[Tensor, "A M"], Float[Tensor, "A M K"], Float[Tensor, "A M"]]:
+        """Residuals, their derivatives and weights of some problems at their ``state``."""
+        pose, size = state.pose, self.size[which]
+        points, signs = pose(self.points[which]), [0.0]
+        places, weights = [points], [torch.ones_like(points[..., 0])]
+        if self.normals is not None:
+            normals = self.normals[which]
+            offset = (self.delta * size)[:, None, None] * pose.turn(normals)
+            places, signs = [points, points + offset, points - offset], [0.0, 1.0, -1.0]
+            known = (torch.linalg.vector_norm(normals, dim=-1) > 0.5).to(points)
+            weights = [*weights, known, known]
+        together = torch.cat(places, 1)
+        sdf, gradient, code = self.decoder.jacobian(together, state.code)
+        stretched = points.repeat(1, len(signs), 1)
+        columns = pose_columns(together, stretched, gradient, pose, self.freedom)
+        level = self.delta * torch.tensor(signs).to(sdf).repeat_interleave(points.shape[1])
+        residuals = sdf / size[:, None] - level
+        jacobian = torch.cat([code, columns], -1) / size[:, None, None]
+        return residuals, jacobian, torch.cat(weights, 1)

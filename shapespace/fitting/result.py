@@ -1,0 +1,29 @@
+"""What a fit found. Letters: B scans, L code length, K unknowns of a step."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from shapespace.fitting.pose import Pose
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Codes and poses of some scans, and how they were found.
+
+    codes: [B,L]. poses: from the store's frame of each scan to the frame of the space.
+    terms: the unweighted terms of the objective at the end, each [B]. steps: evaluations of the
+    field, of each scan. converged: whether the last step changed next to nothing; the published
+    optimisation does not ask and says so always. spread: of second-order fits, the relative
+    difference in cost of the best two starts, 0 where one alone was tried. seconds: of all
+    together.
+    """
+
+    codes: Float[Tensor, "B L"]
+    poses: Pose
+    terms: dict[str, Float[Tensor, " B"]]
+    steps: Int[Tensor, " B"]
+    converged: Bool[Tensor, " B"]
+    spread: Float[Tensor, " B"]
+    seconds: float

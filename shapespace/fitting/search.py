@@ -1,0 +1,147 @@
+"""The best code, and pose, of scans that were not trained on: several starts, second-order steps.
+
+Letters: B scans, N points, D dimension, L code length, S training scans, P problems (a scan and one
+of its starts).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from shapespace.decoders import Decoder
+from shapespace.errors import at_least, positive
+from shapespace.fitting.pose import Freedom, Pose
+from shapespace.fitting.problem import Prior, Problem, State
+from shapespace.fitting.result import FitResult
+from shapespace.fitting.robust import Loss, Robust
+from shapespace.fitting.solver import solve
+from shapespace.fitting.starts import starts
+from shapespace.scan import Scan
+
+
+class Stage(NamedTuple):
+    """One round of the search.
+
+    points: of each scan. width: of the robust loss, in ``noise``. iterations: at most. kept: starts
+    of each scan that it leaves.
+    """
+
+    points: int
+    width: float
+    iterations: int
+    kept: int
+
+
+STAGES = (Stage(500, 16.0, 8, 3), Stage(2000, 6.0, 12, 1), Stage(8000, 3.0, 15, 1))
+
+
+@dataclass(frozen=True)
+class Search:
+    """How codes are searched for; called, it finds them.
+
+    Lengths are shares of the size of a scan, the median distance of its points from their centre.
+
+    Args:
+        noise: a residual of ordinary size, of the scan and of what no code can draw.
+        delta: distance from the surface at which normals are read.
+        independent: points that count as independent, against the prior: the Gaussian of the
+            training codes.
+        loss: of residuals. The width of the robust ones shrinks from stage to stage.
+        starts: the mean code and the nearest training codes.
+        freedom: what of the pose is to be found. A scan is centred on the mean of its points, which
+            holes and floors move, so that at least its place is worth finding.
+        stages: from few points of many starts to many points of the best.
+        tolerance: relative decrease of the cost below which a scan is done.
+    """
+
+    noise: float = 0.01
+    delta: float = 0.04
+    independent: float = 5000.0
+    loss: Loss = "geman-mcclure"
+    starts: int = 6
+    freedom: Freedom = "shift"
+    stages: Sequence[Stage] = STAGES
+    tolerance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        positive(noise=self.noise, delta=self.delta, independent=self.independent)
+        at_least(1, starts=self.starts, stages=len(self.stages))
+
+    def __call__(
+        self,
+        decoder: Decoder,
+        scan: Scan,
+        codes: Float[Tensor, "S L"],
+        num_points: int | None = None,
+        on_stage: Callable[[], object] = lambda: None,
+    ) -> FitResult:
+        """Codes of all scans of a batch, none of which depends on another; no terms yet.
+
+        codes: of the training scans. num_points: bounds the points of a stage. ``on_stage`` is
+        called after each. The decoder stays as it is.
+        """
+        begin, num_scans = time.perf_counter(), len(scan.points)
+        size, prior = median_distance(scan.points), Prior.of_codes(codes)
+        first = starts(decoder, scan.points, codes, prior.mean, self.starts)
+        rows = torch.arange(num_scans, device=codes.device).repeat_interleave(first.shape[1])
+        state = State(first.flatten(0, 1), Pose.identity(len(rows), scan.points))
+        spread, steps = codes.new_zeros(num_scans), torch.zeros_like(rows)
+        converged = steps > 0
+        for stage in self.stages:
+            problem = self._problem(decoder, scan, rows, size, stage, num_points)
+            robust = Robust(self.loss, stage.width * self.noise)
+            information = self.independent / self.noise**2
+            limits = stage.iterations, self.tolerance
+            solution = solve(problem, state, prior, robust, information, *limits)
+            costs = solution.cost.view(num_scans, -1)
+            chosen, spread = _best(costs, stage.kept), _spread(costs, spread)
+            rows, state = rows[chosen], solution.state.rows(chosen)
+            steps, converged = (steps + solution.iterations)[chosen], solution.converged[chosen]
+            on_stage()
+        one = torch.arange(num_scans, device=codes.device) * (len(rows) // max(num_scans, 1))
+        state, seconds = state.rows(one), time.perf_counter() - begin
+        return FitResult(state.code, state.pose, {}, steps[one], converged[one], spread, seconds)
+
+    def _problem(
+        self,
+        decoder: Decoder,
+        scan: Scan,
+        rows: Int[Tensor, " P"],
+        size: Float[Tensor, " B"],
+        stage: Stage,
+        num_points: int | None,
+    ) -> Problem:
+        count = min(stage.points, scan.num_points if num_points is None else num_points)
+        every = max(1, scan.num_points // max(count, 1))
+        points = scan.points[rows, ::every][:, :count]
+        normals = None if scan.normals is None else scan.normals[rows, ::every][:, :count]
+        return Problem(decoder, points, normals, size[rows], self.delta, self.freedom)
+
+
+def median_distance(points: Float[Tensor, "B N D"]) -> Float[Tensor, " B"]:
+    """Of the points of each scan from their median; 1 for points that are all one, or none."""
+    if not points.shape[1]:
+        return points.new_ones(len(points))
+    arms = points - points.median(1, keepdim=True).values
+    distance = torch.linalg.vector_norm(arms, dim=-1).median(1).values
+    return torch.where(distance > 0, distance, 1.0)
+
+
+def _best(cost: Float[Tensor, "B T"], kept: int) -> Int[Tensor, " P"]:
+    """Rows of the ``kept`` lowest costs of each scan, the lowest first."""
+    num_scans, num = cost.shape
+    column = cost.argsort(1)[:, :kept]
+    return (column + num * torch.arange(num_scans, device=cost.device)[:, None]).flatten()
+
+
+def _spread(cost: Float[Tensor, "B T"], before: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """Relative difference of the two lowest costs, or what it was when there were two."""
+    if cost.shape[1] < 2:
+        return before
+    low, second = cost.sort(1).values[:, :2].unbind(1)
+    return (second - low) / low.clamp(min=torch.finfo(low.dtype).tiny)
