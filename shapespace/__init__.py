@@ -24,6 +24,7 @@ _HOME = {
     "prepare": "data.prepare",
     "fit_codes": "fitting",
     "FitResult": "fitting",
+    "Search": "fitting",
     "extract_mesh": "mesh",
     "chamfer": "metrics",
     "TrainedSpace": "space",
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from shapespace.data.store import ScanStore
     from shapespace.decoders import Decoder, Field, SkipMLP
     from shapespace.errors import InputError
-    from shapespace.fitting import FitResult, fit_codes
+    from shapespace.fitting import FitResult, Search, fit_codes
     from shapespace.mesh import extract_mesh
     from shapespace.metrics import chamfer
     from shapespace.objectives import IGR, Objective
@@ -57,6 +58,7 @@ __all__ = [
     "Samples",
     "Scan",
     "ScanStore",
+    "Search",
     "SkipMLP",
     "TrainedSpace",
     "chamfer",

@@ -11,6 +11,8 @@ from shapespace.errors import CheckFailed
 
 Unit = Literal["m", "cm", "mm", "in"]
 Normals = Literal["estimate", "source", "none"]
+Method = Literal["second-order", "adam-published"]
+Freedom = Literal["none", "shift", "rigid", "similarity"]
 
 
 def say(text: object) -> None:
@@ -96,6 +98,8 @@ def reconstruct(
     scans: list[str],
     *,
     out: str,
+    method: Method = "second-order",
+    pose: Freedom = "shift",
     num_points: int = 16384,
     steps: int = 800,
     resolution: int = 256,
@@ -104,12 +108,14 @@ def reconstruct(
     unit: Unit = "m",
     seed: int = 0,
     strict: bool = False,
+    again: bool = False,
 ) -> None:
     """Reconstruct scans that the space was not trained on, by finding their codes.
 
     Writes to OUT for each scan: NAME.ply, the mesh in the scan's own frame and units; NAME.json,
-    the terms of the fit; NAME.npy, the code. The defaults are the published ones; on a CPU
-    --num-points 2048 --steps 400 does a sixteenth of the work.
+    the fit: how far the points are off, outliers, pose, terms; NAME.npy, the code. A scan takes
+    seconds: second-order steps from several starts, with a robust loss that leaves out floors and
+    flying pixels. Scans that were done before with the same options are kept.
 
       shapespace reconstruct runs/bodies-cpu/last.ckpt new/*.ply --out reconstructed/
 
@@ -117,29 +123,32 @@ def reconstruct(
         checkpoint: made by shapespace fit.
         scans: scan files, or folders of them.
         out: folder for the results.
-        num_points: points of each scan that the fit sees.
-        steps: of Adam; the rate drops to a tenth half way.
+        method: second-order, or adam-published, the optimisation of the IGR paper, to compare with.
+        pose: what of the pose second-order finds beside the code: none, shift, rigid (for small
+            turns) or similarity.
+        num_points: points of each scan that the fit sees; second-order takes at most 8000.
+        steps: of adam-published; its rate drops to a tenth half way.
         resolution: grid nodes along the longest side of the mesh.
         cell: side of a grid cell in the unit of the scan files, in place of resolution.
         batch: scans fitted together.
         unit: length unit of the scan files.
-        seed: of sampling and of the first code.
+        seed: of sampling, and of the first code of adam-published.
         strict: stop at the first bad scan instead of skipping it.
+        again: do again what was done before.
     """
-    from shapespace.reconstruct import collect_sources, reconstruct_files
+    from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
 
     results = reconstruct_files(
         checkpoint,
         collect_sources(scans),
         out,
-        num_points=num_points,
-        steps=steps,
+        Fit(method, pose, num_points, steps, seed),
         resolution=resolution,
         cell=cell,
         batch=batch,
         unit=unit,
-        seed=seed,
         strict=strict,
+        again=again,
     )
     for line in results.lines():
         say(line)
@@ -152,8 +161,6 @@ def interpolate(
     out: str,
     steps: int = 7,
     resolution: int = 192,
-    num_points: int = 4096,
-    fit_steps: int = 800,
     unit: Unit = "m",
     seed: int = 0,
 ) -> None:
@@ -171,12 +178,10 @@ def interpolate(
         out: folder for the results.
         steps: places from each shape to the next, both included.
         resolution: grid nodes along the longest side of a mesh.
-        num_points: points of a scan file that its fit sees.
-        fit_steps: steps of the fit of a scan file.
         unit: length unit of the scan files.
-        seed: of sampling and of the first code.
+        seed: of the sampling of scan files.
     """
-    from shapespace.reconstruct import interpolate_shapes
+    from shapespace.exports import interpolate_shapes
 
     paths = interpolate_shapes(
         checkpoint,
@@ -184,8 +189,6 @@ def interpolate(
         out,
         steps=steps,
         resolution=resolution,
-        num_points=num_points,
-        fit_steps=fit_steps,
         unit=unit,
         seed=seed,
     )
@@ -212,7 +215,7 @@ def mesh(
         resolution: grid nodes along the longest side of a mesh.
         cell: side of a grid cell in the unit of the scan, in place of resolution.
     """
-    from shapespace.reconstruct import mesh_names
+    from shapespace.exports import mesh_names
 
     for path in mesh_names(checkpoint, names, out, resolution, cell):
         say(f"wrote {path}")

@@ -26,11 +26,12 @@ from shapespace.data.synthetic import (
     SyntheticScan,
     write_dataset,
 )
+from shapespace.exports import interpolate_shapes
 from shapespace.files import output_folder, read_lines, replacing
 from shapespace.metrics import point_to_mesh
 from shapespace.plots import plot_curves
 from shapespace.recipes import DEMO
-from shapespace.reconstruct import interpolate_shapes, reconstruct_files
+from shapespace.reconstruct import Fit, reconstruct_files
 from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 
@@ -42,16 +43,15 @@ WORST_SHOWN = 0.03
 class Size:
     """How much the demo does. The defaults take some six minutes on two cores.
 
-    subjects, motions, frames: of the data set; num_points: stored of each scan; fit_points, steps:
-    of a reconstruction; resolution: of meshes; train: options for ``shapespace fit``.
+    subjects, motions, frames: of the data set; num_points: stored of each scan; fit_points: of a
+    reconstruction; resolution: of meshes; train: options for ``shapespace fit``.
     """
 
     subjects: int = 4
     motions: tuple[str, ...] = MOTIONS_OF_DEMO
     frames: int = 2
     num_points: int = 20_000
-    fit_points: int = 1024
-    steps: int = 250
+    fit_points: int = 8000
     resolution: int = 160
     train: tuple[str, ...] = ()
 
@@ -160,10 +160,8 @@ def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> No
             checkpoint,
             sources,
             demo.unseen,
-            num_points=demo.size.fit_points,
-            steps=demo.size.steps,
+            Fit(num_points=demo.size.fit_points, seed=demo.seed),
             resolution=demo.size.resolution,
-            seed=demo.seed,
             strict=True,
         )
 

@@ -3,10 +3,13 @@
 Letters: B scans, N points a scan, L code length.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
@@ -17,7 +20,8 @@ from shapespace.checkpoint import read_checkpoint
 from shapespace.codes import LatentCodes
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, one_line
-from shapespace.fitting import FitResult, fit_codes
+from shapespace.fitting import FitResult, Pose, Search, fit_codes
+from shapespace.fitting.terms import draw, terms_and_gradient
 from shapespace.mesh import extract_mesh
 from shapespace.objectives import Objective
 from shapespace.sampling import Sampler
@@ -70,6 +74,14 @@ class TrainedSpace:
         return cls(decoder.to(device), codes.to(device), objective, sampler, unit, Path(path))
 
     @property
+    def digest(self) -> str:
+        """sha256 of weights and codes, hexadecimal: which space it is."""
+        found = hashlib.sha256()
+        for part in (*self.decoder.parameters(), *self.codes.parameters()):
+            found.update(np.ascontiguousarray(part.detach().cpu().numpy()).data)
+        return found.hexdigest()
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the training scans, in the order of the codes."""
         return self.codes.names
@@ -93,14 +105,25 @@ class TrainedSpace:
         frame: Frame | None = None,
         resolution: int = 128,
         cell: float | None = None,
+        pose: Pose | None = None,
     ) -> trimesh.Trimesh:
         """The shape of a code as a mesh in the source frame; empty if it has no surface.
 
         ``cell``, the side of a grid cell in the source's unit, takes the place of ``resolution``.
-        A mesh that takes long shows a bar. InputError for a space of 2-D shapes.
+        ``pose`` of one scan leads from its frame to that of the space. A mesh that takes long shows
+        a bar. InputError for a space of 2-D shapes.
         """
         self.check_has_meshes()
-        return extract_mesh(self.decoder, code, resolution, self.extent, frame, cell=cell, bar=True)
+        field = self.decoder, code, resolution, self.extent
+        if pose is None:
+            return extract_mesh(*field, frame, cell=cell, bar=True)
+        frame = frame or Frame(np.zeros(3))
+        pose = Pose(*(part.double().cpu() for part in pose))
+        cell = None if cell is None else cell / frame.scale * float(pose.scale)
+        mesh = extract_mesh(*field, cell=cell, bar=True)
+        vertices = torch.from_numpy(np.asarray(mesh.vertices, np.float64))
+        mesh.vertices = frame.to_source(pose.back(vertices[None])[0].numpy())
+        return mesh
 
     def check_has_meshes(self) -> None:
         """InputError for a space of 2-D shapes."""
@@ -114,15 +137,34 @@ class TrainedSpace:
         self,
         scans: Sequence[PreparedScan],
         num_points: int = 16384,
+        search: Search | None = None,
+        seed: int = 0,
+        on_stage: Callable[[], object] = lambda: None,
+    ) -> FitResult:
+        """The codes of scans that were not trained on, all at once; the space stays as it is.
+
+        At most ``num_points`` of each scan are used, of all scans alike: :func:`usable_points`
+        tells how many one has. ``seed`` is of the samples at which the terms are taken at the end.
+        """
+        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
+        found = (search or Search())(self.decoder, batch, self.codes.table.weight, None, on_stage)
+        normals = None if batch.normals is None else found.poses.turn(batch.normals)
+        sigma = batch.sigma * found.poses.scale[:, None]
+        posed = Scan(batch.index, found.poses(batch.points), normals, sigma)
+        samples = draw(self.sampler, posed, seed, 0)
+        objective = self.objective.for_unseen()
+        terms, _ = terms_and_gradient(self.decoder, objective, samples, found.codes)
+        return replace(found, terms=terms)
+
+    def fit_published(
+        self,
+        scans: Sequence[PreparedScan],
+        num_points: int = 16384,
         steps: int = 800,
         seed: int = 0,
         on_step: Callable[[], object] = lambda: None,
     ) -> FitResult:
-        """The codes of scans that were not trained on, all at once; the space stays as it is.
-
-        ``num_points`` of each scan are used, of all scans alike: :func:`usable_points` tells how
-        many one has.
-        """
+        """The same by the published optimisation (:func:`fit_codes`), to compare with."""
         batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
         return fit_codes(

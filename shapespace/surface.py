@@ -8,9 +8,9 @@ from shapespace.data.points import NormalsSource
 from shapespace.data.prepare import prepare_file
 from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError, at_least
+from shapespace.exports import MESH_SUFFIXES, remark, write_mesh
 from shapespace.files import output_folder
 from shapespace.recipes import SURFACE
-from shapespace.reconstruct import MESH_SUFFIXES, remark, write_mesh
 from shapespace.space import TrainedSpace
 
 STEPS_PER_EPOCH = 50

@@ -13,7 +13,6 @@ TINY = Size(
     frames=1,
     num_points=2000,
     fit_points=128,
-    steps=2,
     resolution=40,
     train=("--trainer.max_epochs=2", "--data.num_points=128"),
 )

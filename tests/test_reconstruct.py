@@ -8,19 +8,14 @@ import trimesh
 
 from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
-from shapespace.reconstruct import (
-    collect_sources,
-    interpolate_shapes,
-    mesh_names,
-    reconstruct_files,
-    remark,
-    write_mesh,
-)
+from shapespace.exports import interpolate_shapes, mesh_names, remark, write_mesh
+from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid
 
 SHIFT = np.array([100.0, -200.0, 50.0])
-QUICK = {"num_points": 64, "steps": 4, "resolution": 20}
+QUICK = {"fit": Fit(num_points=64), "resolution": 20}
+PUBLISHED = {"fit": Fit("adam-published", num_points=64, steps=4), "resolution": 20}
 
 
 def write_cloud(path, unit=1.0, shift=SHIFT, count=300):
@@ -36,11 +31,14 @@ def load(path):
     return trimesh.load_mesh(path, process=False)
 
 
+@pytest.mark.parametrize("options", [QUICK, PUBLISHED])
 @pytest.mark.parametrize(("unit", "per_metre"), [("m", 1.0), ("mm", 1000.0)])
-def test_everything_is_written_in_the_frame_of_the_scan(unit, per_metre, toy_checkpoint, tmp_path):
+def test_everything_is_written_in_the_frame_of_the_scan(
+    unit, per_metre, options, toy_checkpoint, tmp_path
+):
     scan, out = write_cloud(tmp_path / "a.npz", per_metre), tmp_path / "out"
     before = toy_checkpoint.read_bytes()
-    result = reconstruct_files(toy_checkpoint, find_sources(scan), out, unit=unit, **QUICK)
+    result = reconstruct_files(toy_checkpoint, find_sources(scan), out, unit=unit, **options)
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.npy", "a.ply"]
     assert toy_checkpoint.read_bytes() == before
     (done,) = result.done
@@ -52,7 +50,9 @@ def test_everything_is_written_in_the_frame_of_the_scan(unit, per_metre, toy_che
     assert radius.min() > 0.6 and radius.max() < 1.6
     np.testing.assert_array_equal(np.load(out / "a.npy"), done.code.numpy())
     facts = json.loads((out / "a.json").read_text())
-    assert facts["terms"] == done.terms and facts["steps"] == 4
+    assert facts["terms"] == done.terms and facts["made_by"]["method"] == options["fit"].method
+    assert (facts["steps"] == 4) == (options is PUBLISHED)
+    assert facts["off_unit"] == "mm" and 0 <= facts["off_median"] <= facts["off_95_percent"] < 500
     assert facts["scale"] == per_metre and len(facts["scan_sha256"]) == 64
     np.testing.assert_allclose(facts["centre"], centre)
     assert facts["faces"] == len(mesh.faces)
@@ -103,13 +103,41 @@ def test_a_scan_of_another_dimension(toy_checkpoint, tmp_path):
         reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK)
 
 
-@pytest.mark.parametrize(
-    "option", [{"steps": 0}, {"steps": -1}, {"num_points": 0}, {"batch": 0}, {"resolution": 1}]
-)
+@pytest.mark.parametrize("option", [{"batch": 0}, {"resolution": 1}])
 def test_a_number_that_is_too_small(option, toy_checkpoint, tmp_path):
     sources = find_sources(write_cloud(tmp_path / "a.npz"))
     with pytest.raises(InputError, match=f"{next(iter(option))}="):
         reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **{**QUICK, **option})
+
+
+@pytest.mark.parametrize("option", [{"steps": 0}, {"steps": -1}, {"num_points": 0}, {"seed": -1}])
+def test_a_fit_with_a_number_that_is_too_small(option):
+    with pytest.raises(InputError, match=f"{next(iter(option))}="):
+        Fit(**option)
+
+
+def test_what_was_done_is_kept_unless_something_changed(toy_checkpoint, tmp_path):
+    for name in "ab":
+        write_cloud(tmp_path / "in" / f"{name}.npz")
+    sources, out = collect_sources([tmp_path / "in"]), tmp_path / "out"
+
+    def written(**options):
+        before = {path: path.stat().st_mtime_ns for path in out.glob("*.ply")}
+        result = reconstruct_files(toy_checkpoint, sources, out, **{**QUICK, **options})
+        assert [item.name for item in result.done] == ["a", "b"]
+        new = {p.stem for p in out.glob("*.ply") if p.stat().st_mtime_ns != before.get(p)}
+        assert new == {"a", "b"} - set(result.kept)
+        return "".join(sorted(new))
+
+    assert written() == "ab"
+    assert written() == ""
+    (out / "a.json").write_text("{ cut")
+    assert written() == "a"
+    write_cloud(tmp_path / "in" / "b.npz", shift=2 * SHIFT)
+    assert written() == "b"
+    assert written(resolution=16) == "ab"
+    assert written(resolution=16, again=True) == "ab"
+    assert written(resolution=16, fit=Fit(num_points=65)) == "ab"
 
 
 def test_two_scans_of_one_name(tmp_path):
@@ -148,12 +176,16 @@ def test_interpolation_ends_are_the_shapes(toy_checkpoint, tmp_path):
 def test_interpolation_from_a_scan_file(toy_checkpoint, tmp_path):
     pytest.importorskip("embreex")
     scan = write_cloud(tmp_path / "a.npz")
-    options = {"steps": 2, "resolution": 20, "num_points": 64, "fit_steps": 4}
+    options = {"steps": 2, "resolution": 20}
     shapes = [str(scan), "egg", "ball"]
     paths = interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", **options)
     assert len(paths) == 4
-    found = reconstruct_files(toy_checkpoint, find_sources(scan), tmp_path / "out2", **QUICK)
-    np.testing.assert_allclose(load(paths[0]).vertices, load(found.done[0].path).vertices)
+    found = reconstruct_files(
+        toy_checkpoint, find_sources(scan), tmp_path / "out2", Fit(), resolution=20
+    )
+    np.testing.assert_allclose(
+        load(paths[0]).vertices, load(found.done[0].path).vertices, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("shapes", "steps"), [(["ball"], 3), (["ball", "egg"], 1)])
@@ -211,7 +243,7 @@ def test_scans_of_any_size_are_fitted_as_if_alone(tmp_path, toy_checkpoint):
         trimesh.Trimesh(points, vertex_normals=normals, process=False).export(
             tmp_path / f"{name}.ply"
         )
-    options = {"num_points": 256, "steps": 4, "resolution": 16}
+    options = {"fit": Fit(num_points=256), "resolution": 16}
     paths = [tmp_path / f"{name}.ply" for name in ("large", "larger", "small")]
     together = reconstruct_files(toy_checkpoint, collect_sources(paths), tmp_path / "a", **options)
     for item in together.done:

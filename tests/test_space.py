@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -52,7 +54,11 @@ def test_a_batch_has_the_same_number_of_points_of_every_scan():
 def test_fit_leaves_the_space_alone():
     trained = space()
     before = [p.clone() for p in (*trained.decoder.parameters(), *trained.codes.parameters())]
-    result = trained.fit([prepared("x", 100), prepared("y", 90)], num_points=64, steps=3)
+    scans = [prepared("x", 100), prepared("y", 90)]
+    for fit in (trained.fit, partial(trained.fit_published, steps=3)):
+        result = fit(scans, num_points=64)
+        assert result.terms.keys() == {"surface", "normal", "eikonal", "latent"}
+        assert result.distances.shape == (2, 64)
     assert result.codes.shape == (2, 4)
     after = (*trained.decoder.parameters(), *trained.codes.parameters())
     assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))

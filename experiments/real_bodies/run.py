@@ -20,7 +20,7 @@ from shapespace.data.prepare import prepare
 from shapespace.data.sources import find_sources
 from shapespace.evaluate import score, table, write_scores
 from shapespace.metrics import point_to_mesh
-from shapespace.reconstruct import reconstruct_files
+from shapespace.reconstruct import Fit, reconstruct_files
 from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 from shapespace.training import fit
@@ -102,8 +102,9 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--config", default="configs/bodies-cpu.yaml")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--num-points", type=int, default=2048)
+    parser.add_argument("--method", default="second-order")
+    parser.add_argument("--steps", type=int, default=800, help="of adam-published")
+    parser.add_argument("--num-points", type=int, default=16384)
     parser.add_argument("--resolution", type=int, default=192)
     parser.add_argument("--seed", type=int, default=0)
     args, fit_options = parser.parse_known_args()
@@ -128,7 +129,8 @@ def main():
         ]
     )
     facts = {"seconds_of_this_fit_call": round(time.perf_counter() - start, 1)}
-    options = {"steps": args.steps, "num_points": args.num_points, "resolution": args.resolution}
+    how = Fit(args.method, num_points=args.num_points, steps=args.steps, seed=args.seed)
+    options = {"fit": how, "resolution": args.resolution, "strict": True}
     space = TrainedSpace.load(checkpoint)
     trained = evaluate_train(space, train_rows, args.data, args.resolution)
     groups = {"training frames, own codes": trained}
@@ -138,7 +140,7 @@ def main():
     ):
         folder = args.out / title.replace(", ", "_").replace(" ", "_")
         groups[title], by_name, seconds = evaluate_scans(
-            checkpoint, chosen, args.data, folder, {**options, "seed": args.seed, "strict": True}
+            checkpoint, chosen, args.data, folder, options
         )
         facts[f"seconds per scan, {title}"] = round(seconds, 1)
         draw(chosen, by_name, args.data, args.out / f"{folder.name}.png")

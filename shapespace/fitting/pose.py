@@ -35,6 +35,10 @@ class Pose(NamedTuple):
         turned = self.turn(points) * self.scale[:, None, None]
         return turned + self.shift[:, None]
 
+    def back(self, points: Float[Tensor, "P N D"]) -> Float[Tensor, "P N D"]:
+        """Points of the space in the frame of the scan."""
+        return (points - self.shift[:, None]) @ self.rotation / self.scale[:, None, None]
+
     def turn(self, directions: Float[Tensor, "P N D"]) -> Float[Tensor, "P N D"]:
         """Directions of the scan, such as normals."""
         return directions @ self.rotation.mT

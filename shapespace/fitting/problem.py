@@ -111,3 +111,21 @@ class Problem:
         residuals = sdf / size[:, None] - level
         jacobian = torch.cat([code, columns], -1) / size[:, None, None]
         return residuals, jacobian, torch.cat(weights, 1)
+
+
+def median_distance(points: Float[Tensor, "B N D"]) -> Float[Tensor, " B"]:
+    """Of the points of each scan from their median; 1 for points that are all one, or none."""
+    if not points.shape[1]:
+        return points.new_ones(len(points))
+    arms = points - points.median(1, keepdim=True).values
+    distance = torch.linalg.vector_norm(arms, dim=-1).median(1).values
+    return torch.where(distance > 0, distance, 1.0)
+
+
+@torch.no_grad()
+def distances(
+    decoder: Decoder, points: Float[Tensor, "B N D"], state: State
+) -> Float[Tensor, "B N"]:
+    """|f| at points of each scan, in the unit of the scan."""
+    sdf = decoder(state.pose(points), state.code)
+    return sdf.abs() / state.pose.scale[:, None]

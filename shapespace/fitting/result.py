@@ -17,7 +17,8 @@ class FitResult:
     field, of each scan. converged: whether the last step changed next to nothing; the published
     optimisation does not ask and says so always. spread: of second-order fits, the relative
     difference in cost of the best two starts, 0 where one alone was tried. seconds: of all
-    together.
+    together. distances: |f| at the points that were used, in the store's unit of the scan. sizes:
+    of the scans, by :func:`median_distance`.
     """
 
     codes: Float[Tensor, "B L"]
@@ -27,3 +28,5 @@ class FitResult:
     converged: Bool[Tensor, " B"]
     spread: Float[Tensor, " B"]
     seconds: float
+    distances: Float[Tensor, "B N"]
+    sizes: Float[Tensor, " B"]

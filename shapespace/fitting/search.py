@@ -16,7 +16,7 @@ from torch import Tensor
 from shapespace.decoders import Decoder
 from shapespace.errors import at_least, positive
 from shapespace.fitting.pose import Freedom, Pose
-from shapespace.fitting.problem import Prior, Problem, State
+from shapespace.fitting.problem import Prior, Problem, State, distances, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.robust import Loss, Robust
 from shapespace.fitting.solver import solve
@@ -60,7 +60,7 @@ class Search:
     """
 
     noise: float = 0.01
-    delta: float = 0.04
+    delta: float = 0.02
     independent: float = 5000.0
     loss: Loss = "geman-mcclure"
     starts: int = 6
@@ -104,8 +104,18 @@ class Search:
             steps, converged = (steps + solution.iterations)[chosen], solution.converged[chosen]
             on_stage()
         one = torch.arange(num_scans, device=codes.device) * (len(rows) // max(num_scans, 1))
-        state, seconds = state.rows(one), time.perf_counter() - begin
-        return FitResult(state.code, state.pose, {}, steps[one], converged[one], spread, seconds)
+        state = state.rows(one)
+        off = distances(decoder, scan.points, state)
+        return FitResult(
+            *state,
+            terms={},
+            steps=steps[one],
+            converged=converged[one],
+            spread=spread,
+            seconds=time.perf_counter() - begin,
+            distances=off,
+            sizes=size,
+        )
 
     def _problem(
         self,
@@ -121,15 +131,6 @@ class Search:
         points = scan.points[rows, ::every][:, :count]
         normals = None if scan.normals is None else scan.normals[rows, ::every][:, :count]
         return Problem(decoder, points, normals, size[rows], self.delta, self.freedom)
-
-
-def median_distance(points: Float[Tensor, "B N D"]) -> Float[Tensor, " B"]:
-    """Of the points of each scan from their median; 1 for points that are all one, or none."""
-    if not points.shape[1]:
-        return points.new_ones(len(points))
-    arms = points - points.median(1, keepdim=True).values
-    distance = torch.linalg.vector_norm(arms, dim=-1).median(1).values
-    return torch.where(distance > 0, distance, 1.0)
 
 
 def _best(cost: Float[Tensor, "B T"], kept: int) -> Int[Tensor, " P"]:

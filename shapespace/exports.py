@@ -1,0 +1,148 @@
+"""Meshes of a trained space in files: of training scans, of walks between shapes.
+
+Everything is written in the frame and units of the scan it came from.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from shapespace.data.ply import write_ply
+from shapespace.data.points import PointOptions, prepare_scan
+from shapespace.data.prepare import PER_METRE
+from shapespace.data.readers import READERS
+from shapespace.data.sources import Source, find_sources
+from shapespace.errors import InputError, at_least, positive
+from shapespace.files import output_folder, replacing
+from shapespace.interpolate import Stop, interpolate
+from shapespace.preview import strip
+from shapespace.progress import progress
+from shapespace.scan import Frame, PreparedScan
+from shapespace.space import TrainedSpace
+
+MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
+
+
+def remark(mesh: trimesh.Trimesh) -> str:
+    """Faces and soundness of a mesh in a few words."""
+    if len(mesh.faces) == 0:
+        return "EMPTY (the field has no zero set: the fit failed or the training was too short)"
+    closed = "watertight" if mesh.is_watertight else "NOT watertight"
+    return f"{len(mesh.faces)} faces, {closed}"
+
+
+def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> PreparedScan:
+    """A scan file in the unit of the space; InputError if it is not of the size of its shapes."""
+    raw, digest = source.load()
+    if raw.vertices.shape[1] != space.decoder.dimension:
+        raise InputError(
+            f"{source}: has dimension {raw.vertices.shape[1]}, the space {space.decoder.dimension}"
+        )
+    scale = None if space.unit == "radius" else PER_METRE[unit]
+    options = PointOptions(seed=seed, scale=scale)
+    scan = prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
+    reach = float(np.quantile(np.abs(scan.points).max(1), 0.95))
+    if reach > space.extent:
+        raise InputError(
+            f"{source}: reaches to ±{reach:.4g}, the space was trained within ±{space.extent:g}: "
+            "give the scan's unit, as in --unit mm, or move it to the frame of the training scans"
+        )
+    return scan
+
+
+def interpolate_shapes(
+    checkpoint: str | Path,
+    shapes: Sequence[str],
+    out: str | Path,
+    *,
+    steps: int = 7,
+    resolution: int = 192,
+    unit: str = "m",
+    seed: int = 0,
+) -> list[Path]:
+    """Meshes along the straight lines from shape to shape, and ``strip.png``; the files written."""
+    if len(shapes) < 2 or steps < 2:
+        raise InputError(f"{len(shapes)} shapes and steps={steps}: give at least two of each")
+    at_least(2, resolution=resolution)
+    space = space_of_meshes(checkpoint, seed)
+    folder = output_folder(out)
+    stops = [_stop(space, shape, unit, seed) for shape in shapes]
+    places = interpolate(stops, steps)
+    meshes, paths = [], []
+    for number, place in enumerate(progress(places, "meshing")):
+        mesh = space.mesh(place.code, place.frame, resolution)
+        meshes.append(mesh)
+        paths.append(write_mesh(mesh, folder / f"{number:03d}.ply"))
+    try:
+        paths.append(strip(meshes, folder / "strip.png"))
+    except InputError as error:
+        warnings.warn(f"no strip.png: {error}", stacklevel=2)
+    return paths
+
+
+def mesh_names(
+    checkpoint: str | Path,
+    names: Sequence[str],
+    out: str | Path,
+    resolution: int = 256,
+    cell: float | None = None,
+) -> list[Path]:
+    """Meshes of training scans, in their frames; the files written."""
+    at_least(2, resolution=resolution)
+    check_cell(cell)
+    space = space_of_meshes(checkpoint)
+    codes = {name: space.code(name) for name in names}
+    folder = output_folder(out)
+    return [
+        write_mesh(space.mesh(code, space.frame(name), resolution, cell), folder / f"{name}.ply")
+        for name, code in progress(codes.items(), "meshing")
+    ]
+
+
+def write_mesh(mesh: trimesh.Trimesh, path: Path) -> Path:
+    """Write a mesh in the format of the suffix, whole or not at all.
+
+    PLY is written in double precision where single would move a vertex by more than a
+    hundred-thousandth of the mesh's size.
+    """
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise InputError(f"{path}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
+    vertices = np.asarray(mesh.vertices, np.float64)
+    moved = np.abs(vertices.astype(np.float32) - vertices).max(initial=0.0)
+    size = np.ptp(vertices, axis=0).max() if len(vertices) else 0.0
+    with replacing(path) as part:
+        if path.suffix.lower() == ".ply" and moved > 1e-5 * size:
+            write_ply(part, vertices, np.asarray(mesh.faces, np.int64))
+        else:
+            mesh.export(part)
+    return path
+
+
+def _stop(space: TrainedSpace, shape: str, unit: str, seed: int) -> Stop:
+    is_file = Path(shape).exists() or Path(shape).suffix.lower() in READERS or "/" in shape
+    if shape in space.names or not is_file:
+        return Stop(space.code(shape), space.frame(shape))
+    sources = find_sources(Path(shape))
+    if len(sources) > 1:
+        raise InputError(f"{shape}: holds {len(sources)} scans; give one scan file")
+    scan = prepare_for(space, sources[0], unit, seed)
+    fitted = space.fit([scan])
+    shift = fitted.poses.shift[0].double().cpu().numpy()
+    return Stop(fitted.codes[0], Frame(scan.frame.to_source(-shift[None])[0], scan.frame.scale))
+
+
+def space_of_meshes(checkpoint: str | Path, seed: int = 0) -> TrainedSpace:
+    """The space of a checkpoint; InputError if its shapes have no meshes, or for a bad seed."""
+    at_least(0, seed=seed)
+    space = TrainedSpace.load(checkpoint)
+    space.check_has_meshes()
+    return space
+
+
+def check_cell(cell: float | None) -> None:
+    """InputError if the side of a cell is none."""
+    if cell is not None:
+        positive(cell=cell)
