@@ -7,7 +7,7 @@ of its starts).
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from shapespace.decoders import Decoder
 from shapespace.errors import at_least, positive
-from shapespace.fitting.pose import Freedom, Pose
+from shapespace.fitting.pose import Freedom
 from shapespace.fitting.problem import Prior, Problem, State, distances, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.robust import Loss, Robust
 from shapespace.fitting.solver import solve
-from shapespace.fitting.starts import starts
+from shapespace.fitting.starts import starts, turns_about
 from shapespace.scan import Scan
 
 
@@ -55,6 +55,9 @@ class Search:
         starts: the mean code and the nearest training codes.
         freedom: what of the pose is to be found. A scan is centred on the mean of its points, which
             holes and floors move, so that at least its place is worth finding.
+        up, angles, turned_starts: where a turn is to be found, that many evenly spaced ones about
+            that axis are looked at with every code, and so many tried. Tilts up to some 20 degrees
+            are then found; for a scan that lies, name the axis along which it stands.
         stages: from few points of many starts to many points of the best.
         tolerance: relative decrease of the cost below which a scan is done.
     """
@@ -65,12 +68,16 @@ class Search:
     loss: Loss = "geman-mcclure"
     starts: int = 6
     freedom: Freedom = "shift"
+    up: Literal["x", "y", "z"] = "y"
+    angles: int = 24
+    turned_starts: int = 12
     stages: Sequence[Stage] = STAGES
     tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
         positive(noise=self.noise, delta=self.delta, independent=self.independent)
-        at_least(1, starts=self.starts, stages=len(self.stages))
+        at_least(1, starts=self.starts, turned_starts=self.turned_starts, angles=self.angles)
+        at_least(1, stages=len(self.stages))
 
     def __call__(
         self,
@@ -87,9 +94,9 @@ class Search:
         """
         begin, num_scans = time.perf_counter(), len(scan.points)
         size, prior = median_distance(scan.points), Prior.of_codes(codes)
-        first = starts(decoder, scan.points, codes, prior.mean, self.starts)
-        rows = torch.arange(num_scans, device=codes.device).repeat_interleave(first.shape[1])
-        state = State(first.flatten(0, 1), Pose.identity(len(rows), scan.points))
+        state = self._starts(decoder, scan, codes, prior.mean)
+        tried = len(state.code) // max(num_scans, 1)
+        rows = torch.arange(num_scans, device=codes.device).repeat_interleave(tried)
         spread, steps = codes.new_zeros(num_scans), torch.zeros_like(rows)
         converged = steps > 0
         for stage in self.stages:
@@ -116,6 +123,14 @@ class Search:
             distances=off,
             sizes=size,
         )
+
+    def _starts(
+        self, decoder: Decoder, scan: Scan, codes: Float[Tensor, "S L"], mean: Float[Tensor, " L"]
+    ) -> State:
+        if self.freedom in ("none", "shift"):
+            return starts(decoder, scan.points, codes, mean, self.starts)
+        turns = turns_about("xyz".index(self.up), self.angles, scan.points)
+        return starts(decoder, scan.points, codes, mean, self.turned_starts, turns)
 
     def _problem(
         self,
