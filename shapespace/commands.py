@@ -10,6 +10,7 @@ from typing import Literal
 from shapespace.errors import CheckFailed
 
 Unit = Literal["m", "cm", "mm", "in"]
+AnyUnit = Literal["auto", "m", "cm", "mm", "in"]
 Normals = Literal["estimate", "source", "none"]
 Method = Literal["second-order", "adam-published"]
 Freedom = Literal["none", "shift", "rigid", "similarity"]
@@ -105,7 +106,7 @@ def reconstruct(
     resolution: int = 256,
     cell: float | None = None,
     batch: int = 8,
-    unit: Unit = "m",
+    unit: AnyUnit = "auto",
     seed: int = 0,
     strict: bool = False,
     again: bool = False,
@@ -131,7 +132,8 @@ def reconstruct(
         resolution: grid nodes along the longest side of the mesh.
         cell: side of a grid cell in the unit of the scan files, in place of resolution.
         batch: scans fitted together.
-        unit: length unit of the scan files.
+        unit: length unit of the scan files; auto takes the one in which a scan is about as large as
+            the shapes of the space, and says so.
         seed: of sampling, and of the first code of adam-published.
         strict: stop at the first bad scan instead of skipping it.
         again: do again what was done before.
@@ -161,7 +163,7 @@ def interpolate(
     out: str,
     steps: int = 7,
     resolution: int = 192,
-    unit: Unit = "m",
+    unit: AnyUnit = "auto",
     seed: int = 0,
 ) -> None:
     """Walk in a straight line from shape to shape through the space.
@@ -178,7 +180,8 @@ def interpolate(
         out: folder for the results.
         steps: places from each shape to the next, both included.
         resolution: grid nodes along the longest side of a mesh.
-        unit: length unit of the scan files.
+        unit: length unit of the scan files; auto takes the one in which a scan is about as large as
+            the shapes of the space, and says so.
         seed: of the sampling of scan files.
     """
     from shapespace.exports import interpolate_shapes

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 import trimesh
+from jaxtyping import Float
 
 from shapespace.data.ply import write_ply
 from shapespace.data.points import PointOptions, prepare_scan
@@ -17,12 +19,15 @@ from shapespace.data.readers import READERS
 from shapespace.data.sources import Source, find_sources
 from shapespace.errors import InputError, at_least, positive
 from shapespace.files import output_folder, replacing
+from shapespace.fitting.problem import median_distance
 from shapespace.interpolate import Stop, interpolate
 from shapespace.preview import strip
 from shapespace.progress import progress
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 
+ANOTHER_SIZE = 2.0
+"""A scan that is so many times as large as the shapes is not one of them."""
 MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
 
 
@@ -35,12 +40,16 @@ def remark(mesh: trimesh.Trimesh) -> str:
 
 
 def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> PreparedScan:
-    """A scan file in the unit of the space; InputError if it is not of the size of its shapes."""
+    """A scan file in the unit of the space; InputError if it is not of the size of its shapes.
+
+    unit: of the file; "auto" takes the one in which the scan is nearest in size to the shapes.
+    """
     raw, digest = source.load()
     if raw.vertices.shape[1] != space.decoder.dimension:
         raise InputError(
             f"{source}: has dimension {raw.vertices.shape[1]}, the space {space.decoder.dimension}"
         )
+    unit = likely_unit(space, raw.vertices) if unit == "auto" else unit
     scale = None if space.unit == "radius" else PER_METRE[unit]
     options = PointOptions(seed=seed, scale=scale)
     scan = prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
@@ -53,6 +62,22 @@ def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> Pr
     return scan
 
 
+def likely_unit(space: TrainedSpace, vertices: Float[np.ndarray, "n D"]) -> str:
+    """The unit in which a scan is nearest in size to the shapes of a space; m if none is near."""
+    if space.unit == "radius" or space.size is None or not len(vertices):
+        return "m"
+    size = float(median_distance(torch.from_numpy(np.asarray(vertices, np.float64))[None]))
+    off = {unit: abs(np.log(size / each / space.size)) for unit, each in PER_METRE.items()}
+    unit = min(off, key=lambda name: off[name])
+    return unit if off[unit] < np.log(ANOTHER_SIZE) else "m"
+
+
+def unit_of(space: TrainedSpace, frame: Frame) -> str:
+    """The unit of a source whose scan was prepared for a space."""
+    names = {each: unit for unit, each in PER_METRE.items()}
+    return "radius" if space.unit == "radius" else names[frame.scale]
+
+
 def interpolate_shapes(
     checkpoint: str | Path,
     shapes: Sequence[str],
@@ -60,7 +85,7 @@ def interpolate_shapes(
     *,
     steps: int = 7,
     resolution: int = 192,
-    unit: str = "m",
+    unit: str = "auto",
     seed: int = 0,
 ) -> list[Path]:
     """Meshes along the straight lines from shape to shape, and ``strip.png``; the files written."""

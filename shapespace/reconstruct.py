@@ -19,7 +19,14 @@ from torch import Tensor
 
 from shapespace.data.sources import Source, find_sources
 from shapespace.errors import InputError, at_least
-from shapespace.exports import check_cell, prepare_for, remark, space_of_meshes, write_mesh
+from shapespace.exports import (
+    check_cell,
+    prepare_for,
+    remark,
+    space_of_meshes,
+    unit_of,
+    write_mesh,
+)
 from shapespace.files import output_folder, replacing
 from shapespace.fitting import FitResult, Freedom, Search
 from shapespace.progress import progress
@@ -89,7 +96,10 @@ class Reconstruction:
         ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")
         off = f"{facts['off_median']:.3g} median, {facts['off_95_percent']:.3g} at 95 %"
         fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
-        return f"{self.path}: {facts['remark']}; {fit}; {ended}, {facts['seconds']:.1f} s"
+        unit = (
+            "" if facts["unit"] in ("m", facts["made_by"]["unit"]) else f"read as {facts['unit']}; "
+        )
+        return f"{self.path}: {unit}{facts['remark']}; {fit}; {ended}, {facts['seconds']:.1f} s"
 
 
 @dataclass
@@ -126,7 +136,7 @@ def reconstruct_files(
     resolution: int = 256,
     cell: float | None = None,
     batch: int = 8,
-    unit: str = "m",
+    unit: str = "auto",
     strict: bool = False,
     again: bool = False,
 ) -> Reconstructions:
@@ -223,6 +233,7 @@ class _Work:
             "remark": remark(mesh),
             "watertight": bool(mesh.is_watertight),
             "faces": len(mesh.faces),
+            "unit": unit_of(self.space, scan.frame),
             "centre": scan.frame.centre.tolist(),
             "scale": scan.frame.scale,
             **_facts_of_fit(fitted, row, self.space.unit),

@@ -6,6 +6,7 @@ Letters: B scans, N points a scan, L code length.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from shapespace.codes import LatentCodes
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting import FitResult, Pose, Search, fit_codes
+from shapespace.fitting.problem import median_distance
 from shapespace.fitting.terms import draw, terms_and_gradient
 from shapespace.mesh import extract_mesh
 from shapespace.objectives import Objective
@@ -80,6 +82,23 @@ class TrainedSpace:
         for part in (*self.decoder.parameters(), *self.codes.parameters()):
             found.update(np.ascontiguousarray(part.detach().cpu().numpy()).data)
         return found.hexdigest()
+
+    @cached_property
+    def size(self) -> float | None:
+        """Median distance of a surface from its middle, in the space's unit; None if unknown.
+
+        Of the first, the middle and the last training code, by coarse meshes.
+        """
+        if self.decoder.dimension != 3:
+            return None
+        rows = sorted({0, len(self.codes) // 2, len(self.codes) - 1})
+        meshes = [self.mesh(self.codes.table.weight[row], resolution=32) for row in rows]
+        sizes = [
+            float(median_distance(torch.from_numpy(np.array(mesh.vertices))[None]))
+            for mesh in meshes
+            if len(mesh.vertices)
+        ]
+        return float(np.median(sizes)) if sizes else None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import trimesh
 
 from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
-from shapespace.exports import interpolate_shapes, mesh_names, remark, write_mesh
+from shapespace.exports import interpolate_shapes, likely_unit, mesh_names, remark, write_mesh
 from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid
@@ -234,7 +234,30 @@ def test_scan_in_another_unit_is_refused_with_the_remedy(tmp_path, toy_checkpoin
     points, normals = ellipsoid((1000.0, 900.0, 1100.0))
     trimesh.Trimesh(points, vertex_normals=normals, process=False).export(tmp_path / "mm.ply")
     with pytest.raises(InputError, match=r"mm\.ply: reaches to .*--unit mm"):
-        reconstruct_files(toy_checkpoint, collect_sources([tmp_path / "mm.ply"]), tmp_path / "out")
+        reconstruct_files(
+            toy_checkpoint, collect_sources([tmp_path / "mm.ply"]), tmp_path / "out", unit="m"
+        )
+
+
+@pytest.mark.parametrize(("unit", "per_metre"), [("mm", 1000.0), ("cm", 100.0), ("in", 1 / 0.0254)])
+def test_the_unit_of_a_scan_is_seen_from_its_size_and_named(
+    unit, per_metre, toy_checkpoint, tmp_path
+):
+    sources = find_sources(write_cloud(tmp_path / "a.npz", per_metre))
+    result = reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK)
+    (done,) = result.done
+    assert done.facts["unit"] == unit and f"read as {unit}" in result.lines()[0]
+    given = reconstruct_files(toy_checkpoint, sources, tmp_path / "b", unit=unit, **QUICK)
+    np.testing.assert_array_equal(done.code, given.done[0].code)
+    assert "read as" not in given.lines()[0]
+
+
+def test_a_scan_of_no_likely_size_is_taken_in_metres(toy_checkpoint):
+    space = TrainedSpace.load(toy_checkpoint)
+    assert space.size == pytest.approx(1.0, abs=0.3)
+    directions = np.random.default_rng(0).normal(size=(100, 3))
+    assert likely_unit(space, 1e7 * directions) == "m"
+    assert likely_unit(space, np.zeros((0, 3))) == "m"
 
 
 def test_scans_of_any_size_are_fitted_as_if_alone(tmp_path, toy_checkpoint):
