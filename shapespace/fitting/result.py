@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shapespace.fitting.pose import Pose
+from shapespace.fitting.pose import Freedom, Pose
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class FitResult:
     optimisation does not ask and says so always. spread: of second-order fits, the relative
     difference in cost of the best two starts, 0 where one alone was tried. seconds: of all
     together. distances: |f| at the points that were used, in the store's unit of the scan. sizes:
-    of the scans, by :func:`median_distance`.
+    of the scans, by :func:`median_distance`. covariances: of code and pose, [B,K,K], by the Laplace
+    approximation; None of the published optimisation. freedom: what of the pose was looked for.
     """
 
     codes: Float[Tensor, "B L"]
@@ -30,3 +31,12 @@ class FitResult:
     seconds: float
     distances: Float[Tensor, "B N"]
     sizes: Float[Tensor, " B"]
+    covariances: Float[Tensor, "B K K"] | None = None
+    freedom: Freedom = "none"
+
+    @property
+    def scatter(self) -> Float[Tensor, " B"]:
+        """Standard deviation of ``distances``, outliers left out: 1.48 times their median."""
+        if not self.distances.shape[1]:
+            return torch.zeros_like(self.sizes)
+        return 1.4826 * self.distances.median(1).values

@@ -6,7 +6,7 @@ of its starts).
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ from shapespace.fitting.result import FitResult
 from shapespace.fitting.robust import Loss, Robust
 from shapespace.fitting.solver import solve
 from shapespace.fitting.starts import starts, turns_about
+from shapespace.fitting.uncertainty import covariance
 from shapespace.scan import Scan
 
 
@@ -98,7 +99,7 @@ class Search:
         tried = len(state.code) // max(num_scans, 1)
         rows = torch.arange(num_scans, device=codes.device).repeat_interleave(tried)
         spread, steps = codes.new_zeros(num_scans), torch.zeros_like(rows)
-        converged = steps > 0
+        converged, hessian = steps > 0, codes.new_zeros(0)
         for stage in self.stages:
             problem = self._problem(decoder, scan, rows, size, stage, num_points)
             robust = Robust(self.loss, stage.width * self.noise)
@@ -109,20 +110,34 @@ class Search:
             chosen, spread = _best(costs, stage.kept), _spread(costs, spread)
             rows, state = rows[chosen], solution.state.rows(chosen)
             steps, converged = (steps + solution.iterations)[chosen], solution.converged[chosen]
+            hessian = solution.hessian[chosen]
             on_stage()
         one = torch.arange(num_scans, device=codes.device) * (len(rows) // max(num_scans, 1))
         state = state.rows(one)
-        off = distances(decoder, scan.points, state)
-        return FitResult(
+        result = FitResult(
             *state,
             terms={},
             steps=steps[one],
             converged=converged[one],
             spread=spread,
-            seconds=time.perf_counter() - begin,
-            distances=off,
+            seconds=0.0,
+            distances=distances(decoder, scan.points, state),
             sizes=size,
+            freedom=self.freedom,
         )
+        covariances = self._covariances(hessian[one], prior, result)
+        return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
+
+    def _covariances(
+        self, hessian: Float[Tensor, "B K K"], prior: Prior, result: FitResult
+    ) -> Float[Tensor, "B K K"]:
+        """With the scatter that was found in place of the noise that was supposed."""
+        length = len(prior.mean)
+        data = hessian.clone()
+        data[:, :length, :length] -= prior.precision
+        share = result.scatter * result.poses.scale / result.sizes
+        information = data * (self.noise**2 / self.independent)
+        return covariance(information, prior.precision, share.clamp(min=1e-6))
 
     def _starts(
         self, decoder: Decoder, scan: Scan, codes: Float[Tensor, "S L"], mean: Float[Tensor, " L"]
