@@ -23,9 +23,12 @@ from shapespace.fitting.problem import median_distance
 from shapespace.interpolate import Stop, interpolate
 from shapespace.preview import strip
 from shapespace.progress import progress
+from shapespace.render import BLUE, ORANGE
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 
+UNSURE = 0.02
+"""Deviation, in the mesh's longest side, from which a vertex is painted as unsure."""
 ANOTHER_SIZE = 2.0
 """A scan that is so many times as large as the shapes is not one of them."""
 MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
@@ -127,11 +130,14 @@ def mesh_names(
     ]
 
 
-def write_mesh(mesh: trimesh.Trimesh, path: Path) -> Path:
+def write_mesh(
+    mesh: trimesh.Trimesh, path: Path, deviation: Float[np.ndarray, " V"] | None = None
+) -> Path:
     """Write a mesh in the format of the suffix, whole or not at all.
 
     PLY is written in double precision where single would move a vertex by more than a
-    hundred-thousandth of the mesh's size.
+    hundred-thousandth of the mesh's size. ``deviation``, how sure each vertex is, goes into a PLY
+    as a property and as a colour: blue where it is 0, orange from a fiftieth of the mesh's size.
     """
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{path}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
@@ -139,11 +145,19 @@ def write_mesh(mesh: trimesh.Trimesh, path: Path) -> Path:
     moved = np.abs(vertices.astype(np.float32) - vertices).max(initial=0.0)
     size = np.ptp(vertices, axis=0).max() if len(vertices) else 0.0
     with replacing(path) as part:
-        if path.suffix.lower() == ".ply" and moved > 1e-5 * size:
-            write_ply(part, vertices, np.asarray(mesh.faces, np.int64))
+        if path.suffix.lower() == ".ply" and (moved > 1e-5 * size or deviation is not None):
+            more = {} if deviation is None else _coloured(deviation, UNSURE * size)
+            write_ply(part, vertices, np.asarray(mesh.faces, np.int64), more)
         else:
             mesh.export(part)
     return path
+
+
+def _coloured(deviation: Float[np.ndarray, " V"], unsure: float) -> dict[str, np.ndarray]:
+    share = np.clip(deviation / max(unsure, 1e-300), 0, 1)[:, None]
+    colours = np.round(255 * ((1 - share) * np.array(BLUE) + share * np.array(ORANGE)))
+    names = ("red", "green", "blue")
+    return {"deviation": deviation, **dict(zip(names, colours.T.astype(np.uint8), strict=True))}
 
 
 def _stop(space: TrainedSpace, shape: str, unit: str, seed: int) -> Stop:

@@ -96,6 +96,8 @@ class Reconstruction:
         ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")
         off = f"{facts['off_median']:.3g} median, {facts['off_95_percent']:.3g} at 95 %"
         fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
+        if facts["deviation_95_percent"] is not None:
+            fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
         unit = (
             "" if facts["unit"] in ("m", facts["made_by"]["unit"]) else f"read as {facts['unit']}; "
         )
@@ -223,7 +225,9 @@ class _Work:
         pose, code = fitted.poses.rows(torch.tensor([row])), fitted.codes[row]
         resolution, cell = self.made_by["resolution"], self.made_by["cell"]
         mesh = self.space.mesh(code, scan.frame, resolution, cell, pose)
-        path = write_mesh(mesh, self.folder / (scan.name + MESH))
+        deviation = self.space.deviation(fitted, row, mesh, scan.frame)
+        known = deviation if np.isfinite(deviation).all() else None
+        path = write_mesh(mesh, self.folder / (scan.name + MESH), known)
         with replacing(self.folder / (scan.name + CODE)) as part:
             np.save(part, code.cpu().numpy())
         facts = {
@@ -237,14 +241,30 @@ class _Work:
             "centre": scan.frame.centre.tolist(),
             "scale": scan.frame.scale,
             **_facts_of_fit(fitted, row, self.space.unit),
+            **_facts_of_surface(known, scan.frame.scale, self.space.unit),
         }
         with replacing(self.folder / (scan.name + FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
 
 
+def _shown(unit: str) -> tuple[float, str]:
+    """What a length in the space's unit is multiplied by to be read, and what it is then called."""
+    return (1000.0, "mm") if unit == "m" else (100.0, "% of the radius")
+
+
+def _facts_of_surface(
+    deviation: Float[np.ndarray, " V"] | None, scale: float, unit: str
+) -> dict[str, Any]:
+    """Standard deviation of the surface, over its vertices, in the unit of ``off_unit``."""
+    if deviation is None or not len(deviation):
+        return {"deviation_median": None, "deviation_95_percent": None}
+    shares = np.percentile(deviation, [50, 95]) / scale * _shown(unit)[0]
+    return {"deviation_median": float(shares[0]), "deviation_95_percent": float(shares[1])}
+
+
 def _facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
-    per_unit, name = (1000.0, "mm") if unit == "m" else (100.0, "% of the radius")
+    per_unit, name = _shown(unit)
     off = fitted.distances[row].double().cpu().numpy()
     rotation, shift, scale = (part[row].tolist() for part in fitted.poses)
     far = FAR_OFF * Search().noise * float(fitted.sizes[row])

@@ -22,8 +22,9 @@ from shapespace.codes import LatentCodes
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting import FitResult, Pose, Search, fit_codes
-from shapespace.fitting.problem import median_distance
+from shapespace.fitting.problem import State, median_distance
 from shapespace.fitting.terms import draw, terms_and_gradient
+from shapespace.fitting.uncertainty import surface_deviation
 from shapespace.mesh import extract_mesh
 from shapespace.objectives import Objective
 from shapespace.sampling import Sampler
@@ -174,6 +175,29 @@ class TrainedSpace:
         objective = self.objective.for_unseen()
         terms, _ = terms_and_gradient(self.decoder, objective, samples, found.codes)
         return replace(found, terms=terms)
+
+    def deviation(
+        self, fitted: FitResult, row: int, mesh: trimesh.Trimesh, frame: Frame
+    ) -> Float[np.ndarray, " V"]:
+        """How sure a fit is of its mesh: standard deviation along the normal, in the source's unit.
+
+        NaN at every vertex for a fit that says nothing of it (the published optimisation).
+        """
+        if fitted.covariances is None:
+            return np.full(len(mesh.vertices), np.nan)
+        which = torch.tensor([row], device=fitted.codes.device)
+        state = State(fitted.codes, fitted.poses).rows(which)
+        local = frame.to_store(np.asarray(mesh.vertices))
+        points = torch.from_numpy(local)[None].to(fitted.codes)
+        found = surface_deviation(
+            self.decoder,
+            points,
+            state,
+            fitted.covariances[which],
+            fitted.scatter[which],
+            fitted.freedom,
+        )
+        return found[0].double().cpu().numpy() * frame.scale
 
     def fit_published(
         self,

@@ -282,6 +282,20 @@ def test_interpolation_names_a_file_that_is_missing(tmp_path, toy_checkpoint):
         interpolate_shapes(toy_checkpoint, ["ball", "none.ply"], tmp_path / "walk")
 
 
+def test_how_sure_a_fit_is_stands_in_the_mesh_and_beside_it(toy_checkpoint, tmp_path):
+    sources = find_sources(write_cloud(tmp_path / "a.npz", 1000.0))
+    (done,) = reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK).done
+    attributes = done.mesh.metadata["_ply_raw"]["vertex"]["data"]
+    deviation, red = attributes["deviation"], attributes["red"]
+    assert len(deviation) == len(done.mesh.vertices) and (deviation > 0).all()
+    median = np.median(deviation)
+    assert done.facts["deviation_median"] == pytest.approx(median, rel=1e-4)
+    assert red[deviation.argmax()] >= red[deviation.argmin()]
+    published = reconstruct_files(toy_checkpoint, sources, tmp_path / "b", **PUBLISHED).done[0]
+    assert published.facts["deviation_median"] is None
+    assert "surface sure" not in published.line() and "surface sure to" in done.line()
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".obj"])
 def test_an_empty_mesh_is_written(tmp_path, suffix):
     assert write_mesh(trimesh.Trimesh(), tmp_path / f"empty{suffix}").exists()

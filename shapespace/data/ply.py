@@ -4,12 +4,13 @@ Nothing is allocated for a count that the file cannot hold. An ASCII body is tur
 float64, so one decoder serves all three encodings.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 """vertices, faces or None, normals or None: what every reader of a format returns."""
@@ -73,19 +74,32 @@ def read_ply(content: bytes) -> Arrays:
     return _columns(vertex, "xyz"), faces, _normals(vertex)
 
 
+PLY_NAMES = {"<f8": "double", "<f4": "float", "u1": "uchar"}
+
+
 def write_ply(
-    path: Path, vertices: Float64[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+    path: Path,
+    vertices: Float64[np.ndarray, "V 3"],
+    faces: Int64[np.ndarray, "F 3"],
+    more: Mapping[str, Shaped[np.ndarray, " V"]] | None = None,
 ) -> None:
-    """A triangle mesh as little-endian PLY, its vertices in double precision."""
+    """A triangle mesh as little-endian PLY, its vertices in double precision.
+
+    more: further properties of the vertices by their names, bytes or numbers in single precision.
+    """
+    kinds = {name: "u1" if part.dtype == np.uint8 else "<f4" for name, part in (more or {}).items()}
+    kinds = {"x": "<f8", "y": "<f8", "z": "<f8"} | kinds
+    table = np.empty(len(vertices), list(kinds.items()))
+    for name, column in {**dict(zip("xyz", vertices.T, strict=True)), **(more or {})}.items():
+        table[name] = column
+    properties = "".join(f"property {PLY_NAMES[kind]} {name}\n" for name, kind in kinds.items())
     header = (
-        "ply\nformat binary_little_endian 1.0\n"
-        f"element vertex {len(vertices)}\n"
-        "property double x\nproperty double y\nproperty double z\n"
+        f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n{properties}"
         f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
     )
     rows = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
     rows["count"], rows["corners"] = 3, faces
-    path.write_bytes(header.encode() + vertices.astype("<f8").tobytes() + rows.tobytes())
+    path.write_bytes(header.encode() + table.tobytes() + rows.tobytes())
 
 
 def triangulate(polygons: Any) -> np.ndarray:
