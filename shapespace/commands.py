@@ -13,6 +13,7 @@ Unit = Literal["m", "cm", "mm", "in"]
 AnyUnit = Literal["auto", "m", "cm", "mm", "in"]
 Normals = Literal["estimate", "source", "none"]
 Method = Literal["second-order", "adam-published"]
+Axis = Literal["x", "y", "z"]
 Freedom = Literal["none", "shift", "rigid", "similarity"]
 
 
@@ -101,6 +102,7 @@ def reconstruct(
     out: str,
     method: Method = "second-order",
     pose: Freedom = "shift",
+    up: Axis = "y",
     num_points: int = 16384,
     steps: int = 800,
     resolution: int = 256,
@@ -125,8 +127,9 @@ def reconstruct(
         scans: scan files, or folders of them.
         out: folder for the results.
         method: second-order, or adam-published, the optimisation of the IGR paper, to compare with.
-        pose: what of the pose second-order finds beside the code: none, shift, rigid (for small
-            turns) or similarity.
+        pose: what of the pose second-order finds beside the code: none, shift, rigid (any turn
+            about the upright axis, tilts to some 20 degrees) or similarity.
+        up: the upright axis of the scans, for rigid and similarity.
         num_points: points of each scan that the fit sees; second-order takes at most 8000.
         steps: of adam-published; its rate drops to a tenth half way.
         resolution: grid nodes along the longest side of the mesh.
@@ -144,7 +147,7 @@ def reconstruct(
         checkpoint,
         collect_sources(scans),
         out,
-        Fit(method, pose, num_points, steps, seed),
+        Fit(method, pose, up, num_points, steps, seed),
         resolution=resolution,
         cell=cell,
         batch=batch,

@@ -27,6 +27,7 @@ from shapespace.exports import (
     unit_of,
     write_mesh,
 )
+from shapespace.facts import bare_share, facts_of_fit, facts_of_surface, line_of
 from shapespace.files import output_folder, replacing
 from shapespace.fitting import FitResult, Freedom, Search
 from shapespace.progress import progress
@@ -35,16 +36,18 @@ from shapespace.space import TrainedSpace, usable_points
 
 Method = Literal["second-order", "adam-published"]
 CODE, FACTS, MESH = ".npy", ".json", ".ply"
-FAR_OFF = 3.0
-"""A point is an outlier of a fit beyond so many times the ordinary residual of a search."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How codes are found. pose: with "second-order"; steps, seed: with "adam-published"."""
+    """How codes are found. pose, up: of "second-order"; steps: of "adam-published".
+
+    up: the upright axis, about which a turn is looked for. seed: of samples and published codes.
+    """
 
     method: Method = "second-order"
     pose: Freedom = "shift"
+    up: Literal["x", "y", "z"] = "y"
     num_points: int = 16384
     steps: int = 800
     seed: int = 0
@@ -61,7 +64,7 @@ class Fit:
     ) -> FitResult:
         """Codes of scans of equally many usable points; ``on_round`` is called ``rounds`` times."""
         if self.method == "second-order":
-            search = Search(freedom=self.pose)
+            search = Search(freedom=self.pose, up=self.up)
             return space.fit(scans, self.num_points, search, self.seed, on_round)
         return space.fit_published(scans, self.num_points, self.steps, self.seed, on_round)
 
@@ -92,16 +95,7 @@ class Reconstruction:
 
     def line(self) -> str:
         """All that matters in one line."""
-        facts = self.facts
-        ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")
-        off = f"{facts['off_median']:.3g} median, {facts['off_95_percent']:.3g} at 95 %"
-        fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
-        if facts["deviation_95_percent"] is not None:
-            fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
-        unit = (
-            "" if facts["unit"] in ("m", facts["made_by"]["unit"]) else f"read as {facts['unit']}; "
-        )
-        return f"{self.path}: {unit}{facts['remark']}; {fit}; {ended}, {facts['seconds']:.1f} s"
+        return f"{self.path}: {line_of(self.facts)}"
 
 
 @dataclass
@@ -240,43 +234,10 @@ class _Work:
             "unit": unit_of(self.space, scan.frame),
             "centre": scan.frame.centre.tolist(),
             "scale": scan.frame.scale,
-            **_facts_of_fit(fitted, row, self.space.unit),
-            **_facts_of_surface(known, scan.frame.scale, self.space.unit),
+            **facts_of_fit(fitted, row, self.space.unit),
+            **facts_of_surface(known, scan.frame.scale, self.space.unit),
+            "share_without_points": bare_share(mesh, scan, float(fitted.sizes[row])),
         }
         with replacing(self.folder / (scan.name + FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
-
-
-def _shown(unit: str) -> tuple[float, str]:
-    """What a length in the space's unit is multiplied by to be read, and what it is then called."""
-    return (1000.0, "mm") if unit == "m" else (100.0, "% of the radius")
-
-
-def _facts_of_surface(
-    deviation: Float[np.ndarray, " V"] | None, scale: float, unit: str
-) -> dict[str, Any]:
-    """Standard deviation of the surface, over its vertices, in the unit of ``off_unit``."""
-    if deviation is None or not len(deviation):
-        return {"deviation_median": None, "deviation_95_percent": None}
-    shares = np.percentile(deviation, [50, 95]) / scale * _shown(unit)[0]
-    return {"deviation_median": float(shares[0]), "deviation_95_percent": float(shares[1])}
-
-
-def _facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
-    per_unit, name = _shown(unit)
-    off = fitted.distances[row].double().cpu().numpy()
-    rotation, shift, scale = (part[row].tolist() for part in fitted.poses)
-    far = FAR_OFF * Search().noise * float(fitted.sizes[row])
-    return {
-        "terms": {term: float(value[row]) for term, value in fitted.terms.items()},
-        "steps": int(fitted.steps[row]),
-        "converged": bool(fitted.converged[row]),
-        "spread_of_starts": float(fitted.spread[row]),
-        "seconds": round(fitted.seconds / len(fitted.codes), 3),
-        "off_median": per_unit * float(np.median(off)),
-        "off_95_percent": per_unit * float(np.percentile(off, 95)),
-        "off_unit": name,
-        "outliers": float((off > far).mean()),
-        "pose": {"rotation": rotation, "shift": shift, "scale": scale},
-    }

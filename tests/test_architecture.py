@@ -25,7 +25,7 @@ LAYERS = (
     "preview",
     "module data.datamodule arguments wandb_log recipes",
     "callbacks guard",
-    "training exports describe",
+    "training exports describe facts",
     "reconstruct surface",
     "demo",
     "commands",

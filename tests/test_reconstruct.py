@@ -9,7 +9,9 @@ import trimesh
 from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
 from shapespace.exports import interpolate_shapes, likely_unit, mesh_names, remark, write_mesh
+from shapespace.facts import bare_share
 from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
+from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid
 
@@ -282,6 +284,17 @@ def test_interpolation_names_a_file_that_is_missing(tmp_path, toy_checkpoint):
         interpolate_shapes(toy_checkpoint, ["ball", "none.ply"], tmp_path / "walk")
 
 
+def test_the_share_of_a_mesh_without_points():
+    ball = trimesh.creation.icosphere(4)
+    frame = Frame(np.array([5.0, 0, 0]), 2.0)
+    half = ball.vertices[ball.vertices[:, 0] > 0].astype(np.float32)
+    sigma = np.full(len(half), 0.01, np.float32)
+    scan = PreparedScan("a", half, None, sigma, frame, "", "", 0, 0, 0, "none")
+    placed = trimesh.Trimesh(frame.to_source(ball.vertices), ball.faces, process=False)
+    assert bare_share(placed, scan, 1.0) == pytest.approx(0.49, abs=0.04)
+    assert bare_share(trimesh.Trimesh(), scan, 1.0) == 1.0
+
+
 def test_how_sure_a_fit_is_stands_in_the_mesh_and_beside_it(toy_checkpoint, tmp_path):
     sources = find_sources(write_cloud(tmp_path / "a.npz", 1000.0))
     (done,) = reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK).done
@@ -291,6 +304,7 @@ def test_how_sure_a_fit_is_stands_in_the_mesh_and_beside_it(toy_checkpoint, tmp_
     median = np.median(deviation)
     assert done.facts["deviation_median"] == pytest.approx(median, rel=1e-4)
     assert red[deviation.argmax()] >= red[deviation.argmin()]
+    assert done.facts["share_without_points"] < 0.5 and done.facts["strangeness"] > 0
     published = reconstruct_files(toy_checkpoint, sources, tmp_path / "b", **PUBLISHED).done[0]
     assert published.facts["deviation_median"] is None
     assert "surface sure" not in published.line() and "surface sure to" in done.line()

@@ -52,6 +52,21 @@ class Prior(NamedTuple):
         ball = eye * floor
         return cls(mean, torch.linalg.inv((1 - shrinkage) * covariance + shrinkage * ball))
 
+    def strangeness(
+        self, codes: Float[Tensor, "B L"], training: Float[Tensor, "S L"]
+    ) -> Float[Tensor, " B"]:
+        """Mahalanobis distance of codes from the mean, over the median of the training codes'.
+
+        About 1 for a code like those; 1 where nothing can be said.
+        """
+        mine, usual = (self._distance(part) for part in (codes, training))
+        median = usual.median() if len(usual) else usual.new_zeros(())
+        return torch.where(median > 0, mine / median.clamp(min=1e-12), 1.0)
+
+    def _distance(self, codes: Float[Tensor, "S L"]) -> Float[Tensor, " S"]:
+        offset = codes - self.mean
+        return (offset @ self.precision * offset).sum(1).clamp(min=0).sqrt()
+
 
 class Problem:
     """Some scans of equally many points, each to be explained by ``decoder``.

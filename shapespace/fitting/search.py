@@ -124,6 +124,7 @@ class Search:
             distances=distances(decoder, scan.points, state),
             sizes=size,
             freedom=self.freedom,
+            strangeness=prior.strangeness(state.code, codes),
         )
         covariances = self._covariances(hessian[one], prior, result)
         return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)

@@ -67,3 +67,14 @@ def test_the_prior_of_one_code_of_equal_codes_and_of_none():
     codes = torch.randn(500, 2).double() @ torch.tensor([[2.0, 0.3], [0.0, 0.5]]).double()
     expected = torch.linalg.inv(torch.cov(codes.T))
     torch.testing.assert_close(Prior.of_codes(codes, 0.0).precision, expected)
+
+
+def test_a_code_far_out_is_strange():
+    training = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)).double()
+    prior = Prior.of_codes(training)
+    codes = torch.stack([training.mean(0), torch.full((3,), 6.0).double()])
+    near, far = prior.strangeness(codes, training)
+    assert near < 1e-6 and 4 < far < 10
+    assert 0.9 < prior.strangeness(training, training).median() < 1.1
+    none = torch.zeros(2, 0)
+    assert Prior.of_codes(none).strangeness(none, none).tolist() == [1.0, 1.0]
