@@ -112,13 +112,14 @@ def reconstruct(
     seed: int = 0,
     strict: bool = False,
     again: bool = False,
+    pictures: bool = False,
+    sequence: bool = False,
 ) -> None:
     """Reconstruct scans that the space was not trained on, by finding their codes.
 
-    Writes to OUT for each scan: NAME.ply, the mesh in the scan's own frame and units; NAME.json,
-    the fit: how far the points are off, outliers, pose, terms; NAME.npy, the code. A scan takes
-    seconds: second-order steps from several starts, with a robust loss that leaves out floors and
-    flying pixels. Scans that were done before with the same options are kept.
+    Writes to OUT for each scan: NAME.ply, the mesh in the scan's own frame and units, coloured by
+    how sure it is; NAME.json, the fit; NAME.npy, the code. A scan takes seconds; floors and flying
+    pixels are left out. Scans that were done before with the same options are kept.
 
       shapespace reconstruct runs/bodies-cpu/last.ckpt new/*.ply --out reconstructed/
 
@@ -135,11 +136,12 @@ def reconstruct(
         resolution: grid nodes along the longest side of the mesh.
         cell: side of a grid cell in the unit of the scan files, in place of resolution.
         batch: scans fitted together.
-        unit: length unit of the scan files; auto takes the one in which a scan is about as large as
-            the shapes of the space, and says so.
+        unit: length unit of the scan files; auto takes the one that fits the space, and says so.
         seed: of sampling, and of the first code of adam-published.
         strict: stop at the first bad scan instead of skipping it.
         again: do again what was done before.
+        pictures: write NAME.png too: scan, reconstruction, distance, how sure it is.
+        sequence: the scans are frames in order: begin each where the last ended.
     """
     from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
 
@@ -154,6 +156,8 @@ def reconstruct(
         unit=unit,
         strict=strict,
         again=again,
+        pictures=pictures,
+        sequence=sequence,
     )
     for line in results.lines():
         say(line)

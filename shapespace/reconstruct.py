@@ -29,13 +29,14 @@ from shapespace.exports import (
 )
 from shapespace.facts import bare_share, facts_of_fit, facts_of_surface, line_of
 from shapespace.files import output_folder, replacing
+from shapespace.fit_picture import fit_picture
 from shapespace.fitting import FitResult, Freedom, Search
 from shapespace.progress import progress
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, usable_points
 
 Method = Literal["second-order", "adam-published"]
-CODE, FACTS, MESH = ".npy", ".json", ".ply"
+CODE, FACTS, MESH, PICTURE = ".npy", ".json", ".ply", ".png"
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,14 @@ class Fit:
         space: TrainedSpace,
         scans: Sequence[PreparedScan],
         on_round: Callable[[], object] = lambda: None,
+        guess: Float[Tensor, "1 L"] | None = None,
     ) -> FitResult:
-        """Codes of scans of equally many usable points; ``on_round`` is called ``rounds`` times."""
+        """Codes of scans of equally many usable points; ``on_round`` is called ``rounds`` times.
+
+        guess: a code that "second-order" tries too, and in place of all but the mean.
+        """
         if self.method == "second-order":
-            search = Search(freedom=self.pose, up=self.up)
+            search = Search(freedom=self.pose, up=self.up, guess=guess)
             return space.fit(scans, self.num_points, search, self.seed, on_round)
         return space.fit_published(scans, self.num_points, self.steps, self.seed, on_round)
 
@@ -135,12 +140,15 @@ def reconstruct_files(
     unit: str = "auto",
     strict: bool = False,
     again: bool = False,
+    pictures: bool = False,
+    sequence: bool = False,
 ) -> Reconstructions:
     """Fit and mesh the scans ``sources``; a bad one is skipped unless ``strict``.
 
     Writes ``<name>.ply``, ``<name>.json`` (the fit) and ``<name>.npy`` (the code) to ``out``, each
     scan as soon as it is done. What an earlier call with the same arguments has written of the same
-    scan is kept, unless ``again``.
+    scan is kept, unless ``again``. With ``pictures`` there is a ``<name>.png`` of each. In a
+    ``sequence`` the code of each scan is where the search for the next begins.
     """
     fit = fit or Fit()
     at_least(1, batch=batch)
@@ -148,8 +156,9 @@ def reconstruct_files(
     check_cell(cell)
     space = space_of_meshes(checkpoint)
     made_by = {"checkpoint": str(checkpoint), "of": space.digest, **asdict(fit), "unit": unit}
-    made_by |= {"resolution": resolution, "cell": cell}
-    work = _Work(space, fit, output_folder(out), made_by, unit, strict, again)
+    made_by |= {"resolution": resolution, "cell": cell, "sequence": sequence}
+    work = _Work(space, fit, output_folder(out), made_by, strict, again, pictures)
+    batch = 1 if sequence else batch
     with progress(total=fit.rounds * len(sources), desc="reconstructing", unit="round") as bar:
         for start in range(0, len(sources), batch):
             work.do(sources[start : start + batch], bar.update)
@@ -168,9 +177,9 @@ class _Work:
     fit: Fit
     folder: Path
     made_by: dict[str, Any]
-    unit: str
     strict: bool
     again: bool
+    pictures: bool
     result: Reconstructions = field(default_factory=Reconstructions)
 
     def do(self, sources: Sequence[Source], advance: Callable[[int], object]) -> None:
@@ -183,10 +192,15 @@ class _Work:
             else:
                 alike[usable_points(scan, self.fit.num_points)].append(scan)
         for scans in alike.values():
-            fitted = self.fit(self.space, scans, partial(advance, len(scans)))
+            fitted = self.fit(self.space, scans, partial(advance, len(scans)), self._guess())
             for row, scan in enumerate(scans):
                 done = self._tried(scan.name, partial(self._write, scan, fitted, row))
                 self.result.done += [done] if done else []
+
+    def _guess(self) -> Float[Tensor, "1 L"] | None:
+        """The code of the frame before, in a sequence."""
+        known = self.made_by["sequence"] and self.result.done
+        return self.result.done[-1].code[None] if known else None
 
     def _tried(self, name: str, work: Callable[[], Any]) -> Any:
         """What ``work`` gives, or None after an error that concerns this scan alone."""
@@ -200,7 +214,7 @@ class _Work:
 
     def _prepared(self, source: Source) -> PreparedScan | None:
         """A scan in the unit of the space, or None if it was done before."""
-        scan = prepare_for(self.space, source, self.unit, self.fit.seed)
+        scan = prepare_for(self.space, source, self.made_by["unit"], self.fit.seed)
         path = self.folder / scan.name
         try:
             facts = json.loads(path.with_name(scan.name + FACTS).read_text())
@@ -221,6 +235,8 @@ class _Work:
         mesh = self.space.mesh(code, scan.frame, resolution, cell, pose)
         deviation = self.space.deviation(fitted, row, mesh, scan.frame)
         known = deviation if np.isfinite(deviation).all() else None
+        if self.pictures:
+            fit_picture(self.folder / (scan.name + PICTURE), scan, mesh, known, self.fit.up)
         path = write_mesh(mesh, self.folder / (scan.name + MESH), known)
         with replacing(self.folder / (scan.name + CODE)) as part:
             np.save(part, code.cpu().numpy())

@@ -10,6 +10,7 @@ from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
 from shapespace.exports import interpolate_shapes, likely_unit, mesh_names, remark, write_mesh
 from shapespace.facts import bare_share
+from shapespace.fitting import Search
 from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
@@ -282,6 +283,27 @@ def test_scans_of_any_size_are_fitted_as_if_alone(tmp_path, toy_checkpoint):
 def test_interpolation_names_a_file_that_is_missing(tmp_path, toy_checkpoint):
     with pytest.raises(InputError, match=r"none\.ply: there is no such file"):
         interpolate_shapes(toy_checkpoint, ["ball", "none.ply"], tmp_path / "walk")
+
+
+def test_a_sequence_begins_each_frame_where_the_last_ended(toy_checkpoint, tmp_path, monkeypatch):
+    pytest.importorskip("embreex")
+    for name in "ab":
+        write_cloud(tmp_path / "in" / f"{name}.npz")
+    guesses, call = [], Search.__call__
+
+    def seen(self, *arguments):
+        guesses.append(self.guess)
+        return call(self, *arguments)
+
+    monkeypatch.setattr(Search, "__call__", seen)
+    sources, out = collect_sources([tmp_path / "in"]), tmp_path / "out"
+    first, second = reconstruct_files(
+        toy_checkpoint, sources, out, sequence=True, pictures=True, **QUICK
+    ).done
+    assert guesses[0] is None
+    np.testing.assert_array_equal(guesses[1][0], first.code)
+    assert second.facts["off_median"] < 1.3 * first.facts["off_median"]
+    assert (out / "a.png").read_bytes().startswith(b"\x89PNG") and (out / "b.png").exists()
 
 
 def test_the_share_of_a_mesh_without_points():

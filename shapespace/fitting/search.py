@@ -59,6 +59,7 @@ class Search:
         up, angles, turned_starts: where a turn is to be found, that many evenly spaced ones about
             that axis are looked at with every code, and so many tried. Tilts up to some 20 degrees
             are then found; for a scan that lies, name the axis along which it stands.
+        guess: codes that are tried in place of the nearest training codes, as of the frame before.
         stages: from few points of many starts to many points of the best.
         tolerance: relative decrease of the cost below which a scan is done.
     """
@@ -72,6 +73,7 @@ class Search:
     up: Literal["x", "y", "z"] = "y"
     angles: int = 24
     turned_starts: int = 12
+    guess: Float[Tensor, "G L"] | None = None
     stages: Sequence[Stage] = STAGES
     tolerance: float = 1e-3
 
@@ -143,6 +145,8 @@ class Search:
     def _starts(
         self, decoder: Decoder, scan: Scan, codes: Float[Tensor, "S L"], mean: Float[Tensor, " L"]
     ) -> State:
+        if self.guess is not None:
+            codes = self.guess.to(codes)
         if self.freedom in ("none", "shift"):
             return starts(decoder, scan.points, codes, mean, self.starts)
         turns = turns_about("xyz".index(self.up), self.angles, scan.points)
