@@ -24,6 +24,9 @@ LEAF = 2
 """Cells along a side of the smallest blocks: their centres are nodes, no evaluation is lost."""
 ROOTS = 32
 """Blocks along the longest side at the start, at least (fewer on small grids)."""
+FLAT = 0.25
+"""A field whose median slope is a smaller part of its steepest is flat nearly everywhere. That of a
+trained network, 1 nearly everywhere and 2 or 3 in some places, is not."""
 FINE = 128
 """Blocks along the longest side from which a flat field is trusted."""
 SAFETY = 1.25
@@ -166,7 +169,7 @@ class Octree:
         windows = np.lib.stride_tricks.sliding_window_view(block, (2, 2, 2)).reshape(-1, 8)
         slopes = steepest(windows, level.side)
         self.see(float(slopes.max()))
-        return float(np.median(slopes)) < 0.5 * float(slopes.max())
+        return float(np.median(slopes)) < FLAT * float(slopes.max())
 
     def _descend(self) -> bool:
         """Open what the slope asks for at every level but the last; whether there was anything."""
