@@ -42,10 +42,13 @@ def remark(mesh: trimesh.Trimesh) -> str:
     return f"{len(mesh.faces)} faces, {closed}"
 
 
-def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> PreparedScan:
+def prepare_for(
+    space: TrainedSpace, source: Source, unit: str, seed: int, num_points: int | None = None
+) -> PreparedScan:
     """A scan file in the unit of the space; InputError if it is not of the size of its shapes.
 
     unit: of the file; "auto" takes the one in which the scan is nearest in size to the shapes.
+    num_points: that are sampled of a mesh; None takes as many as a store gets.
     """
     raw, digest = source.load()
     if raw.vertices.shape[1] != space.decoder.dimension:
@@ -54,7 +57,7 @@ def prepare_for(space: TrainedSpace, source: Source, unit: str, seed: int) -> Pr
         )
     unit = likely_unit(space, raw.vertices) if unit == "auto" else unit
     scale = None if space.unit == "radius" else PER_METRE[unit]
-    options = PointOptions(seed=seed, scale=scale)
+    options = PointOptions(None if raw.faces is None else num_points, seed, scale)
     scan = prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
     reach = float(np.quantile(np.abs(scan.points).max(1), 0.95))
     if reach > space.extent:

@@ -36,6 +36,8 @@ from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, usable_points
 
 Method = Literal["second-order", "adam-published"]
+FEWEST = 20_000
+"""Points that are sampled of a scan, if no more are fitted."""
 CODE, FACTS, MESH, PICTURE = ".npy", ".json", ".ply", ".png"
 
 
@@ -214,7 +216,9 @@ class _Work:
 
     def _prepared(self, source: Source) -> PreparedScan | None:
         """A scan in the unit of the space, or None if it was done before."""
-        scan = prepare_for(self.space, source, self.made_by["unit"], self.fit.seed)
+        # The published sampler takes its widths from the density of a full sample.
+        sampled = max(self.fit.num_points, FEWEST) if self.fit.method == "second-order" else None
+        scan = prepare_for(self.space, source, self.made_by["unit"], self.fit.seed, sampled)
         path = self.folder / scan.name
         try:
             facts = json.loads(path.with_name(scan.name + FACTS).read_text())
