@@ -11,7 +11,7 @@ from shapespace.decoders import Decoder
 from shapespace.fitting.pose import Freedom, pose_columns
 from shapespace.fitting.problem import State
 
-PATCHES = 16.0
+PATCHES = 9.0
 """Independent pieces of a scan: what no code can draw is wrong alike over a whole limb of a person.
 Chosen so that twice the deviation holds four fifths of what a scan does not show
 (experiments/fitting)."""
