@@ -1,12 +1,16 @@
+import dataclasses
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import trimesh
+from scipy.spatial import KDTree
 
 from shapespace.codes import LatentCodes
 from shapespace.decoders import SkipMLP
 from shapespace.errors import InputError
+from shapespace.fitting import Pose, Search
 from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface
 from shapespace.scan import Frame, PreparedScan, rounded_normals
@@ -84,3 +88,33 @@ def test_lightning_rebuilds_it_with_weights_only(toy_checkpoint):
     code = trained.code(trained.names[0])[None]
     assert torch.equal(module.decoder(points, code), trained.decoder(points, code))
     assert module.codes.names == trained.names
+
+
+@pytest.mark.parametrize("cell", [None, 1.0])
+def test_a_mesh_is_taken_back_through_pose_and_frame(cell):
+    trained = space()
+    frame = Frame(np.array([5.0, -2.0, 1.0]), 10.0)
+    step = torch.tensor([[0.1, -0.2, 0.05, 0.3, 0.5, -0.4, 0.2]])
+    pose = Pose.identity(1, torch.zeros(1, 3)).moved(step, "similarity")
+    inside = None if cell is None else cell * pose.scale.item() / frame.scale
+    plain = trained.mesh(trained.code("a"), resolution=24, cell=inside)
+    placed = trained.mesh(trained.code("a"), frame, 24, cell, pose)
+    local = torch.from_numpy(frame.to_store(np.asarray(placed.vertices))).float()[None]
+    np.testing.assert_allclose(pose(local)[0], plain.vertices, atol=1e-5)
+    np.testing.assert_array_equal(placed.faces, plain.faces)
+    assert placed.is_watertight and placed.volume > 0
+
+
+def test_a_scan_that_stands_turned_is_reconstructed_where_it_is():
+    trained = space(0)
+    mesh = trained.mesh(trained.code("a"), resolution=48)
+    points = mesh.sample(3000).astype(np.float32)
+    points -= points.mean(0)
+    scan = dataclasses.replace(prepared("x", 3000, normals=False), points=points)
+    turn = trimesh.transformations.rotation_matrix(2.0, [0.1, 1, 0])[:3, :3].astype(np.float32)
+    turned = dataclasses.replace(scan, points=points @ turn.T)
+    result = trained.fit([turned], search=Search(freedom="rigid"))
+    assert result.distances.median() < 5e-3
+    found = trained.mesh(result.codes[0], scan.frame, 48, pose=result.poses)
+    nearest = KDTree(found.vertices).query(turned.points)[0]
+    assert np.median(nearest) < 0.03
