@@ -157,8 +157,8 @@ def reconstruct_files(
     at_least(2, resolution=resolution)
     check_cell(cell)
     space = space_of_meshes(checkpoint)
-    made_by = {"checkpoint": str(checkpoint), "of": space.digest, **asdict(fit), "unit": unit}
-    made_by |= {"resolution": resolution, "cell": cell, "sequence": sequence}
+    made_by = {"space": space.digest, **asdict(fit), "unit": unit, "sequence": sequence}
+    made_by |= {"resolution": resolution, "cell": cell}
     work = _Work(space, fit, output_folder(out), made_by, strict, again, pictures)
     batch = 1 if sequence else batch
     with progress(total=fit.rounds * len(sources), desc="reconstructing", unit="round") as bar:
@@ -247,6 +247,7 @@ class _Work:
         facts = {
             "scan": scan.source,
             "scan_sha256": scan.source_hash,
+            "checkpoint": str(self.space.path),
             "made_by": self.made_by,
             "remark": remark(mesh),
             "watertight": bool(mesh.is_watertight),

@@ -59,8 +59,8 @@ def solve(
     now = normal_equations(problem, state, everything, prior, robust, information)
     damping = torch.full_like(now.cost, FIRST_DAMPING)
     used = torch.ones_like(everything)
-    converged = ~torch.isfinite(now.cost)
-    active = everything[~converged]
+    converged = torch.zeros_like(everything, dtype=torch.bool)
+    active = everything[torch.isfinite(now.cost)]
     for _ in range(iterations):
         if not len(active):
             break

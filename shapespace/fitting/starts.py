@@ -18,8 +18,8 @@ FIRST_POINTS, LAST_POINTS = 64, 512
 """Of a scan, in the first look at all training codes and in the second at the best of them."""
 KEPT = 64
 """Training codes, with their angles, that are looked at twice."""
-MOST_CODES = 512
-"""Training codes that are looked at for every angle; of more, some, evenly spaced."""
+MOST_CODES, MOST_PAIRS = 512, 4096
+"""Training codes that are looked at for every angle, and for one; of more, some, evenly spaced."""
 POINTS_AT_ONCE = 1 << 17
 
 
@@ -38,7 +38,7 @@ def starts(
     """
     if turns is None:
         turns = torch.eye(points.shape[-1]).to(points)[None]
-    every = -(-len(codes) // MOST_CODES) if len(turns) > 1 else 1
+    every = max(1, -(-len(codes) // (MOST_CODES if len(turns) > 1 else MOST_PAIRS)))
     chosen = [_starts_of_one(decoder, scan, codes[::every], mean, num, turns) for scan in points]
     found, rotations = (torch.cat(part) for part in zip(*chosen, strict=True))
     pose = Pose.identity(len(found), points)

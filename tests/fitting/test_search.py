@@ -178,3 +178,11 @@ def test_stages_take_no_more_points_than_asked():
     stages = (Stage(100, 16.0, 2, 2), Stage(5000, 3.0, 2, 1))
     Search(stages=stages)(Counted(), ellipsoids(CODES), training_codes(), num_points=300)
     assert set(asked) == {100, 300}
+
+
+def test_a_field_without_a_number_is_no_success():
+    class Broken(Ellipsoids):
+        def jacobian(self, points, latent):
+            return tuple(part * torch.nan for part in super().jacobian(points, latent))
+
+    assert not Search()(Broken(), ellipsoids(CODES), training_codes()).converged.any()
