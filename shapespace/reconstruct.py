@@ -78,7 +78,9 @@ class Fit:
     @property
     def rounds(self) -> int:
         """Parts of a fit that the progress bar counts."""
-        return len(Search().stages) if self.method == "second-order" else self.steps
+        return (
+            len(Search(freedom=self.pose).rounds) if self.method == "second-order" else self.steps
+        )
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Stage(NamedTuple):
 
 
 STAGES = (Stage(500, 16.0, 8, 3), Stage(2000, 6.0, 12, 1), Stage(8000, 3.0, 15, 1))
+TURNED_STAGES = (Stage(500, 40.0, 8, 6), Stage(1000, 16.0, 8, 3), *STAGES[1:])
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class Search:
         freedom: what of the pose is to be found. A scan is centred on the mean of its points, which
             holes and floors move, so that at least its place is worth finding.
         up, angles, turned_starts: where a turn is to be found, that many evenly spaced ones about
-            that axis are looked at with every code, and so many tried. Tilts up to some 20 degrees
-            are then found; for a scan that lies, name the axis along which it stands.
+            that axis, upright and tilted, are looked at with many codes, and so many tried. For a
+            scan that lies, name the axis along which it stands.
         guess: codes that are tried in place of the nearest training codes, as of the frame before.
-        stages: from few points of many starts to many points of the best.
+        stages: from few points of many starts to many points of the best; None takes STAGES, or
+            TURNED_STAGES, which begin with a wider loss, where a turn is to be found.
         tolerance: relative decrease of the cost below which a scan is done.
     """
 
@@ -71,16 +73,27 @@ class Search:
     starts: int = 6
     freedom: Freedom = "shift"
     up: Literal["x", "y", "z"] = "y"
-    angles: int = 24
+    angles: int = 16
     turned_starts: int = 12
     guess: Float[Tensor, "G L"] | None = None
-    stages: Sequence[Stage] = STAGES
+    stages: Sequence[Stage] | None = None
     tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
         positive(noise=self.noise, delta=self.delta, independent=self.independent)
         at_least(1, starts=self.starts, turned_starts=self.turned_starts, angles=self.angles)
-        at_least(1, stages=len(self.stages))
+        at_least(1, stages=len(self.rounds))
+
+    @property
+    def turned(self) -> bool:
+        """Whether a turn is to be found."""
+        return self.freedom in ("rigid", "similarity")
+
+    @property
+    def rounds(self) -> Sequence[Stage]:
+        """The stages that are taken."""
+        usual = TURNED_STAGES if self.turned else STAGES
+        return usual if self.stages is None else self.stages
 
     def __call__(
         self,
@@ -102,7 +115,7 @@ class Search:
         rows = torch.arange(num_scans, device=codes.device).repeat_interleave(tried)
         spread, steps = codes.new_zeros(num_scans), torch.zeros_like(rows)
         converged, hessian = steps > 0, codes.new_zeros(0)
-        for stage in self.stages:
+        for stage in self.rounds:
             problem = self._problem(decoder, scan, rows, size, stage, num_points)
             robust = Robust(self.loss, stage.width * self.noise)
             information = self.independent / self.noise**2
@@ -147,7 +160,7 @@ class Search:
     ) -> State:
         if self.guess is not None:
             codes = self.guess.to(codes)
-        if self.freedom in ("none", "shift"):
+        if not self.turned:
             return starts(decoder, scan.points, codes, mean, self.starts)
         turns = turns_about("xyz".index(self.up), self.angles, scan.points)
         return starts(decoder, scan.points, codes, mean, self.turned_starts, turns)

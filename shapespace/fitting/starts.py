@@ -18,7 +18,9 @@ FIRST_POINTS, LAST_POINTS = 64, 512
 """Of a scan, in the first look at all training codes and in the second at the best of them."""
 KEPT = 64
 """Training codes, with their angles, that are looked at twice."""
-MOST_CODES, MOST_PAIRS = 512, 4096
+TILT = 14.0
+"""Degrees: what lies between 0 and 20 is then 7 from a start."""
+MOST_CODES, MOST_PAIRS = 128, 4096
 """Training codes that are looked at for every angle, and for one; of more, some, evenly spaced."""
 POINTS_AT_ONCE = 1 << 17
 
@@ -96,12 +98,18 @@ def _varied(pairs: Int[Tensor, "K 2"], turned: bool) -> Int[Tensor, " K"]:
 
 
 def turns_about(axis: int, num: int, like: Float[Tensor, "*shape D"]) -> Float[Tensor, "A D D"]:
-    """``num`` rotations, evenly spaced, about an axis (0, 1, 2; in 2-D about the only one)."""
+    """``num`` rotations, evenly spaced, about an axis (0, 1, 2; in 2-D about the only one).
+
+    In 3-D each upright and tilted by TILT about both level axes, either way: five times as many.
+    """
     angles = torch.arange(num) * (2 * math.pi / num)
-    vectors = angles[:, None]
-    if like.shape[-1] == 3:
-        vectors = torch.zeros(num, 3).index_copy(1, torch.tensor([axis]), vectors)
-    return torch.linalg.matrix_exp(cross(vectors)).to(like)
+    if like.shape[-1] == 2:
+        return torch.linalg.matrix_exp(cross(angles[:, None])).to(like)
+    upright = torch.eye(3)[axis]
+    yaws = torch.linalg.matrix_exp(cross(angles[:, None] * upright))
+    level = torch.eye(3)[[k for k in range(3) if k != axis]] * math.radians(TILT)
+    tilts = torch.linalg.matrix_exp(cross(torch.cat([torch.zeros(1, 3), level, -level])))
+    return (tilts[:, None] @ yaws).flatten(0, 1).to(like)
 
 
 @torch.no_grad()

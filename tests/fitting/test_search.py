@@ -12,7 +12,7 @@ from shapespace.fitting.problem import Prior, Problem, State
 from shapespace.fitting.robust import Robust
 from shapespace.fitting.search import median_distance
 from shapespace.fitting.solver import solve
-from shapespace.fitting.starts import starts, turns_about
+from shapespace.fitting.starts import TILT, starts, turns_about
 from shapespace.scan import Scan
 from tests.fitting.ellipsoids import CODES, Ellipsoids, ellipsoids, training_codes
 
@@ -147,7 +147,19 @@ def test_a_turned_scan_is_tried_at_its_angle_first():
         same = [torch.allclose(found.pose.rotation[row], turns[k]) for k in (1, 7)]
         assert any(same)
     angles = {str(rotation.round(decimals=3).tolist()) for rotation in found.pose.rotation[1:4]}
-    assert len(angles) == 2
+    assert len(angles) == 3
+
+
+def test_turns_are_about_the_axis_and_tilted_from_it():
+    for axis in range(3):
+        turns = turns_about(axis, 8, torch.zeros(1, 3).double())
+        assert len(turns) == 40
+        eye = torch.eye(3).double()
+        torch.testing.assert_close(turns @ turns.mT, eye.expand(40, 3, 3), rtol=0, atol=1e-6)
+        tilt = turns[:, axis, axis].clamp(max=1).acos().rad2deg()
+        torch.testing.assert_close(tilt[:8], torch.zeros(8).double(), rtol=0, atol=0.05)
+        torch.testing.assert_close(tilt[8:], torch.full((32,), TILT).double(), rtol=0, atol=0.05)
+    assert turns_about(0, 8, torch.zeros(1, 2)).shape == (8, 2, 2)
 
 
 @pytest.mark.parametrize("freedom", ["rigid", "similarity"])
