@@ -218,22 +218,27 @@ class _Work:
 
     def _prepared(self, source: Source) -> PreparedScan | None:
         """A scan in the unit of the space, or None if it was done before."""
+        kept = None if self.again else self._kept(source)
+        if kept is not None:
+            self.result.kept.append(kept.name)
+            self.result.done.append(kept)
+            return None
         # The published sampler takes its widths from the density of a full sample.
         sampled = max(self.fit.num_points, FEWEST) if self.fit.method == "second-order" else None
-        scan = prepare_for(self.space, source, self.made_by["unit"], self.fit.seed, sampled)
-        path = self.folder / scan.name
+        return prepare_for(self.space, source, self.made_by["unit"], self.fit.seed, sampled)
+
+    def _kept(self, source: Source) -> Reconstruction | None:
+        """What an earlier call made of the same scan in the same way."""
+        mesh = self.folder / (source.name + MESH)
         try:
-            facts = json.loads(path.with_name(scan.name + FACTS).read_text())
-            code = torch.from_numpy(np.load(path.with_name(scan.name + CODE)))
-            mesh = path.with_name(scan.name + MESH)
-            same = facts["scan_sha256"] == scan.source_hash and facts["made_by"] == self.made_by
+            facts = json.loads((self.folder / (source.name + FACTS)).read_text())
+            same = facts["made_by"] == self.made_by and mesh.exists()
+            if not same or facts["scan_sha256"] != source.load()[1]:
+                return None
+            code = torch.from_numpy(np.load(self.folder / (source.name + CODE)))
         except (OSError, ValueError, KeyError):
-            return scan
-        if self.again or not same or not mesh.exists():
-            return scan
-        self.result.kept.append(scan.name)
-        self.result.done.append(Reconstruction(scan.name, code, facts, mesh))
-        return None
+            return None
+        return Reconstruction(source.name, code, facts, mesh)
 
     def _write(self, scan: PreparedScan, fitted: FitResult, row: int) -> Reconstruction:
         pose, code = fitted.poses.rows(torch.tensor([row])), fitted.codes[row]

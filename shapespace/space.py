@@ -23,7 +23,7 @@ from shapespace.decoders import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting import FitResult, Pose, Search, fit_codes
 from shapespace.fitting.problem import State, median_distance
-from shapespace.fitting.terms import draw, terms_and_gradient
+from shapespace.fitting.terms import draw, terms_of
 from shapespace.fitting.uncertainty import surface_deviation
 from shapespace.mesh import extract_mesh
 from shapespace.objectives import Objective
@@ -173,8 +173,7 @@ class TrainedSpace:
         posed = Scan(batch.index, found.poses(batch.points), normals, sigma)
         samples = draw(self.sampler, posed, seed, 0)
         objective = self.objective.for_unseen()
-        terms, _ = terms_and_gradient(self.decoder, objective, samples, found.codes)
-        return replace(found, terms=terms)
+        return replace(found, terms=terms_of(self.decoder, objective, samples, found.codes))
 
     def deviation(
         self, fitted: FitResult, row: int, mesh: trimesh.Trimesh, frame: Frame

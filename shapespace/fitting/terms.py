@@ -16,22 +16,38 @@ POINTS_PER_CHUNK = 70_000
 """In one backward pass, in whole scans; 3 GiB for the published network."""
 
 
+@torch.no_grad()
+def terms_of(
+    decoder: Decoder, objective: Objective, samples: Samples, latent: Float[Tensor, "B L"]
+) -> dict[str, Tensor]:
+    """The terms of each scan, a bounded number of points at a time."""
+    return _together(
+        [objective.terms(decoder, samples[rows], latent[rows]) for rows in _chunks(samples, latent)]
+    )
+
+
 def terms_and_gradient(
     decoder: Decoder, objective: Objective, samples: Samples, latent: Float[Tensor, "B L"]
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The terms of each scan and the gradient of its code, a bounded number of points at a time."""
-    size = max(1, POINTS_PER_CHUNK // samples.num_points)
+    """The same, and the gradient of each code."""
     found: list[dict[str, Tensor]] = []
     gradients = []
-    for start in range(0, len(latent), size):
-        rows = slice(start, start + size)
+    for rows in _chunks(samples, latent):
         with torch.enable_grad():
             codes = latent.detach()[rows].requires_grad_()
             terms = objective.terms(decoder, samples[rows], codes)
             gradients.append(torch.autograd.grad(objective.total(terms).sum(), codes)[0])
         found.append({name: value.detach() for name, value in terms.items()})
-    together = {name: torch.cat([terms[name] for terms in found]) for name in found[0]}
-    return together, torch.cat(gradients)
+    return _together(found), torch.cat(gradients)
+
+
+def _chunks(samples: Samples, latent: Tensor) -> list[slice]:
+    size = max(1, POINTS_PER_CHUNK // samples.num_points)
+    return [slice(start, start + size) for start in range(0, len(latent), size)]
+
+
+def _together(found: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([terms[name] for terms in found]) for name in found[0]}
 
 
 def draw(sampler: Sampler, scan: Scan, seed: int, step: int) -> Samples:
