@@ -1,14 +1,15 @@
 """Codes of unseen scans: second-order steps against the published 800 steps of Adam.
 
-    python benchmarks/fit.py CHECKPOINT SCANS [SCANS ...] [--bodies DATA] [--published 20]
+    python benchmarks/fit.py CHECKPOINT SCANS [SCANS ...] [--truth FOLDER] [--published 20]
                              [--threads 1] [--out FILE]
 
 Published (IGR, Gropp et al. 2020, released evaluation code): 16384 points, 800 steps, rate 5e-3 and
 a tenth of it from half way, in the frame of the training. It runs on this package's decoder, which
 is faster than the published formulation (step.py), so that the ratio of times is a lower bound.
-Errors, with --bodies a folder of experiments/real_bodies: Chamfer distance of the mesh (resolution
-128) to the registration of the scan's frame; without it, the median distance of the scan's points
-by the field. --published: scans that are also fitted that way; each takes minutes.
+Errors, with --truth the data of experiments/real_bodies or a folder of meshes called like the
+scans: Chamfer distance of the mesh (resolution 128) to the true surface; without it, the median
+distance of the scan's points by the field. --published: scans that are also fitted that way; each
+takes minutes.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import trimesh
 
 from shapespace.evaluate import score
 from shapespace.exports import prepare_for
@@ -42,22 +44,28 @@ def fitted(space, scan, fit, truth):
     return 1000 * score(scan.name, mesh, truth, 1.0).chamfer, seconds
 
 
+def surface_of(folder, name):
+    """The true surface of a scan: its frame's registration, or a mesh of its name."""
+    if not (folder / "frames.csv").exists():
+        return trimesh.load_mesh(next(folder.glob(f"{name}.*")), process=False)
+    rows = real_bodies.read_frames(folder)
+    return real_bodies.registration(next(row for row in rows if row["name"] == name))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint")
     parser.add_argument("scans", nargs="+")
-    parser.add_argument("--bodies", type=Path)
+    parser.add_argument("--truth", type=Path)
     parser.add_argument("--published", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     space, rows = TrainedSpace.load(args.checkpoint), []
-    frames = real_bodies.read_frames(args.bodies) if args.bodies else []
-    truth = {row["name"]: row for row in frames}
     for number, source in enumerate(collect_sources(args.scans)):
         scan = prepare_for(space, source, "auto", 0)
-        surface = real_bodies.registration(truth[scan.name]) if args.bodies else None
+        surface = surface_of(args.truth, scan.name) if args.truth else None
         row = {"scan": scan.name}
         for name, fit in METHODS.items():
             if name == "second-order" or number < args.published:

@@ -29,17 +29,24 @@ class Stage(NamedTuple):
     """One round of the search.
 
     points: of each scan. width: of the robust loss, in ``noise``. iterations: at most. kept: starts
-    of each scan that it leaves.
+    of each scan that it leaves. again: starts that are tried beside the best so far, which are the
+    training codes nearest under its pose.
     """
 
     points: int
     width: float
     iterations: int
     kept: int
+    again: int = 0
 
 
 STAGES = (Stage(500, 16.0, 8, 3), Stage(2000, 6.0, 12, 1), Stage(8000, 3.0, 15, 1))
-TURNED_STAGES = (Stage(500, 40.0, 8, 6), Stage(1000, 16.0, 8, 3), *STAGES[1:])
+TURNED_STAGES = (
+    Stage(500, 40.0, 8, 6),
+    Stage(1000, 16.0, 8, 1),
+    Stage(500, 16.0, 8, 3, again=6),
+    *STAGES[1:],
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,8 @@ class Search:
             scan that lies, name the axis along which it stands.
         guess: codes that are tried in place of the nearest training codes, as of the frame before.
         stages: from few points of many starts to many points of the best; None takes STAGES, or
-            TURNED_STAGES, which begin with a wider loss, where a turn is to be found.
+            TURNED_STAGES where a turn is to be found: they begin with a wider loss and, with the
+            pose found, look at the training codes again.
         tolerance: relative decrease of the cost below which a scan is done.
     """
 
@@ -116,6 +124,8 @@ class Search:
         spread, steps = codes.new_zeros(num_scans), torch.zeros_like(rows)
         converged, hessian = steps > 0, codes.new_zeros(0)
         for stage in self.rounds:
+            if stage.again:
+                state, rows, steps = _again(decoder, scan, codes, state, steps, stage.again)
             problem = self._problem(decoder, scan, rows, size, stage, num_points)
             robust = Robust(self.loss, stage.width * self.noise)
             information = self.independent / self.noise**2
@@ -127,7 +137,7 @@ class Search:
             steps, converged = (steps + solution.iterations)[chosen], solution.converged[chosen]
             hessian = solution.hessian[chosen]
             on_stage()
-        one = torch.arange(num_scans, device=codes.device) * (len(rows) // max(num_scans, 1))
+        one = _first_rows(state, num_scans)
         state = state.rows(one)
         result = FitResult(
             *state,
@@ -179,6 +189,29 @@ class Search:
         points = scan.points[rows, ::every][:, :count]
         normals = None if scan.normals is None else scan.normals[rows, ::every][:, :count]
         return Problem(decoder, points, normals, size[rows], self.delta, self.freedom)
+
+
+def _again(
+    decoder: Decoder,
+    scan: Scan,
+    codes: Float[Tensor, "S L"],
+    state: State,
+    steps: Int[Tensor, " P"],
+    num: int,
+) -> tuple[State, Int[Tensor, " Q"], Int[Tensor, " Q"]]:
+    """The best of each scan, then codes near under its pose; the scans and the steps of all."""
+    best = _first_rows(state, len(scan.points))
+    found, taken = state.rows(best), steps[best]
+    pairs = zip(found.pose(scan.points).split(1), found.code, strict=True)
+    near = [starts(decoder, points, codes, code, num + 1).code for points, code in pairs]
+    rows = torch.arange(len(near), device=codes.device).repeat_interleave(len(near[0]))
+    return State(torch.cat(near), found.pose.rows(rows)), rows, taken[rows]
+
+
+def _first_rows(state: State, num_scans: int) -> Int[Tensor, " B"]:
+    """Where the best of each scan stands."""
+    each = len(state.code) // max(num_scans, 1)
+    return torch.arange(num_scans, device=state.code.device) * each
 
 
 def _best(cost: Float[Tensor, "B T"], kept: int) -> Int[Tensor, " P"]:

@@ -192,6 +192,29 @@ def test_stages_take_no_more_points_than_asked():
     assert set(asked) == {100, 300}
 
 
+def test_a_second_look_at_the_training_codes_leaves_a_wrong_valley():
+    class Waves(Ellipsoids):
+        """Balls of radius 1 + 0.3 cos z: a code on a crest is not moved by any residual."""
+
+        def __init__(self):
+            super().__init__()
+            self.latent_size = 1
+
+        def forward(self, points, latent):
+            return points.norm(dim=-1) - 1 - 0.3 * latent.cos()
+
+    crest, scan = torch.zeros(1, 1).double(), ellipsoids(torch.zeros(1, 3))
+    valleys = torch.tensor([[-torch.pi], [torch.pi]]).double()
+    scan = replaced(scan, 1.4 * scan.points)  # of radius 0.7
+    first = Stage(200, 1000.0, 5, 1)
+    found = {}
+    for stages in ((first,), (first, first._replace(again=2))):
+        search = Search(guess=crest, stages=stages, freedom="none")
+        found[len(stages)] = search(Waves(), scan, valleys)
+    assert found[1].distances.max() > 0.5 and found[2].distances.max() < 1e-3
+    assert found[2].steps > found[1].steps
+
+
 def test_a_field_without_a_number_is_no_success():
     class Broken(Ellipsoids):
         def jacobian(self, points, latent):
