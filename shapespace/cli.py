@@ -30,6 +30,9 @@ DATA = {
 }
 """Commands that are called ``shapespace data ...``."""
 
+SHAPES = ("reconstruct", "interpolate", "mesh", "surface")
+"""Commands that make meshes."""
+
 DATA_USAGE = """usage: shapespace data COMMAND ...
 
 Data sets of scans.
@@ -98,7 +101,8 @@ def _dispatch(command: str, arguments: list[str]) -> None:
     elif command == "data":
         _dispatch_data(arguments)
     else:
-        _call("shapespace.commands", command, arguments)
+        module = "shape_commands" if command in SHAPES else "commands"
+        _call(f"shapespace.{module}", command, arguments)
 
 
 def _dispatch_data(arguments: list[str]) -> None:

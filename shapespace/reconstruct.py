@@ -46,6 +46,7 @@ class Fit:
     """How codes are found. pose, up: of "second-order"; steps: of "adam-published".
 
     up: the upright axis, about which a turn is looked for. seed: of samples and published codes.
+    even: whether "second-order" weighs points by the surface that they stand for.
     """
 
     method: Method = "second-order"
@@ -54,6 +55,7 @@ class Fit:
     num_points: int = 16384
     steps: int = 800
     seed: int = 0
+    even: bool = False
 
     def __post_init__(self) -> None:
         at_least(1, num_points=self.num_points, steps=self.steps)
@@ -71,7 +73,7 @@ class Fit:
         guess: a code that "second-order" tries too, and in place of all but the mean.
         """
         if self.method == "second-order":
-            search = Search(freedom=self.pose, up=self.up, guess=guess)
+            search = Search(freedom=self.pose, up=self.up, guess=guess, even=self.even)
             return space.fit(scans, self.num_points, search, self.seed, on_round)
         return space.fit_published(scans, self.num_points, self.steps, self.seed, on_round)
 

@@ -30,6 +30,7 @@ LAYERS = (
     "demo",
     "commands",
     "data_commands",
+    "shape_commands",
     "cli",
     "__main__",
 )

@@ -12,17 +12,20 @@ import pytest
 import torch
 import trimesh
 
-from shapespace import __version__, commands, data_commands
+from shapespace import __version__, commands, data_commands, shape_commands
 from shapespace.arguments import build_parser
-from shapespace.cli import COMMANDS, DATA, main, usage
+from shapespace.cli import COMMANDS, DATA, SHAPES, main, usage
 from shapespace.data.store import ScanStore
 from shapespace.errors import one_line
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = {
-    **{(name,): getattr(commands, name) for name in COMMANDS if name not in ("fit", "data")},
+    **{(name,): getattr(shape_commands, name) for name in SHAPES},
+    **{(name,): getattr(commands, name) for name in ("prepare", "info", "demo")},
     **{("data", name): getattr(data_commands, name) for name in DATA},
 }
+
+assert {name for (name, *_) in FUNCTIONS} | {"fit"} == set(COMMANDS)
 
 BAR = re.compile(r"^$|\d+/\d+|\d+%|^\[1/7\]")
 """Lines of progress."""

@@ -13,6 +13,11 @@ from torch import Tensor
 from shapespace.decoders import Decoder
 from shapespace.fitting.pose import Freedom, Pose, degrees_of_freedom, pose_columns
 
+LEAST_SPACING = 0.1
+"""Of the usual distance between points of a scan: nearer ones count as if so far apart."""
+USUAL_SPACING = 0.8
+"""Quantile of the distances that is the usual one. Sparser points count no more: outliers are."""
+
 
 class State(NamedTuple):
     """Codes [P,L] and poses."""
@@ -78,6 +83,7 @@ class Problem:
         size: of each problem; residuals are shares of it.
         delta: distance from the surface at which normals are read, a share of the size.
         freedom: what of the pose is to be found.
+        weights: of the points, 1 if not given.
     """
 
     def __init__(
@@ -88,10 +94,12 @@ class Problem:
         size: Float[Tensor, " P"],
         delta: float,
         freedom: Freedom = "none",
+        weights: Float[Tensor, "P N"] | None = None,
     ) -> None:
         self.decoder, self.points, self.normals = decoder, points, normals
         self.size, self.delta = size, delta
         self.freedom: Freedom = freedom
+        self.weights = torch.ones_like(points[..., 0]) if weights is None else weights
 
     @property
     def unknowns(self) -> int:
@@ -111,12 +119,12 @@ class Problem:
         """Residuals, their derivatives and weights of some problems at their ``state``."""
         pose, size = state.pose, self.size[which]
         points, signs = pose(self.points[which]), [0.0]
-        places, weights = [points], [torch.ones_like(points[..., 0])]
+        places, weights = [points], [self.weights[which]]
         if self.normals is not None:
             normals = self.normals[which]
             offset = (self.delta * size)[:, None, None] * pose.turn(normals)
             places, signs = [points, points + offset, points - offset], [0.0, 1.0, -1.0]
-            known = (torch.linalg.vector_norm(normals, dim=-1) > 0.5).to(points)
+            known = weights[0] * (torch.linalg.vector_norm(normals, dim=-1) > 0.5)
             weights = [*weights, known, known]
         together = torch.cat(places, 1)
         sdf, gradient, code = self.decoder.jacobian(together, state.code)
@@ -135,6 +143,17 @@ def median_distance(points: Float[Tensor, "B N D"]) -> Float[Tensor, " B"]:
     arms = points - points.median(1, keepdim=True).values
     distance = torch.linalg.vector_norm(arms, dim=-1).median(1).values
     return torch.where(distance > 0, distance, 1.0)
+
+
+def even_weights(sigma: Float[Tensor, "P N"], dimension: int) -> Float[Tensor, "P N"]:
+    """Weights that make a scan count by its surface, not by how densely that was scanned.
+
+    sigma: distance to the 50th neighbour, whose power D - 1 is the surface that a point stands for.
+    """
+    if not sigma.shape[1]:
+        return sigma
+    usual = sigma.quantile(USUAL_SPACING, 1, keepdim=True).clamp(min=1e-12)
+    return (sigma / usual).clamp(LEAST_SPACING, 1.0) ** (dimension - 1)
 
 
 @torch.no_grad()

@@ -16,7 +16,14 @@ from torch import Tensor
 from shapespace.decoders import Decoder
 from shapespace.errors import at_least, positive
 from shapespace.fitting.pose import Freedom
-from shapespace.fitting.problem import Prior, Problem, State, distances, median_distance
+from shapespace.fitting.problem import (
+    Prior,
+    Problem,
+    State,
+    distances,
+    even_weights,
+    median_distance,
+)
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.robust import Loss, Robust
 from shapespace.fitting.solver import solve
@@ -61,6 +68,8 @@ class Search:
         independent: points that count as independent, against the prior: the Gaussian of the
             training codes.
         loss: of residuals. The width of the robust ones shrinks from stage to stage.
+        even: weigh points by the surface that they stand for, for scans whose density varies; it
+            gives outliers, which lie apart, more weight.
         starts: the mean code and the nearest training codes.
         freedom: what of the pose is to be found. A scan is centred on the mean of its points, which
             holes and floors move, so that at least its place is worth finding.
@@ -78,6 +87,7 @@ class Search:
     delta: float = 0.02
     independent: float = 5000.0
     loss: Loss = "geman-mcclure"
+    even: bool = False
     starts: int = 6
     freedom: Freedom = "shift"
     up: Literal["x", "y", "z"] = "y"
@@ -188,7 +198,9 @@ class Search:
         every = max(1, scan.num_points // max(count, 1))
         points = scan.points[rows, ::every][:, :count]
         normals = None if scan.normals is None else scan.normals[rows, ::every][:, :count]
-        return Problem(decoder, points, normals, size[rows], self.delta, self.freedom)
+        spacing = scan.sigma if self.even else torch.ones_like(scan.sigma)
+        weights = even_weights(spacing, points.shape[-1])[rows, ::every][:, :count]
+        return Problem(decoder, points, normals, size[rows], self.delta, self.freedom, weights)
 
 
 def _again(

@@ -5,7 +5,7 @@ import torch
 
 from shapespace.decoders import SkipMLP
 from shapespace.fitting.pose import Pose, cross, degrees_of_freedom
-from shapespace.fitting.problem import Prior, Problem, State
+from shapespace.fitting.problem import Prior, Problem, State, even_weights
 
 FREEDOMS = ("none", "shift", "rigid", "similarity")
 
@@ -78,3 +78,12 @@ def test_a_code_far_out_is_strange():
     assert 0.9 < prior.strangeness(training, training).median() < 1.1
     none = torch.zeros(2, 0)
     assert Prior.of_codes(none).strangeness(none, none).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_point_weighs_what_its_surface_is(dimension):
+    sigma = torch.tensor([[1.0, 2.0, 3.0, 4.0, 4.0, 40.0], [3.0] * 6])
+    spacing = torch.tensor([[0.25, 0.5, 0.75, 1.0, 1.0, 1.0], [1.0] * 6])
+    torch.testing.assert_close(even_weights(sigma, dimension), spacing ** (dimension - 1))
+    assert (even_weights(torch.zeros(1, 5), dimension) > 0).all()
+    assert even_weights(torch.zeros(2, 0), dimension).shape == (2, 0)

@@ -1,10 +1,12 @@
 """Known codes are found, whatever is done to the scan, and every scan for itself."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 
+from shapespace.data.neighbours import neighbour_distance
 from shapespace.decoders import SkipMLP
 from shapespace.fitting import Pose, Search, Stage
 from shapespace.fitting.pose import cross
@@ -56,6 +58,24 @@ def test_outliers_do_not_pull_unless_squares_are_asked_for():
     }
     errors = {loss: (result.codes - CODES).abs().max() for loss, result in found.items()}
     assert errors["geman-mcclure"] < 5e-3 < 0.05 < errors["squares"]
+
+
+def test_a_scan_with_one_dense_half_is_fitted_like_an_even_one():
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.randn(6000, 3, generator=generator).double()
+    unit = torch.nn.functional.normalize(unit, dim=-1)
+    points = unit * torch.where(unit[:, :1] > 0, 0.55, 0.45)  # no code draws both halves
+    thin = (unit[:, 0] > 0) | (torch.rand(6000, generator=generator) < 0.5)
+    search = Search(loss="squares", freedom="none", independent=1e6, even=True)
+    found = {}
+    for cloud in (points, points[thin]):
+        sigma = torch.from_numpy(neighbour_distance(cloud.float().numpy())).double()
+        scan = Scan(torch.tensor([0]), cloud[None], None, sigma[None])
+        for even in (True, False):
+            result = replace(search, even=even)(Ellipsoids(), scan, training_codes())
+            found[len(cloud), even] = result.codes.mean()
+    off = {even: (found[len(cloud), even] - found[6000, True]).abs() for even in (True, False)}
+    assert off[True] < 0.5 * off[False]
 
 
 def test_fitted_in_a_batch_as_if_alone():
