@@ -24,7 +24,8 @@ import trimesh
 
 from shapespace.evaluate import score
 from shapespace.exports import prepare_for
-from shapespace.reconstruct import Fit, collect_sources
+from shapespace.fit_method import Fit
+from shapespace.reconstruct import collect_sources
 from shapespace.space import TrainedSpace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments" / "real_bodies"))

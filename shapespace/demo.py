@@ -28,10 +28,11 @@ from shapespace.data.synthetic import (
 )
 from shapespace.exports import interpolate_shapes
 from shapespace.files import output_folder, read_lines, replacing
+from shapespace.fit_method import Fit
 from shapespace.metrics import point_to_mesh
 from shapespace.plots import plot_curves
 from shapespace.recipes import DEMO
-from shapespace.reconstruct import Fit, reconstruct_files
+from shapespace.reconstruct import reconstruct_files
 from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 

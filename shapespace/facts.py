@@ -27,6 +27,8 @@ def line_of(facts: dict[str, Any]) -> str:
     ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")
     off = f"{facts['off_median']:.3g} median, {facts['off_95_percent']:.3g} at 95 %"
     fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
+    if "refined_off_median" in facts:
+        fit += f"; refined to {facts['refined_off_median']:.3g} median"
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
@@ -81,3 +83,9 @@ def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
         "strangeness": None if fitted.strangeness is None else float(fitted.strangeness[row]),
         "pose": {"rotation": rotation, "shift": shift, "scale": scale},
     }
+
+
+def facts_of_refinement(off: Float[np.ndarray, " N"], unit: str) -> dict[str, float]:
+    """How far the points are from a refined surface, in ``off_unit``."""
+    median, most = _shown(unit)[0] * np.percentile(off, [50, 95])
+    return {"refined_off_median": float(median), "refined_off_95_percent": float(most)}

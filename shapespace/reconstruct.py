@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,62 +27,25 @@ from shapespace.exports import (
     unit_of,
     write_mesh,
 )
-from shapespace.facts import bare_share, facts_of_fit, facts_of_surface, line_of
+from shapespace.facts import (
+    bare_share,
+    facts_of_fit,
+    facts_of_refinement,
+    facts_of_surface,
+    line_of,
+)
 from shapespace.files import output_folder, replacing
+from shapespace.fit_method import Fit
 from shapespace.fit_picture import fit_picture
-from shapespace.fitting import FitResult, Freedom, Search
+from shapespace.fitting import FitResult, Refinement
+from shapespace.fitting.problem import State, distances
 from shapespace.progress import progress
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace, usable_points
+from shapespace.space import TrainedSpace, as_batch, usable_points
 
-Method = Literal["second-order", "adam-published"]
 FEWEST = 20_000
 """Points that are sampled of a scan, if no more are fitted."""
 CODE, FACTS, MESH, PICTURE = ".npy", ".json", ".ply", ".png"
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How codes are found. pose, up: of "second-order"; steps: of "adam-published".
-
-    up: the upright axis, about which a turn is looked for. seed: of samples and published codes.
-    even: whether "second-order" weighs points by the surface that they stand for.
-    """
-
-    method: Method = "second-order"
-    pose: Freedom = "shift"
-    up: Literal["x", "y", "z"] = "y"
-    num_points: int = 16384
-    steps: int = 800
-    seed: int = 0
-    even: bool = False
-
-    def __post_init__(self) -> None:
-        at_least(1, num_points=self.num_points, steps=self.steps)
-        at_least(0, seed=self.seed)
-
-    def __call__(
-        self,
-        space: TrainedSpace,
-        scans: Sequence[PreparedScan],
-        on_round: Callable[[], object] = lambda: None,
-        guess: Float[Tensor, "1 L"] | None = None,
-    ) -> FitResult:
-        """Codes of scans of equally many usable points; ``on_round`` is called ``rounds`` times.
-
-        guess: a code that "second-order" tries too, and in place of all but the mean.
-        """
-        if self.method == "second-order":
-            search = Search(freedom=self.pose, up=self.up, guess=guess, even=self.even)
-            return space.fit(scans, self.num_points, search, self.seed, on_round)
-        return space.fit_published(scans, self.num_points, self.steps, self.seed, on_round)
-
-    @property
-    def rounds(self) -> int:
-        """Parts of a fit that the progress bar counts."""
-        return (
-            len(Search(freedom=self.pose).rounds) if self.method == "second-order" else self.steps
-        )
 
 
 @dataclass(frozen=True)
@@ -200,7 +163,7 @@ class _Work:
         for scans in alike.values():
             fitted = self.fit(self.space, scans, partial(advance, len(scans)), self._guess())
             for row, scan in enumerate(scans):
-                done = self._tried(scan.name, partial(self._write, scan, fitted, row))
+                done = self._tried(scan.name, partial(self._write, scan, fitted, row, advance))
                 self.result.done += [done] if done else []
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
@@ -242,10 +205,17 @@ class _Work:
             return None
         return Reconstruction(source.name, code, facts, mesh)
 
-    def _write(self, scan: PreparedScan, fitted: FitResult, row: int) -> Reconstruction:
+    def _write(
+        self,
+        scan: PreparedScan,
+        fitted: FitResult,
+        row: int,
+        advance: Callable[[int], object],
+    ) -> Reconstruction:
         pose, code = fitted.poses.rows(torch.tensor([row])), fitted.codes[row]
         resolution, cell = self.made_by["resolution"], self.made_by["cell"]
-        mesh = self.space.mesh(code, scan.frame, resolution, cell, pose)
+        space = self._refined(scan, fitted, row, partial(advance, 1))
+        mesh = space.mesh(code, scan.frame, resolution, cell, pose)
         deviation = self.space.deviation(fitted, row, mesh, scan.frame)
         known = deviation if np.isfinite(deviation).all() else None
         if self.pictures:
@@ -267,7 +237,28 @@ class _Work:
             **facts_of_fit(fitted, row, self.space.unit),
             **facts_of_surface(known, scan.frame.scale, self.space.unit),
             "share_without_points": bare_share(mesh, scan, float(fitted.sizes[row])),
+            **self._facts_of_refinement(space, fitted, row, scan),
         }
         with replacing(self.folder / (scan.name + FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
+
+    def _refined(
+        self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
+    ) -> TrainedSpace:
+        """The space of the mesh: the trained one, or one of this scan alone."""
+        if not self.fit.refine:
+            return self.space
+        refinement = Refinement(self.fit.refine)
+        return self.space.refined(fitted, row, scan, refinement, self.fit.seed, on_step)
+
+    def _facts_of_refinement(
+        self, space: TrainedSpace, fitted: FitResult, row: int, scan: PreparedScan
+    ) -> dict[str, float]:
+        if space is self.space:
+            return {}
+        batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)
+        which = torch.tensor([row], device=fitted.codes.device)
+        state = State(fitted.codes, fitted.poses).rows(which)
+        off = distances(space.decoder, batch.points, state)
+        return facts_of_refinement(off[0].double().cpu().numpy(), space.unit)

@@ -33,6 +33,7 @@ def reconstruct(
     pictures: bool = False,
     sequence: bool = False,
     even: bool = False,
+    refine: int = 0,
 ) -> None:
     """Reconstruct scans that the space was not trained on, by finding their codes.
 
@@ -63,14 +64,17 @@ def reconstruct(
         sequence: the scans are frames in order: begin each where the last ended.
         even: weigh points by the surface that they stand for: for clouds that are much denser in
             places, without many outliers.
+        refine: steps, such as 200, in which the decoder moves too, near each scan: detail beyond
+            the space, where there are points. The code and how sure it is are those before.
     """
-    from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
+    from shapespace.fit_method import Fit
+    from shapespace.reconstruct import collect_sources, reconstruct_files
 
     results = reconstruct_files(
         checkpoint,
         collect_sources(scans),
         out,
-        Fit(method, pose, up, num_points, steps, seed, even),
+        Fit(method, pose, up, num_points, steps, seed, even, refine),
         resolution=resolution,
         cell=cell,
         batch=batch,

@@ -21,7 +21,7 @@ from shapespace.checkpoint import read_checkpoint
 from shapespace.codes import LatentCodes
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, one_line
-from shapespace.fitting import FitResult, Pose, Search, fit_codes
+from shapespace.fitting import FitResult, Pose, Refinement, Search, fit_codes
 from shapespace.fitting.problem import State, median_distance
 from shapespace.fitting.terms import draw, terms_of
 from shapespace.fitting.uncertainty import surface_deviation
@@ -168,12 +168,28 @@ class TrainedSpace:
         """
         batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         found = (search or Search())(self.decoder, batch, self.codes.table.weight, None, on_stage)
-        normals = None if batch.normals is None else found.poses.turn(batch.normals)
-        sigma = batch.sigma * found.poses.scale[:, None]
-        posed = Scan(batch.index, found.poses(batch.points), normals, sigma)
-        samples = draw(self.sampler, posed, seed, 0)
+        samples = draw(self.sampler, _posed(batch, found.poses), seed, 0)
         objective = self.objective.for_unseen()
         return replace(found, terms=terms_of(self.decoder, objective, samples, found.codes))
+
+    def refined(
+        self,
+        fitted: FitResult,
+        row: int,
+        scan: PreparedScan,
+        refinement: Refinement | None = None,
+        seed: int = 0,
+        on_step: Callable[[], object] = lambda: None,
+    ) -> "TrainedSpace":
+        """A space whose decoder moved near one fitted scan, for its mesh alone; this one stays."""
+        which = torch.tensor([row], device=fitted.codes.device)
+        code, poses = fitted.codes[which], fitted.poses.rows(which)
+        batch = as_batch([scan], len(scan.points)).to(fitted.codes.device)
+        size = float(fitted.sizes[row] * poses.scale[0])
+        parts = _posed(batch, poses), code, size, self.objective, self.sampler
+        decoder = (refinement or Refinement())(self.decoder, *parts, seed, on_step)
+        others = self.codes, self.objective, self.sampler, self.unit, self.path
+        return TrainedSpace(decoder, *others)
 
     def deviation(
         self, fitted: FitResult, row: int, mesh: trimesh.Trimesh, frame: Frame
@@ -217,6 +233,12 @@ class TrainedSpace:
 def usable_points(scan: PreparedScan, num_points: int) -> int:
     """``num_points``, or all that a smaller scan has."""
     return min(num_points, len(scan.points))
+
+
+def _posed(batch: Scan, poses: Pose) -> Scan:
+    """Scans in the frame of the space."""
+    normals = None if batch.normals is None else poses.turn(batch.normals)
+    return Scan(batch.index, poses(batch.points), normals, batch.sigma * poses.scale[:, None])
 
 
 def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:

@@ -25,7 +25,7 @@ LAYERS = (
     "preview",
     "module data.datamodule arguments wandb_log recipes",
     "callbacks guard",
-    "training exports describe facts fit_picture",
+    "training exports describe facts fit_picture fit_method",
     "reconstruct surface",
     "demo",
     "commands",

@@ -10,8 +10,9 @@ from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
 from shapespace.exports import interpolate_shapes, likely_unit, mesh_names, remark, write_mesh
 from shapespace.facts import bare_share
+from shapespace.fit_method import Fit
 from shapespace.fitting import Search
-from shapespace.reconstruct import Fit, collect_sources, reconstruct_files
+from shapespace.reconstruct import collect_sources, reconstruct_files
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid
@@ -335,3 +336,19 @@ def test_how_sure_a_fit_is_stands_in_the_mesh_and_beside_it(toy_checkpoint, tmp_
 @pytest.mark.parametrize("suffix", [".ply", ".obj"])
 def test_an_empty_mesh_is_written(tmp_path, suffix):
     assert write_mesh(trimesh.Trimesh(), tmp_path / f"empty{suffix}").exists()
+
+
+def test_a_refined_mesh_is_nearer_and_says_so(toy_checkpoint, tmp_path):
+    scan = write_cloud(tmp_path / "a.npz", count=600)
+    found = {}
+    for steps in (0, 60):
+        fit = Fit(num_points=256, refine=steps)
+        (done,) = reconstruct_files(
+            toy_checkpoint, find_sources(scan), tmp_path / str(steps), fit, resolution=20
+        ).done
+        found[steps] = done
+    plain, refined = found[0].facts, found[60].facts
+    assert "refined_off_median" not in plain and plain["off_median"] == refined["off_median"]
+    assert refined["refined_off_median"] < refined["off_median"]
+    assert "; refined to" in found[60].line() and "; refined to" not in found[0].line()
+    assert len(found[60].mesh.vertices) and refined["deviation_median"] > 0

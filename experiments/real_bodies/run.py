@@ -19,8 +19,9 @@ from shapespace.data import dfaust
 from shapespace.data.prepare import prepare
 from shapespace.data.sources import find_sources
 from shapespace.evaluate import score, table, write_scores
+from shapespace.fit_method import Fit
 from shapespace.metrics import point_to_mesh
-from shapespace.reconstruct import Fit, reconstruct_files
+from shapespace.reconstruct import reconstruct_files
 from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 from shapespace.training import fit

@@ -2,7 +2,8 @@
 
 from shapespace.fitting.pose import Freedom, Pose
 from shapespace.fitting.published import fit_codes
+from shapespace.fitting.refine import Refinement
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search, Stage
 
-__all__ = ["FitResult", "Freedom", "Pose", "Search", "Stage", "fit_codes"]
+__all__ = ["FitResult", "Freedom", "Pose", "Refinement", "Search", "Stage", "fit_codes"]
