@@ -43,6 +43,7 @@ def options():
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/fitting"))
     parser.add_argument("--scans", type=int, default=20)
+    parser.add_argument("--skip", type=int, default=0, help="scans that are left out first")
     parser.add_argument("--placements", type=int, default=20)
     parser.add_argument("--parts", nargs="+", default=["holes", "dirt", "placement"])
     return parser.parse_args()
@@ -54,7 +55,8 @@ class Bench:
     def __init__(self, args):
         self.space = TrainedSpace.load(args.checkpoint)
         self.codes = self.space.codes.table.weight
-        rows = [row for row in real_bodies.read_frames(args.data) if row["scan"]][: args.scans]
+        rows = [row for row in real_bodies.read_frames(args.data) if row["scan"]]
+        rows = rows[args.skip :][: args.scans]
         sources = find_sources(args.data / "scans", [row["name"] for row in rows])
         self.scans = [prepare_for(self.space, source, "m", 0) for source in sources]
         truth = {row["name"]: row for row in rows}
