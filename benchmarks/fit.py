@@ -6,8 +6,8 @@
 Published (IGR, Gropp et al. 2020, released evaluation code): 16384 points, 800 steps, rate 5e-3 and
 a tenth of it from half way, in the frame of the training. It runs on this package's decoder, which
 is faster than the published formulation (step.py), so that the ratio of times is a lower bound.
-Errors, with --truth the data of experiments/real_bodies or a folder of meshes called like the
-scans: Chamfer distance of the mesh (resolution 128) to the true surface; without it, the median
+Errors, with --truth the data of experiments/real_bodies or a folder of PLY meshes called like
+the scans: Chamfer distance of the mesh (resolution 128) to the true surface; without it, the median
 distance of the scan's points by the field. --published: scans that are also fitted that way; each
 takes minutes.
 """
@@ -48,7 +48,7 @@ def fitted(space, scan, fit, truth):
 def surface_of(folder, name):
     """The true surface of a scan: its frame's registration, or a mesh of its name."""
     if not (folder / "frames.csv").exists():
-        return trimesh.load_mesh(next(folder.glob(f"{name}.*")), process=False)
+        return trimesh.load_mesh(folder / f"{name}.ply", process=False)
     rows = real_bodies.read_frames(folder)
     return real_bodies.registration(next(row for row in rows if row["name"] == name))
 

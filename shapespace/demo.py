@@ -231,7 +231,7 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[evaluate.Scor
 def _gallery(demo: _Demo, dataset: SyntheticDataset) -> Path:
     path = demo.folder / "unseen.png"
     rows: list[list[Figure]] = [[], [], []]
-    every = -(-len(dataset.unseen) // MOST_SHOWN)
+    every = max(1, -(-len(dataset.unseen) // MOST_SHOWN))
     for scan in dataset.unseen[::every]:
         raw = trimesh.load_mesh(demo.data / scan.scan_path, process=False)
         mesh = _result(demo, scan)

@@ -47,9 +47,10 @@ class Fit:
         on_round: Callable[[], object] = lambda: None,
         guess: Float[Tensor, "1 L"] | None = None,
     ) -> FitResult:
-        """Codes of scans of equally many usable points; ``on_round`` is called ``rounds`` times.
+        """Codes of scans of equally many usable points; ``on_round`` is called after each round.
 
-        guess: a code that "second-order" tries too, and in place of all but the mean.
+        There are ``rounds`` of them, less those of a refinement, which is of meshes. guess: a code
+        that "second-order" begins with, beside the mean.
         """
         if self.method == "second-order":
             search = Search(freedom=self.pose, up=self.up, guess=guess, even=self.even)

@@ -62,10 +62,11 @@ def reconstruct(
         again: do again what was done before.
         pictures: write NAME.png too: scan, reconstruction, distance, how sure it is.
         sequence: the scans are frames in order: begin each where the last ended.
-        even: weigh points by the surface that they stand for: for clouds that are much denser in
-            places, without many outliers.
+        even: of second-order: weigh points by the surface that they stand for: for clouds that are
+            much denser in places, without many outliers.
         refine: steps, such as 200, in which the decoder moves too, near each scan: detail beyond
-            the space, where there are points. The code and how sure it is are those before.
+            the space, where points are near its shape, in a minute on one core. The code and how
+            sure it is are those before.
     """
     from shapespace.fit_method import Fit
     from shapespace.reconstruct import collect_sources, reconstruct_files

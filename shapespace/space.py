@@ -186,7 +186,7 @@ class TrainedSpace:
         code, poses = fitted.codes[which], fitted.poses.rows(which)
         batch = as_batch([scan], len(scan.points)).to(fitted.codes.device)
         size = float(fitted.sizes[row] * poses.scale[0])
-        parts = _posed(batch, poses), code, size, self.objective, self.sampler
+        parts = _posed(batch, poses), code, size, self.objective.for_refinement(), self.sampler
         decoder = (refinement or Refinement())(self.decoder, *parts, seed, on_step)
         others = self.codes, self.objective, self.sampler, self.unit, self.path
         return TrainedSpace(decoder, *others)

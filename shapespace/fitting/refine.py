@@ -62,36 +62,43 @@ class Refinement:
     ) -> Decoder:
         """A decoder for this scan and code alone; the given one stays as it is.
 
-        scan: one, in the frame of the space. size: of it, by ``median_distance``.
+        objective: of the scan's own places alone, as ``Objective.for_refinement``.
+        scan: one, in the frame of the space; without points that count nothing moves. size: of it,
+        by ``median_distance``.
         """
         refined = copy.deepcopy(decoder)
         scan = _inliers(decoder, scan, code, self.outlier * size)
-        if not scan.num_points:
-            return refined
         optimiser = torch.optim.Adam(refined.requires_grad_(True).parameters(), self.lr)
-        known = scan.points[:, :: max(1, scan.num_points // MOST_KNOWN)]
-        for step in range(self.steps):
+        known = scan.points[:, :: max(1, -(-scan.num_points // MOST_KNOWN))]
+        for step in range(self.steps if scan.num_points else 0):
             optimiser.param_groups[0]["lr"] = self.lr * cosine(step / self.steps, warm_up=0.0)
             some = _some(scan, self.num_points, seed, step)
             samples = draw(sampler, some, seed, step)
             share = _share_held(samples.space, known, self.reach * size)
+            before = _values(decoder, samples.space, code)
             optimiser.zero_grad()
-            loss = objective.total(objective.terms(refined, samples, code)).sum()
-            change = refined(samples.space, code) - decoder(samples.space, code)
-            held = (share * (change / (self.reach * size)).square()).mean()
-            (loss + self.hold * held).backward()
+            with torch.enable_grad():
+                loss = objective.total(objective.terms(refined, samples, code)).sum()
+                change = (refined(samples.space, code) - before) / (self.reach * size)
+                (loss + self.hold * (share * change.square()).mean()).backward()
             optimiser.step()
             on_step()
         return refined.requires_grad_(False)
 
 
-@torch.no_grad()
 def _inliers(decoder: Decoder, scan: Scan, code: Float[Tensor, "1 L"], far: float) -> Scan:
-    return _chosen(scan, decoder(scan.points, code)[0].abs() <= far)
+    return _chosen(scan, _values(decoder, scan.points, code)[0].abs() <= far)
+
+
+@torch.no_grad()
+def _values(
+    decoder: Decoder, points: Float[Tensor, "1 N D"], code: Float[Tensor, "1 L"]
+) -> Float[Tensor, "1 N"]:
+    return decoder(points, code)
 
 
 def _some(scan: Scan, count: int, seed: int, step: int) -> Scan:
-    generator = seeded_generator("cpu", seed, step)
+    generator = seeded_generator("cpu", seed, step, 1)
     rows = torch.randint(scan.num_points, (count,), generator=generator)
     return _chosen(scan, rows.to(scan.points.device))
 

@@ -76,7 +76,8 @@ class Search:
         up, angles, turned_starts: where a turn is to be found, that many evenly spaced ones about
             that axis, upright and tilted, are looked at with many codes, and so many tried. For a
             scan that lies, name the axis along which it stands.
-        guess: codes that are tried in place of the nearest training codes, as of the frame before.
+        guess: codes that are tried first in place of the nearest training codes, as of the frame
+            before.
         stages: from few points of many starts to many points of the best; None takes STAGES, or
             TURNED_STAGES where a turn is to be found: they begin with a wider loss and, with the
             pose found, look at the training codes again.

@@ -34,3 +34,9 @@ class Objective:
         practice differs.
         """
         return self
+
+    def for_refinement(self) -> "Objective":
+        """The objective by which a decoder is refined near a scan, of which half may be missing:
+        this one, if none of its terms speaks of places without points.
+        """
+        return self

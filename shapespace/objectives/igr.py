@@ -74,3 +74,8 @@ class IGR(Objective):
         """The same weights with the code term of the published fit."""
         weights = {name: weight for name, weight in self.weights.items() if name != "surface"}
         return IGR(**weights, latent_term="mean_abs", margin=self.margin)
+
+    def for_refinement(self) -> "IGR":
+        """Without ``outside``: the box of half a scan holds half the shape."""
+        normal, eikonal = self.weights["normal"], self.weights["eikonal"]
+        return IGR(normal, eikonal, latent=0.0)
