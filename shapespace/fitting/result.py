@@ -17,11 +17,12 @@ class FitResult:
     terms: the unweighted terms of the objective at the end, each [B]. steps: evaluations of the
     field, of each scan. converged: whether the last step changed next to nothing; the published
     optimisation does not ask and says so always. spread: of second-order fits, the relative
-    difference in cost of the best two starts of the last stage that had two, 0
-    where one alone was tried. seconds: of all together. distances: |f| at the points that were used, in the store's unit of the scan. sizes:
-    of the scans, by :func:`median_distance`. covariances: of code and pose, [B,K,K], by the Laplace
-    approximation; None of the published optimisation. freedom: what of the pose was looked for.
-    strangeness: of the codes among the training codes, by :meth:`Prior.strangeness`; None likewise.
+    difference in cost of the best two starts of the last stage that had two, 0 where one alone
+    was tried. seconds: of all together. distances: |f| at the points that were used, in the
+    store's unit of the scan. sizes: of the scans, by :func:`median_distance`. covariances: of
+    code and pose, [B,K,K], by the Laplace approximation; None of the published optimisation.
+    freedom: what of the pose was looked for. strangeness: of the codes among the training codes,
+    by :meth:`Prior.strangeness`; None likewise.
     """
 
     codes: Float[Tensor, "B L"]
