@@ -199,8 +199,9 @@ class Search:
         every = max(1, scan.num_points // max(count, 1))
         points = scan.points[rows, ::every][:, :count]
         normals = None if scan.normals is None else scan.normals[rows, ::every][:, :count]
-        spacing = scan.sigma if self.even else torch.ones_like(scan.sigma)
-        weights = even_weights(spacing, points.shape[-1])[rows, ::every][:, :count]
+        weights = None
+        if self.even:
+            weights = even_weights(scan.sigma, points.shape[-1])[rows, ::every][:, :count]
         return Problem(decoder, points, normals, size[rows], self.delta, self.freedom, weights)
 
 
