@@ -24,6 +24,7 @@ from memory import largest_memory
 from torch.utils.data import DataLoader, Dataset
 
 from shapespace.data.datamodule import ScanData
+from shapespace.data.steps import Batch
 from shapespace.data.store import ScanStore
 from shapespace.data.writer import StoreWriter
 from shapespace.decoders import SkipMLP
@@ -111,7 +112,7 @@ def epoch(loader):
 
 
 def count(batch):
-    points = batch.points if isinstance(batch, Scan) else batch[0]
+    points = batch.scan.points if isinstance(batch, Batch) else batch[0]
     return points.shape[0] * points.shape[1]
 
 

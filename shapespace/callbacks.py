@@ -39,7 +39,8 @@ class KeepCheckpoint(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if it is time; InputError if the training has diverged, before it is saved."""
-        loss = float(trainer.callback_metrics.get("loss", 0.0))
+        assert isinstance(pl_module, ShapeSpace)
+        loss = pl_module.means.values().get("loss", 0.0)
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss is {loss} in epoch {trainer.current_epoch + 1}: lower model.lr, or look "
@@ -92,7 +93,7 @@ class MetricsFile(pl.Callback):
         assert isinstance(pl_module, ShapeSpace)
         row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["seconds"] = round(self._before + time.perf_counter() - self._start, 3)
-        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row |= pl_module.means.values()
         row["lr"] = pl_module.learning_rate(pl_module.lr)
         with (run_folder(trainer) / METRICS).open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row))
@@ -142,8 +143,8 @@ class Progress(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the loss and its terms."""
         if self._bar is not None:
-            metrics = trainer.callback_metrics.items()
-            shown = {name: f"{float(value):.4f}" for name, value in metrics}
+            assert isinstance(pl_module, ShapeSpace)
+            shown = {name: f"{value:.4f}" for name, value in pl_module.means.values().items()}
             self._bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shapespace.errors import InputError
+from shapespace.errors import InputError, positive
 from shapespace.scan import Frame
 
 
@@ -27,12 +27,21 @@ class LatentCodes(nn.Module):
         init_std: codes begin as N(0, init_std^2); 0 is the published choice. Codes that do not
             begin at 0 need a decoder with ``zero_latent_columns``.
         seed: of the initial codes.
+        max_norm: codes that a step makes longer are shortened to it (DeepSDF, Park et al. 2019);
+            None lets them be.
     """
 
     def __init__(
-        self, num_scans: int, latent_size: int, init_std: float = 0.0, seed: int = 0
+        self,
+        num_scans: int,
+        latent_size: int,
+        init_std: float = 0.0,
+        seed: int = 0,
+        max_norm: float | None = None,
     ) -> None:
+        positive(max_norm=1.0 if max_norm is None else max_norm)
         super().__init__()
+        self.max_norm = max_norm
         self.table = nn.Embedding(num_scans, latent_size, sparse=True)
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(num_scans, latent_size, generator=generator) * init_std
@@ -47,6 +56,13 @@ class LatentCodes(nn.Module):
     def forward(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:
         """The codes of the scans ``index``."""
         return self.table(index)
+
+    @torch.no_grad()
+    def hold_norms(self, rows: Int[Tensor, " K"]) -> None:
+        """Shorten the codes ``rows``, each given once, to ``max_norm``, if there is one."""
+        if self.max_norm is not None:
+            held = torch.renorm(self.table.weight[rows], 2, 0, self.max_norm)
+            self.table.weight.index_copy_(0, rows, held)
 
     def assign(self, names: Sequence[str], frames: Sequence[Frame]) -> None:
         """Say which scan each row is; on a resume names and frames must be those of before."""

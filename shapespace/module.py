@@ -1,23 +1,38 @@
 """ShapeSpace: decoder, codes, objective, sampler and optimisers put together for Lightning."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
 
 from shapespace import __version__
 from shapespace.capacity import points_that_fit
 from shapespace.checkpoint import FORMAT
 from shapespace.codes import LatentCodes
+from shapespace.data.steps import Batch
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, at_least, positive
+from shapespace.exchange import gradient_norm, mean_of_rows
 from shapespace.objectives import Objective
-from shapespace.rates import Optimiser, Schedule, cosine, decoder_optimisers, halved
-from shapespace.sampling import Sampler, seeded_generator
-from shapespace.scan import Samples, Scan
+from shapespace.rates import (
+    CodeOptimiser,
+    Optimiser,
+    Schedule,
+    code_optimiser,
+    cosine,
+    decoder_optimisers,
+    halved,
+)
+from shapespace.reports import Means, Report
+from shapespace.resume import go_on_from
+from shapespace.sampling import Sampler, samples_of_visits
+from shapespace.scan import Samples
 
 
 class ShapeSpace(pl.LightningModule):
@@ -25,7 +40,9 @@ class ShapeSpace(pl.LightningModule):
 
     Adam or Muon moves the decoder; a row-wise Adam moves the codes of the scans in the batch and no
     other, so ``code_lr`` is the step of a code per visit, whatever the size of the data set. Every
-    draw depends on (seed, epoch, step, rank) alone: a resumed run repeats an undisturbed one.
+    draw depends on seed and number of the visit alone: a resumed run repeats an undisturbed one,
+    and ranks repeat one process on all their batches. A step moves nothing if its loss or a
+    gradient is not finite.
 
     Args:
         decoder: f(x; z).
@@ -42,7 +59,12 @@ class ShapeSpace(pl.LightningModule):
         optimiser: of the decoder: "adam", or "muon" for its matrices and Adam for the rest, which
             needs about a third of the steps (experiments/time_to_quality).
         matrix_lr: of the matrices with "muon".
+        code_optimiser: "rows", or "dense" for the published Adam over the whole table, which keeps
+            moving codes between their visits: with T steps an epoch, a visit moves a code by up to
+            sqrt((1 - 0.999^T) / 0.001) times ``code_lr`` (9.6 at T = 97), and each step costs what
+            the table costs.
         code_init_std: codes begin as N(0, code_init_std^2); 0 is the published choice.
+        code_max_norm: longer codes are shortened to it after each step (1 in DeepSDF).
         points_per_chunk: points in one backward pass, in whole scans and at least one; bounds the
             memory and changes nothing but rounding. "auto" fits a quarter of the memory that is
             free at the start, None takes the batch at once.
@@ -63,7 +85,9 @@ class ShapeSpace(pl.LightningModule):
         min_lr: float = 5e-6,
         optimiser: Optimiser = "adam",
         matrix_lr: float = 1e-2,
+        code_optimiser: CodeOptimiser = "rows",
         code_init_std: float = 0.0,
+        code_max_norm: float | None = None,
         points_per_chunk: int | Literal["auto"] | None = "auto",
         seed: int = 0,
     ) -> None:
@@ -81,15 +105,19 @@ class ShapeSpace(pl.LightningModule):
                 "set one of the two"
             )
         self.decoder, self.objective, self.sampler = decoder, objective, sampler
-        self.codes = LatentCodes(num_scans, decoder.latent_size, code_init_std, seed)
+        table = num_scans, decoder.latent_size, code_init_std, seed, code_max_norm
+        self.codes = LatentCodes(*table)
         self.lr, self.code_lr, self.min_lr, self.matrix_lr = lr, code_lr, min_lr, matrix_lr
         self.schedule, self.warm_up = schedule, warm_up
         self.optimiser: Optimiser = optimiser
+        self.code_optimiser: CodeOptimiser = code_optimiser
         self.unit = "m"
         # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
         self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
-        self._num_steps = math.inf
+        self.means, self.report = Means(), Report({}, 0, taken=False)
+        self.excluded: set[int] = set()
+        self._batch_idx = 0
         self._most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:
@@ -107,8 +135,7 @@ class ShapeSpace(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Settle how many points one backward pass takes and where the rates end."""
-        self._num_steps = self.trainer.estimated_stepping_batches
-        if self.schedule == "cosine" and math.isinf(self._num_steps):
+        if self.schedule == "cosine" and math.isinf(self.trainer.estimated_stepping_batches):
             raise InputError(
                 "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
                 "give trainer.max_epochs or trainer.max_steps, or model.schedule=halve"
@@ -122,16 +149,32 @@ class ShapeSpace(pl.LightningModule):
             )
             self._most_points = int(least)
 
+    def on_train_epoch_start(self) -> None:
+        """Begin the means of an epoch; one that is gone on with keeps those of its checkpoint."""
+        self.means = Means()
+
+    def on_train_epoch_end(self) -> None:
+        """Hand the means to loggers and to callbacks that monitor them."""
+        self.log_dict(self.means.values())
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the file is."""
-        checkpoint["shapespace"] = {"format": FORMAT, "version": __version__, "unit": self.unit}
+        """Say what the file is and where in the epoch it stands."""
+        kind = {"format": FORMAT, "version": __version__, "unit": self.unit}
+        checkpoint["shapespace"] = kind | {"means": asdict(self.means)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on in the middle of an epoch, with any number of ranks."""
+        self.means = Means(**checkpoint["shapespace"].get("means", {}))
+        data = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            go_on_from(checkpoint, data)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Those of the decoder, and row-wise Adam for the codes."""
+        """Those of the decoder, and that of the codes."""
         weights = self.decoder.parameters()
         return [
             *decoder_optimisers(weights, self.optimiser, self.lr, self.matrix_lr),
-            torch.optim.SparseAdam(self.codes.parameters(), self.code_lr),
+            code_optimiser(self.codes.parameters(), self.code_optimiser, self.code_lr),
         ]
 
     def learning_rate(self, start: float) -> float:
@@ -139,7 +182,11 @@ class ShapeSpace(pl.LightningModule):
         if self.schedule == "halve":
             factor = halved(self.current_epoch, self.halve_every)
         else:
-            factor = cosine((self.trainer.global_step + 0.5) / self._num_steps, self.warm_up)
+            trainer = self.trainer
+            in_epoch = (self._batch_idx + 0.5) / trainer.num_training_batches
+            by_epochs = (self.current_epoch + in_epoch) / (trainer.max_epochs or -1)
+            by_steps = (trainer.global_step + 0.5) / trainer.max_steps
+            factor = cosine(max(by_epochs, by_steps), self.warm_up)
         return max(start * factor, self.min_lr)
 
     def _set_rates(self) -> None:
@@ -149,70 +196,102 @@ class ShapeSpace(pl.LightningModule):
             for group in optimiser.param_groups:
                 group["lr"] = self.learning_rate(start)
 
-    def training_step(self, batch: Scan, batch_idx: int) -> None:
-        """One step of both optimisers on the mean loss of the batch."""
-        keys = (self.seed, self.current_epoch, batch_idx, self.global_rank)
-        samples = self.sampler(batch, seeded_generator(self.device, *keys))
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of all optimisers on the mean loss over the scans of all ranks."""
+        self._batch_idx = batch_idx
         self._set_rates()
-        optimisers = self._optimisers()
-        for optimiser in optimisers:
+        batch = batch.without(self.excluded)
+        self.report = self._reported(batch, self._gradients(batch))
+        if self.report.taken:
+            self._move()
+            self.means.add(self.report)
+
+    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Those of all ranks together; return this rank's share of the mean loss and terms."""
+        for optimiser in self._optimisers():
             optimiser.zero_grad()
-        terms = self._backward(samples, batch.index)
+        shares = self._backward(batch)
         if self.trainer.world_size > 1:
-            self._share_code_gradients(len(batch.index))
-        # One wrapped: Lightning counts a step per wrapped optimiser, and a step is one batch.
-        wrapped, *others = optimisers
-        wrapped.step()
-        for optimiser in others:
-            _unwrapped(optimiser).step()
-        size = len(batch.index)
-        self.log_dict(terms, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+            self._share_code_gradients(len(batch.step.visits))
+        return shares
 
-    def _backward(self, samples: Samples, index: Tensor) -> dict[str, Tensor]:
-        """Accumulate the gradient of the mean loss; return the loss and the mean of each term."""
-        means: dict[str, Tensor] = {}
-        for rows in self._chunks(samples):
-            part = self._backward_of_chunk(samples[rows], index[rows], len(index))
-            for name, value in part.items():
-                means[name] = means.get(name, 0.0) + value
-        return means
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        """Accumulate the gradient of the mean loss, chunk by chunk; ranks meet in the last one."""
+        numbers = [number for _, number in batch.step.visits]
+        samples = samples_of_visits(self.sampler, batch.scan, self.seed, numbers)
+        weights = samples.surface.new_tensor(batch.step.weights)
+        shares: dict[str, Tensor] = {}
+        *rest, last = samples.chunks(self._most_points)
+        for rows in rest:
+            with self._alone():
+                self._backward_of(samples[rows], batch.scan.index[rows], weights[rows], shares)
+        self._backward_of(samples[last], batch.scan.index[last], weights[last], shares)
+        return shares
 
-    def _backward_of_chunk(
-        self, samples: Samples, index: Tensor, num_scans: int
-    ) -> dict[str, Tensor]:
-        """The share of some scans; a method, so that their graph is gone before the next."""
+    def _backward_of(
+        self, samples: Samples, index: Tensor, weights: Tensor, shares: dict[str, Tensor]
+    ) -> None:
+        """Add the share of some scans; a method, so that their graph is gone before the next."""
         terms = self.objective.terms(self.decoder, samples, self.codes(index))
         loss = self.objective.total(terms)
-        self.manual_backward(loss.sum() / num_scans)
-        terms = {"loss": loss, **terms}
-        return {name: value.detach().sum() / num_scans for name, value in terms.items()}
+        # DDP takes the mean over ranks of what are shares of a sum.
+        self.manual_backward((weights * loss).sum() * self.trainer.world_size)
+        for name, value in {"loss": loss, **terms}.items():
+            shares[name] = shares.get(name, 0.0) + (weights * value.detach()).sum()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Without an exchange between ranks."""
+        strategy = self.trainer.strategy
+        is_parallel = isinstance(strategy, ParallelStrategy)
+        return strategy.block_backward_sync() if is_parallel else nullcontext()
 
     def _share_code_gradients(self, num_scans: int) -> None:
-        """Give every rank the mean over ranks of the gradients of all rows in use.
-
-        Only the rows of the batches travel, padded to ``num_scans`` a rank.
-        """
+        """Give every rank the mean over ranks of the gradients of all rows in use."""
         weight = self.codes.table.weight
         assert weight.grad is not None
-        own = weight.grad.coalesce()
-        rows = own.indices().new_zeros(num_scans)
-        values = own.values().new_zeros(num_scans, weight.shape[1])
-        count = own.indices().shape[1]
-        rows[:count], values[:count] = own.indices()[0], own.values()
-        rows, values = (torch.as_tensor(self.all_gather(part)) for part in (rows, values))
-        mean = values.flatten(0, 1) / self.trainer.world_size
-        weight.grad = torch.sparse_coo_tensor(rows.reshape(1, -1), mean, weight.shape)
+        weight.grad = mean_of_rows(
+            weight.grad, num_scans, lambda part: torch.as_tensor(self.all_gather(part))
+        )
 
-    def _chunks(self, samples: Samples) -> list[slice]:
-        """Whole scans, as many at a time as ``points_per_chunk`` allows, at least one."""
-        num_scans, num_points = samples.surface.shape[0], samples.num_points
-        fitting = num_scans * num_points if self._most_points is None else self._most_points
-        size = max(fitting // num_points, 1)
-        return [slice(start, start + size) for start in range(0, num_scans, size)]
+    def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> Report:
+        """The sums over ranks of their shares, and whether all is finite; if not, whose fault."""
+        counted = torch.tensor(float(sum(weight > 0 for weight in batch.step.weights)))
+        part = torch.stack([*shares.values(), counted.to(self.device)])
+        total = self.trainer.strategy.reduce(part, reduce_op="sum")
+        size = gradient_norm(self.parameters()).to(total)
+        *means, num_scans, size = torch.cat([total, size[None]]).tolist()
+        sound = math.isfinite(means[0]) and math.isfinite(size)
+        culprits = () if sound else self._culprits(batch)
+        terms = dict(zip(shares, means, strict=True))
+        return Report(terms, int(num_scans), sound and num_scans > 0, culprits)
+
+    def _culprits(self, batch: Batch) -> tuple[int, ...]:
+        """Rows of the scans, of all ranks, whose loss or gradient alone is not finite."""
+        found = torch.full((len(batch.step.visits),), -1, device=self.device)
+        for row in range(len(found)):
+            for optimiser in self._optimisers():
+                optimiser.zero_grad()
+            with self._alone():
+                loss = self._backward(batch.only(row))["loss"]
+            if not torch.isfinite(loss + gradient_norm(self.parameters())):
+                found[row] = batch.scan.index[row]
+        gathered = torch.as_tensor(self.all_gather(found)).flatten().tolist()
+        return tuple(sorted(set(gathered) - {-1}))
+
+    def _move(self) -> None:
+        """Let all optimisers take their step; codes that grew too long are shortened."""
+        weight = self.codes.table.weight
+        assert weight.grad is not None
+        rows = weight.grad.coalesce().indices()[0]
+        if self.code_optimiser == "dense":
+            weight.grad = weight.grad.to_dense()
+            rows = torch.arange(len(self.codes), device=rows.device)
+        # One wrapped: Lightning counts a step per wrapped optimiser, and a step is one batch.
+        wrapped, *others = self._optimisers()
+        wrapped.step()
+        for optimiser in others:
+            getattr(optimiser, "optimizer", optimiser).step()
+        self.codes.hold_norms(rows)
 
     def _optimisers(self) -> list[LightningOptimizer]:
         return self.optimizers()  # pyright: ignore[reportReturnType]
-
-
-def _unwrapped(optimiser: Any) -> torch.optim.Optimizer:
-    return getattr(optimiser, "optimizer", optimiser)

@@ -7,8 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from shapespace.row_adam import RowAdam
+
 Schedule = Literal["halve", "cosine"]
 Optimiser = Literal["adam", "muon"]
+CodeOptimiser = Literal["rows", "dense"]
 SMALLEST_MATRIX = 16
 """Rows and columns of a matrix that is worth orthogonalising."""
 
@@ -48,3 +51,10 @@ def decoder_optimisers(
         )
     muon = torch.optim.Muon(matrices, matrix_lr, weight_decay=0, adjust_lr_fn="match_rms_adamw")
     return [torch.optim.Adam(others, lr, fused=True), muon]
+
+
+def code_optimiser(
+    table: Iterable[Tensor], optimiser: CodeOptimiser, lr: float
+) -> torch.optim.Optimizer:
+    """A table's: an Adam for each row, or the published one that moves all rows in every step."""
+    return RowAdam(table, lr) if optimiser == "rows" else torch.optim.Adam(table, lr)

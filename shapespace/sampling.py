@@ -3,6 +3,8 @@
 Letters: B scans, N surface points, M space points a scan, D dimension.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -54,6 +56,19 @@ class NearSurface(Sampler):
 def _draw(distribution, like: Tensor, count: int, generator: torch.Generator) -> Tensor:  # noqa: ANN001
     shape = (like.shape[0], count, like.shape[2])
     return distribution(shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def samples_of_visits(sampler: Sampler, scan: Scan, seed: int, visits: Sequence[int]) -> Samples:
+    """Samples of each scan by a generator of its own, which depends on (seed, visit) alone.
+
+    Ranks that share a batch so draw what one process draws of all of it.
+    """
+    device = scan.points.device
+    drawn = [
+        sampler(scan[row : row + 1], seeded_generator(device, seed, visit))
+        for row, visit in enumerate(visits)
+    ]
+    return Samples.cat(drawn)
 
 
 def seeded_generator(device: torch.device | str, *keys: int) -> torch.Generator:

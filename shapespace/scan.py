@@ -163,6 +163,16 @@ class Scan:
         normals = None if self.normals is None else self.normals[rows]
         return Scan(self.index[rows], self.points[rows], normals, self.sigma[rows])
 
+    def pick(self, rows: Sequence[int]) -> "Scan":
+        """The scans of ``rows``, which may repeat, in that order."""
+        return Scan.cat([self[row : row + 1] for row in rows])
+
+    def emptied(self) -> "Scan":
+        """Scans of the same sizes with all points at 0 and normals unknown."""
+        normals = None if self.normals is None else torch.zeros_like(self.normals)
+        zero = torch.zeros_like(self.points)
+        return Scan(self.index, zero, normals, torch.zeros_like(self.sigma))
+
     def to(self, device: torch.device | str | torch.dtype) -> "Scan":
         """The same scans on ``device``, or in a floating ``dtype``."""
         normals = None if self.normals is None else self.normals.to(device)
@@ -206,6 +216,13 @@ class Samples:
         """The samples of the scans ``rows``, views of the same memory."""
         normals = None if self.normals is None else self.normals[rows]
         return Samples(self.surface[rows], normals, self.space[rows])
+
+    def chunks(self, most_points: int | None) -> list[slice]:
+        """Rows of whole scans, as many at a time as have ``most_points`` points, at least one."""
+        num_scans = self.surface.shape[0]
+        fitting = num_scans * self.num_points if most_points is None else most_points
+        size = max(fitting // self.num_points, 1)
+        return [slice(start, start + size) for start in range(0, num_scans, size)]
 
     @staticmethod
     def cat(samples: "Sequence[Samples]") -> "Samples":

@@ -36,7 +36,7 @@ TRAINER = {
     "default_root_dir": "runs/default",
     "max_epochs": 1000,
     "inference_mode": False,  # grad f is needed wherever the objective is evaluated
-    "use_distributed_sampler": False,  # Visits deals the scans out to the ranks itself
+    "use_distributed_sampler": False,  # Steps deals the scans out to the ranks itself
     "logger": False,
     "enable_checkpointing": False,  # KeepCheckpoint writes whole files only
     "enable_progress_bar": False,
@@ -47,6 +47,7 @@ HINTS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*",
     ".*treespec, LeafSpec.*",
+    ".*srun. command is available.*",
 )
 
 

@@ -5,20 +5,19 @@ import os
 import torch
 
 from shapespace import module
-from shapespace.sampling import Sampler
-from shapespace.scan import Samples
+from shapespace.sampling import NearSurface
 
 
-class Inflated(Sampler):
-    """Space points that depend on the scan alone: it, a little larger."""
+class InDouble(NearSurface):
+    """The published sampler in double precision."""
 
     def __call__(self, scan, generator):
-        space = torch.cat([1.1 * scan.points, 0.5 * scan.points], dim=1)
-        return Samples(scan.points, scan.normals, space)
+        return super().__call__(scan.to(torch.float64), generator)
 
 
-class Uneven(Inflated):
+class Uneven(InDouble):
     """The second rank believes that nothing fits, the first that all does."""
 
     def __init__(self):
+        super().__init__()
         module.points_that_fit = lambda *_: 1 if os.environ.get("LOCAL_RANK") == "1" else 10**9

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_LINES, MAX_FUNCTION = 300, 50
 LAYERS = (
     "errors",
-    "files scan rays camera shading metrics progress workers capacity rates",
+    "files scan rays camera shading metrics progress workers capacity row_adam reports exchange",
+    "rates",
     "decoders sampling checkpoint",
     "cells probe",
     "grid newton beams",
@@ -23,7 +24,9 @@ LAYERS = (
     "fitting render plots report",
     "space evaluate portrait",
     "preview",
-    "module data.datamodule arguments wandb_log recipes",
+    "data.datamodule arguments wandb_log recipes",
+    "resume",
+    "module",
     "callbacks guard",
     "training exports describe facts fit_picture fit_method",
     "reconstruct surface",

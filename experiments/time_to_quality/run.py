@@ -120,7 +120,7 @@ class Run:
 
     def one_step(self):
         args = self.args
-        scan = self.windows.__getitems__([next(self.order) for _ in range(args.scans)])
+        scan = self.windows.read([next(self.order) for _ in range(args.scans)])
         generator = seeded_generator("cpu", args.seed, self.step)
         samples = self.samples(scan, generator)
         for optimiser in self.optimisers:
@@ -174,7 +174,7 @@ def build_optimisers(args, decoder, codes):
 def fixed_samples(store):
     """The same samples of every scan for every run: those of the published recipe."""
     windows = Windows(store, store.names, EVALUATION_POINTS, EVALUATION_SEED)
-    scan = windows.__getitems__([(index, 0) for index in range(len(windows))])
+    scan = windows.read([(index, 0) for index in range(len(windows))])
     generator = torch.Generator().manual_seed(EVALUATION_SEED)
     return NearSurface(sigma=0.01, extent=1.8)(scan, generator)
 

@@ -1,28 +1,26 @@
-"""From a store to batches: the scans in use, their order, and one window of points a visit.
+"""From a store to batches: the scans in use, and one window of points a visit.
 
-Everything random depends on (seed, epoch, position) alone, so that any epoch can be repeated.
+Everything random depends on (seed, epoch, place) alone, so that any epoch can be repeated, or gone
+on with from any place, by any number of ranks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.distributed
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from shapespace.data.cache import cached_path, copy_to_cache, verify_store
+from shapespace.data.steps import Batch, Step, Steps, Visit
 from shapespace.data.store import ScanStore
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.files import read_lines
 from shapespace.scan import Frame, Scan, decoded_normals
 
-Visit = tuple[int, int]
-"""(scan index, number of the visit): what a data loader asks of :class:`Windows`."""
 
-
-class Windows(Dataset[Scan]):
+class Windows(Dataset[Batch]):
     """One contiguous window of ``num_points`` points for each (scan, visit).
 
     Points lie shuffled in the store, so that a window is a random subset; it goes on at the
@@ -38,11 +36,11 @@ class Windows(Dataset[Scan]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, visit: Visit) -> Scan:
-        return self.__getitems__([visit])
+    def __getitem__(self, step: Step) -> Batch:
+        return Batch(self.read(step.visits), step)
 
-    def __getitems__(self, visits: Sequence[Visit]) -> Scan:
-        """The batch of all ``visits``, read straight into its own memory."""
+    def read(self, visits: Sequence[Visit]) -> Scan:
+        """The windows of all ``visits``, read straight into their own memory."""
         names = [self.names[index] for index, _ in visits]
         size = (len(visits), self.num_points)
         points = np.empty((*size, self.store.dimension), np.float32)
@@ -62,38 +60,8 @@ class Windows(Dataset[Scan]):
         )
 
 
-def _whole(batch: Any) -> Scan:
+def _whole(batch: Any) -> Batch:
     return batch
-
-
-class Visits(Sampler[Visit]):
-    """A new order each epoch, the scans dealt out to the ranks, each visited ``repeats`` times."""
-
-    def __init__(self, num_scans: int, repeats: int, seed: int, shuffle: bool) -> None:
-        self.num_scans, self.repeats, self.seed, self.shuffle = num_scans, repeats, seed, shuffle
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.num_scans * self.repeats // _world()[1])
-
-    def __iter__(self) -> Iterator[Visit]:
-        order = np.tile(np.arange(self.num_scans), self.repeats)
-        if self.shuffle:
-            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
-        rank, world = _world()
-        positions = np.resize(np.arange(len(order)), len(self) * world)[rank::world]
-        for position in positions:
-            yield int(order[position]), self.epoch * len(order) + int(position)
-
-
-def _world() -> tuple[int, int]:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
 
 
 def _check_names(path: str | None, names: Sequence[str], store: ScanStore) -> None:
@@ -120,7 +88,7 @@ class ScanData(pl.LightningDataModule):
         repeats: visits of each scan in an epoch; many for a store of one scan.
         num_workers: processes that read ahead; 0 reads in the training process.
         shuffle: visit the scans in a new order each epoch.
-        drop_last: leave out a last batch that is smaller than the others.
+        drop_last: leave out a last step of an epoch that is smaller than the others.
         seed: of order and windows.
         cache: folder on a disk of each node, to which the store is copied (once, and verified)
             before training; for stores on a network file system.
@@ -149,7 +117,7 @@ class ScanData(pl.LightningDataModule):
         self.names = self.store.names if scans is None else tuple(read_lines(scans))
         self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
         self.num_workers, self.shuffle, self.drop_last = num_workers, shuffle, drop_last
-        self.seed = seed
+        self.seed, self._visits = seed, 0
         if not self.names:
             raise InputError(f"{store}: holds no scan; prepare some, or merge all shards")
         _check_names(scans, self.names, self.store)
@@ -194,21 +162,44 @@ class ScanData(pl.LightningDataModule):
         if self.cache is not None:
             self._near = ScanStore(cached_path(self.store, self.cache))
 
-    def train_dataloader(self) -> DataLoader[Scan]:
-        """Batches of scans; the order follows the trainer's epoch."""
+    @property
+    def steps(self) -> Steps:
+        """The steps that are left to this rank, from where the training stands."""
+        return Steps(
+            self.num_scans,
+            self.batch_size,
+            self.repeats,
+            self.seed,
+            self.shuffle,
+            self.drop_last,
+            self._visits,
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """A batch for each step; the order follows the trainer's epoch."""
         return DataLoader(
             Windows(self._near, self.names, self.num_points, self.seed),
-            self.batch_size,
-            sampler=Visits(self.num_scans, self.repeats, self.seed, self.shuffle),
+            batch_size=None,
+            sampler=self.steps,
             num_workers=self.num_workers,
             collate_fn=_whole,
-            drop_last=self.drop_last,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
     def transfer_batch_to_device(
-        self, batch: Scan, device: torch.device, dataloader_idx: int
-    ) -> Scan:
-        """The batch on the trainer's device."""
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """The batch on the trainer's device; a checkpoint from now on says that it was done."""
+        self._visits = batch.step.end
         return batch.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training stands in its data."""
+        return {"visits": self._visits, "visits_of_an_epoch": self.steps.num_visits}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there; an epoch of another length begins anew."""
+        epoch, done = divmod(state_dict["visits"], state_dict["visits_of_an_epoch"])
+        now = self.steps.num_visits
+        self._visits = epoch * now + (done if now == state_dict["visits_of_an_epoch"] else 0)

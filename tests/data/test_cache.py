@@ -14,7 +14,7 @@ from shapespace.errors import InputError
 def batches(data):
     data.prepare_data()
     data.setup("fit")
-    return [batch.points.tolist() for batch in data.train_dataloader()]
+    return [batch.scan.points.tolist() for batch in data.train_dataloader()]
 
 
 def test_training_reads_the_copy_and_nothing_changes(toy_store, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from shapespace.data.datamodule import ScanData, Visits, Windows
+from shapespace.data.datamodule import ScanData, Windows
 from shapespace.data.store import ScanStore
 from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError
@@ -26,7 +26,7 @@ def write_store(path, num=100, dimension=3, without_normals=(), kinds=()):
 def batches(data, epoch=0):
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
-    return list(loader)
+    return [batch.scan for batch in loader]
 
 
 def test_every_scan_is_visited_as_often_as_asked(tmp_path):
@@ -42,7 +42,7 @@ def test_windows_are_contiguous_and_repeat_with_the_epoch(tmp_path):
     windows = Windows(store, store.names, 10, seed=0)
     starts = set()
     for number in range(60):
-        window = windows[1, number].points[0].numpy()
+        window = windows.read([(1, number)]).points[0].numpy()
         start = int(np.flatnonzero((points == window[0]).all(1))[0])
         np.testing.assert_array_equal(window, np.roll(points, -start, axis=0)[:10])
         starts.add(start)
@@ -100,17 +100,6 @@ def test_a_window_equals_the_slow_way(tmp_path):
             (points, normals / np.float32(32767), sigma), store.read("a"), strict=True
         ):
             np.testing.assert_array_equal(read, whole[rows])
-
-
-def test_ranks_share_the_scans_without_loss(monkeypatch):
-    seen = []
-    for rank in range(2):
-        monkeypatch.setattr("shapespace.data.datamodule._world", lambda rank=rank: (rank, 2))
-        visits = Visits(5, 1, seed=0, shuffle=True)
-        dealt = list(visits)
-        assert len(dealt) == len(visits) == 3
-        seen += [index for index, _ in dealt]
-    assert set(seen) == set(range(5))
 
 
 def test_scan_lists_choose(tmp_path):

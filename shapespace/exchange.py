@@ -1,0 +1,35 @@
+"""Gradients of a step: what ranks tell each other about codes, and whether all are finite."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+
+def mean_of_rows(
+    gradient: Float[Tensor, "S L"],
+    num_rows: int,
+    all_gather: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "S L"]:
+    """The mean over ranks of a sparse gradient, itself sparse.
+
+    Each rank sends ``num_rows`` rows and their numbers, whatever S is, -1 where it has fewer.
+    ``all_gather`` puts a leading axis of ranks before a tensor.
+    """
+    own = gradient.coalesce()
+    (numbers,), values = own.indices(), own.values()
+    missing = num_rows - len(numbers)
+    numbers = torch.cat([numbers, numbers.new_full((missing,), -1)])
+    values = torch.cat([values, values.new_zeros(missing, values.shape[1])])
+    numbers, values = all_gather(numbers).flatten(), all_gather(values)
+    mean = values.flatten(0, 1) / len(values)
+    kept = numbers >= 0
+    return torch.sparse_coo_tensor(numbers[kept][None], mean[kept], gradient.shape)
+
+
+def gradient_norm(parameters: Iterable[Tensor]) -> Float[Tensor, ""]:
+    """Of all gradients together, dense and sparse; not finite if one of them is not."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
