@@ -1,12 +1,12 @@
-"""What a run leaves behind and shows: checkpoint, metrics.csv, previews, progress.
+"""What a run leaves behind beside checkpoints, and shows: metrics.csv, previews, progress.
 
 The run folder is the trainer's ``default_root_dir``. Only rank 0 writes.
 """
 
 import csv
-import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,89 +17,66 @@ from tqdm import tqdm
 
 from shapespace.errors import InputError, at_least
 from shapespace.files import replacing
+from shapespace.keep import run_folder
 from shapespace.module import ShapeSpace
 from shapespace.progress import progress
 
-CHECKPOINT = "last.ckpt"
 METRICS = "metrics.csv"
-
-
-def run_folder(trainer: pl.Trainer) -> Path:
-    """Where this run keeps everything."""
-    return Path(trainer.default_root_dir)
-
-
-class KeepCheckpoint(pl.Callback):
-    """Keep ``last.ckpt`` whole and new: written aside every ``every`` epochs, then renamed."""
-
-    def __init__(self, every: int = 10) -> None:
-        at_least(1, every=every)
-        self.every = every
-        self._saved_epoch = -1
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if it is time; InputError if the training has diverged, before it is saved."""
-        assert isinstance(pl_module, ShapeSpace)
-        loss = pl_module.means.values().get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss} in epoch {trainer.current_epoch + 1}: lower model.lr, or look "
-                f"for bad scans; {run_folder(trainer) / CHECKPOINT} is from before, if there is one"
-            )
-        if (trainer.current_epoch + 1) % self.every == 0:
-            self._save(trainer, trainer.current_epoch)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what the last interval added."""
-        self._save(trainer, trainer.current_epoch - 1)
-
-    def _save(self, trainer: pl.Trainer, epoch: int) -> None:
-        if epoch == self._saved_epoch or trainer.interrupted:
-            return
-        self._saved_epoch = epoch
-        path = run_folder(trainer) / CHECKPOINT
-        if not trainer.is_global_zero:
-            trainer.save_checkpoint(path)  # writes nothing here, but all ranks must take part
-            return
-        with replacing(path) as part:
-            trainer.save_checkpoint(part)
 
 
 class MetricsFile(pl.Callback):
     """Append one row an epoch to ``metrics.csv``; a resumed run goes on after its checkpoint."""
 
     def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._before = 0.0
+        self._start, self._before = time.perf_counter(), 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds of training so far."""
+        return {"seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run goes on counting."""
+        self._before = state_dict["seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drop the rows that a resumed run is about to repeat."""
-        if not trainer.is_global_zero:
-            return
         self._start = time.perf_counter()
-        path = run_folder(trainer) / METRICS
-        rows = [row for row in read_metrics(path) if int(row["epoch"]) < trainer.current_epoch]
-        self._before = float(rows[-1]["seconds"]) if rows else 0.0
-        with replacing(path) as part, part.open("w", newline="") as file:
-            if rows:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
+        if trainer.is_global_zero:
+            rows = read_metrics(run_folder(trainer) / METRICS)
+            kept = [row for row in rows if int(row["epoch"]) < trainer.current_epoch]
+            self._before = self._before or (float(kept[-1]["seconds"]) if kept else 0.0)
+            self._write(run_folder(trainer) / METRICS, kept)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """One row: epoch, step, seconds of training, loss and terms, learning rate."""
+        """One row: epoch, step, seconds of training, loss and terms, learning rate, steps that were
+        not taken.
+        """
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, ShapeSpace)
         row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        row["seconds"] = round(self._before + time.perf_counter() - self._start, 3)
-        row |= pl_module.means.values()
-        row["lr"] = pl_module.learning_rate(pl_module.lr)
-        with (run_folder(trainer) / METRICS).open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if file.tell() == 0:
+        row |= {"seconds": round(self._seconds(), 3), **pl_module.means.values()}
+        row |= {"lr": pl_module.learning_rate(pl_module.lr), "refused": pl_module.means.refused}
+        path = run_folder(trainer) / METRICS
+        with path.open("a+", newline="") as file:
+            file.seek(0)
+            columns = next(csv.reader(file), None)
+            if columns is not None and columns == list(row):
+                csv.DictWriter(file, columns).writerow(row)
+                return
+        self._write(path, [*read_metrics(path), row])
+
+    def _seconds(self) -> float:
+        return self._before + time.perf_counter() - self._start
+
+    def _write(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+        """All ``rows``, in columns that hold what any of them has."""
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        with replacing(path) as part, part.open("w", newline="") as file:
+            if rows:
+                writer = csv.DictWriter(file, columns)
                 writer.writeheader()
-            writer.writerow(row)
+                writer.writerows(rows)
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:

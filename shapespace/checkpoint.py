@@ -1,15 +1,24 @@
-"""Reading checkpoints: tensors and plain data only, and no part that is not ours or torch's."""
+"""Checkpoints: written whole or not at all, read with tensors and plain data only.
+
+A checkpoint is a zip file as torch writes it; its checksums are compared when it is read.
+"""
 
 import os
 import pickle
+import shutil
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from shapespace.errors import InputError, one_line
+from shapespace.files import replacing
 
 FORMAT = 1
+CHECKPOINT, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+"""Names in a run folder: the newest, the one before it, that of the lowest loss."""
 TRUSTED = ("shapespace", "torch", "pytorch_lightning")
 TRUST_VARIABLE = "SHAPESPACE_TRUST"
 """Environment variable with further packages, separated by commas, whose classes may be built."""
@@ -25,6 +34,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; a run keeps its newest in <run>/last.ckpt")
     try:
+        _check_bytes(path)
         content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
     except Exception as error:
         reason = (
@@ -42,6 +52,59 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         )
     _check_class_paths(path, content["hyper_parameters"])
     return content
+
+
+def write_checkpoint(content: dict[str, Any], path: Path, also: Sequence[str] = ()) -> None:
+    """Write ``content`` so that at every moment a whole checkpoint lies in the folder of ``path``.
+
+    What was ``last.ckpt`` becomes ``previous.ckpt``. also: further names of the same file.
+    InputError if it cannot be written; then all is as before.
+    """
+    with replacing(path) as part:
+        try:
+            torch.save(content, part)
+        except RuntimeError as error:  # torch's writer has no other word for a full disk
+            raise OSError(None, one_line(error, 120)) from error
+        if path.name == CHECKPOINT and path.exists():
+            _name_also(path, path.with_name(PREVIOUS))
+    for name in also:
+        _name_also(path, path.with_name(name))
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path | None, str]:
+    """The checkpoint to go on from, and what is to be said about it; None if there is none.
+
+    InputError if there are some and none can be read.
+    """
+    last, previous = folder / CHECKPOINT, folder / PREVIOUS
+    if not last.exists():
+        return (previous, "") if previous.exists() else (None, "")
+    try:
+        read_checkpoint(last)
+    except InputError as error:
+        if not previous.exists():
+            raise
+        read_checkpoint(previous)
+        return previous, f"{error}; taking {previous}"
+    return last, ""
+
+
+def _name_also(path: Path, other: Path) -> None:
+    """Give the file ``path`` a second name, or a copy where the disk knows no links."""
+    with replacing(other) as part:
+        try:
+            os.link(path, part)
+        except OSError:
+            shutil.copyfile(path, part)
+
+
+def _check_bytes(path: Path) -> None:
+    """OSError if the bytes are not those that were written; torch does not look."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise OSError(f"damaged: the checksum of {damaged} does not hold")
 
 
 def _check_class_paths(path: Path, value: object) -> None:

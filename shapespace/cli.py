@@ -4,12 +4,13 @@ Only the standard library is imported until a subcommand is known, so that help 
 """
 
 import importlib
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from shapespace import __version__
-from shapespace.errors import CheckFailed, InputError, one_line
+from shapespace.errors import CheckFailed, InputError, RankLost, Stopped, one_line
 
 COMMANDS = {
     "demo": "people from formulas, trained, reconstructed, interpolated: one page in minutes",
@@ -63,7 +64,10 @@ first steps:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 is success, 1 a failed check, 2 a mistake of the user, 130 a stop."""
+    """Run the command line.
+
+    0 is success, 1 a failed check or a lost rank, 2 a mistake of the user, 128 + n the signal n.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(usage())
@@ -79,9 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except CheckFailed:
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f"shapespace {command}: stopped; run the same command to go on\n")
-        return 130
+    except RankLost as error:
+        sys.stderr.write(f"shapespace {command}: {error}; run the same command to go on\n")
+        return 1
+    except (KeyboardInterrupt, Stopped) as error:
+        said = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+        sys.stderr.write(f"shapespace {command}: {said}; run the same command to go on\n")
+        return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
     return 0
 
 

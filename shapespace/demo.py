@@ -16,7 +16,8 @@ from pathlib import Path
 import trimesh
 
 from shapespace import evaluate, report
-from shapespace.callbacks import CHECKPOINT, METRICS, read_metrics
+from shapespace.callbacks import METRICS, read_metrics
+from shapespace.checkpoint import CHECKPOINT
 from shapespace.data.prepare import prepare
 from shapespace.data.sources import find_sources
 from shapespace.data.synthetic import (

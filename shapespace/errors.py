@@ -1,6 +1,7 @@
-"""The exceptions that the command line turns into an exit code: 2 with one line, or 1."""
+"""The exceptions that the command line turns into a line and an exit code."""
 
 import re
+import signal
 
 
 class InputError(ValueError):
@@ -13,6 +14,18 @@ class InputError(ValueError):
 
 class CheckFailed(Exception):  # noqa: N818
     """A check has said what it found, and it is not well: the command ends with exit code 1."""
+
+
+class RankLost(RuntimeError):  # noqa: N818
+    """Other ranks ended or stopped answering; the message names them. Exit code 1."""
+
+
+class Stopped(Exception):  # noqa: N818
+    """A training ended early and well because of a signal; all is saved. Exit code 128 + number."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.name = number, signal.Signals(number).name
+        super().__init__(f"stopped by {self.name}")
 
 
 def at_least(least: int, **given: int) -> None:

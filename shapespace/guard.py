@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from shapespace.data.steps import Batch
 from shapespace.decoders import Decoder
 from shapespace.errors import at_least, positive
 from shapespace.module import ShapeSpace
@@ -45,14 +46,14 @@ class PrecisionGuard(pl.Callback):
             pl_module.decoder.precision = "float32"
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """Look at the first scan of an epoch's first batch; all ranks decide alike."""
         assert isinstance(pl_module, ShapeSpace)
         decoder = pl_module.decoder
         if decoder.precision == "float32" or batch_idx or trainer.current_epoch % self.every:
             return
-        error = residual_error(decoder, *_looked_at(pl_module, batch))
+        error = residual_error(decoder, *_looked_at(pl_module, batch.scan[:1]))
         if not trainer.strategy.reduce_boolean_decision(error <= self.tolerance, all=True):
             rank_zero_warn(
                 f"epoch {trainer.current_epoch + 1}: the eikonal residual in {decoder.precision} "
@@ -73,9 +74,9 @@ def residual_error(decoder: Decoder, points: Tensor, latent: Tensor) -> float:
     return abs(low - exact) / exact if exact else float(low != exact)
 
 
-def _looked_at(module: ShapeSpace, batch: Scan) -> tuple[Tensor, Tensor]:
-    samples = module.sampler(batch[:1], seeded_generator(module.device, module.seed))
+def _looked_at(module: ShapeSpace, scan: Scan) -> tuple[Tensor, Tensor]:
+    samples = module.sampler(scan, seeded_generator(module.device, module.seed))
     with torch.no_grad():
-        latent = module.codes(batch.index[:1])
+        latent = module.codes(scan.index)
     every = max(1, samples.space.shape[1] // NUM_POINTS)
     return samples.space[:, ::every], latent.requires_grad_()

@@ -117,6 +117,7 @@ class ShapeSpace(pl.LightningModule):
         self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
         self.means, self.report = Means(), Report({}, 0, taken=False)
         self.excluded: set[int] = set()
+        self.suspicious = False
         self._batch_idx = 0
         self._most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
@@ -202,9 +203,9 @@ class ShapeSpace(pl.LightningModule):
         self._set_rates()
         batch = batch.without(self.excluded)
         self.report = self._reported(batch, self._gradients(batch))
+        self.means.add(self.report)
         if self.report.taken:
             self._move()
-            self.means.add(self.report)
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Those of all ranks together; return this rank's share of the mean loss and terms."""

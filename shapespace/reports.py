@@ -21,17 +21,21 @@ class Report:
 
 @dataclass
 class Means:
-    """Means over the scans of the steps of an epoch, kept as exact sums."""
+    """Means over the scans of an epoch's steps that were taken; refused: steps that were not."""
 
     sums: dict[str, float] = field(default_factory=dict)
     num_scans: int = 0
+    refused: int = 0
 
     def add(self, report: Report) -> None:
         """One more step."""
+        if not report.taken:
+            self.refused += 1
+            return
         for name, value in report.terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + value * report.num_scans
         self.num_scans += report.num_scans
 
     def values(self) -> dict[str, float]:
         """The means; nothing before the first step."""
-        return {name: value / self.num_scans for name, value in self.sums.items()}
+        return {name: value / max(self.num_scans, 1) for name, value in self.sums.items()}

@@ -15,21 +15,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from shapespace.arguments import explain_config
-from shapespace.callbacks import CHECKPOINT, KeepCheckpoint, MetricsFile, Preview, Progress
-from shapespace.checkpoint import read_checkpoint
+from shapespace.callbacks import MetricsFile, Preview, Progress
+from shapespace.checkpoint import CHECKPOINT, newest_checkpoint, read_checkpoint
 from shapespace.data.datamodule import ScanData
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.files import output_folder
 from shapespace.guard import PrecisionGuard
+from shapespace.health import Health
+from shapespace.keep import BackgroundWriter, KeepCheckpoint
 from shapespace.module import ShapeSpace
 from shapespace.objectives import Objective
+from shapespace.ranks import Ranks
 from shapespace.sampling import Sampler
+from shapespace.signals import Signals
 from shapespace.wandb_log import wandb_logger
 
 TRAINER = {
@@ -48,11 +54,19 @@ HINTS = (
     ".*The number of training batches.*",
     ".*treespec, LeafSpec.*",
     ".*srun. command is available.*",
+    ".*your dataloader is not resumable.*",  # its sampler is
 )
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI with the one link, the run folder's callbacks and resumption."""
+    """LightningCLI with the one link, the run folder's callbacks and resumption.
+
+    signals: that ask the training to stop.
+    """
+
+    def __init__(self, *args: Any, signals: Signals, **kwargs: Any) -> None:
+        self.signals = signals
+        super().__init__(*args, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The number of scans comes from the data; the rest is what a run leaves behind."""
@@ -66,6 +80,8 @@ class TrainingCLI(LightningCLI):
         parser.add_lightning_class_args(KeepCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Preview, "preview")
         parser.add_lightning_class_args(PrecisionGuard, "guard")
+        parser.add_lightning_class_args(Health, "health")
+        parser.add_lightning_class_args(Ranks, "ranks")
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -115,17 +131,31 @@ class TrainingCLI(LightningCLI):
         mode, folder = self.config["fit"].wandb, Path(self.config["fit"].trainer.default_root_dir)
         if mode != "off":
             kwargs["logger"] = wandb_logger(folder, mode)
-        return super().instantiate_trainer(**kwargs)
+        plugins: list[Any] = [BackgroundWriter()]
+        if SLURMEnvironment.detect():
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # KeepCheckpoint does that
+        kwargs["plugins"] = plugins
+        trainer = super().instantiate_trainer(**kwargs)
+        # It stops a training, after the others have done what belongs to the step.
+        callbacks: list[pl.Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        callbacks.sort(key=lambda callback: isinstance(callback, KeepCheckpoint))
+        for callback in callbacks:
+            if isinstance(callback, KeepCheckpoint):
+                callback.signals = self.signals
+        return trainer
 
     def before_fit(self) -> None:
         """Go on from the run folder's own checkpoint if there is one."""
-        last = Path(self.trainer.default_root_dir) / CHECKPOINT
-        options = self.config_init["fit"]
-        if options.ckpt_path is None and last.exists():
-            options.ckpt_path = str(last)
+        options, remark = self.config_init["fit"], ""
+        if options.ckpt_path is None:
+            newest, remark = newest_checkpoint(Path(self.trainer.default_root_dir))
+            options.ckpt_path = None if newest is None else str(newest)
         if options.ckpt_path is not None:
-            _check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
-            sys.stderr.write(f"going on from {options.ckpt_path}\n")
+            step = _check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
+            if remark:
+                rank_zero_warn(remark)
+            if self.trainer.is_global_zero:
+                sys.stderr.write(f"going on from {options.ckpt_path}, step {step}\n")
         options.weights_only = True
 
 
@@ -141,10 +171,12 @@ def fit(args: Sequence[str]) -> Path:
 
     InputError for an option, a file or a value that cannot be used.
     """
-    with _quiet(), _interruptible(), _one_line_misconfigurations():
+    # Signals are caught before data loaders make processes, which inherit that.
+    with _quiet(), Signals() as signals, _interruptible(), _one_line_misconfigurations():
         cli = TrainingCLI(
             ShapeSpace,
             ScanData,
+            signals=signals,
             save_config_callback=SaveConfig,
             trainer_defaults={**TRAINER, "callbacks": [MetricsFile(), Progress()]},
             seed_everything_default=0,
@@ -159,9 +191,13 @@ def fit(args: Sequence[str]) -> Path:
     return Path(cli.trainer.default_root_dir) / CHECKPOINT
 
 
-def _check_same_run(path: Path, model: ShapeSpace, data: ScanData) -> None:
-    """InputError unless the checkpoint ``path`` holds this model, trained on these scans."""
-    before, now = read_checkpoint(path)["state_dict"], model.state_dict()
+def _check_same_run(path: Path, model: ShapeSpace, data: ScanData) -> int:
+    """InputError unless the checkpoint ``path`` holds this model, trained on these scans.
+
+    Its step otherwise.
+    """
+    content = read_checkpoint(path)
+    before, now = content["state_dict"], model.state_dict()
     try:
         model.codes.set_extra_state(before["codes._extra_state"])
         model.codes.assign(data.names, data.frames)
@@ -177,6 +213,7 @@ def _check_same_run(path: Path, model: ShapeSpace, data: ScanData) -> None:
             f"{path}: is of another model ({odd[0]} differs): resume with the config beside it, or "
             "start in another run folder, --trainer.default_root_dir"
         )
+    return content["global_step"]
 
 
 def _class_path(part: type) -> str:

@@ -1,6 +1,6 @@
 """Several trainings, in double precision, in one launch of ranks: importing takes longer than they.
 
-    torchrun --nproc-per-node 2 tests/ranks.py "[[...arguments of shapespace fit...], ...]"
+torchrun --nproc-per-node 2 tests/ranks.py "[[...arguments of shapespace fit...], ...]"
 """
 
 import json

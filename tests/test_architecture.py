@@ -27,7 +27,8 @@ LAYERS = (
     "data.datamodule arguments wandb_log recipes",
     "resume",
     "module",
-    "callbacks guard",
+    "signals heartbeat keep",
+    "callbacks guard health ranks",
     "training exports describe facts fit_picture fit_method",
     "reconstruct surface",
     "demo",
@@ -40,7 +41,10 @@ LAYERS = (
 """A module imports from its own layer and those before it; a folder stands for all it holds."""
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
-LIGHTNING = ("module", "data.datamodule", "callbacks", "guard", "wandb_log", "training")
+LIGHTNING = (
+    *("module", "data.datamodule", "resume", "keep", "callbacks", "guard", "health", "ranks"),
+    *("wandb_log", "training"),
+)
 HDF5 = "data.hdf5"
 
 

@@ -1,15 +1,15 @@
 """What a run leaves behind survives an interruption and tells the truth."""
 
 import math
-from typing import ClassVar
 
 import pytest
 import pytorch_lightning as pl
 
 from shapespace import preview
-from shapespace.callbacks import METRICS, KeepCheckpoint, MetricsFile, Preview, read_metrics
+from shapespace.callbacks import METRICS, MetricsFile, Preview, read_metrics
 from shapespace.errors import InputError
 from shapespace.module import ShapeSpace
+from shapespace.reports import Means
 from shapespace.space import TrainedSpace
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute 'decoder'")
@@ -21,15 +21,10 @@ class FakeTrainer(pl.Trainer):
     default_root_dir = ""
     current_epoch = 0
     global_step = 0
-    interrupted = False
     is_global_zero = True
-    callback_metrics: ClassVar = {"loss": 0.5}
 
     def __init__(self, folder):
         self.default_root_dir = str(folder)
-
-    def save_checkpoint(self, filepath, **_):
-        filepath.write_text(str(self.current_epoch))
 
 
 @pytest.fixture
@@ -42,6 +37,7 @@ def module(toy_checkpoint):
     space = TrainedSpace.load(toy_checkpoint)
     module = ShapeSpace(space.decoder, space.objective, space.sampler, num_scans=4)
     module.codes = space.codes
+    module.means = Means({"loss": 1.0}, 2)
     return module
 
 
@@ -49,43 +45,6 @@ def run(callback, trainer, module, epochs):
     for epoch in epochs:
         trainer.current_epoch, trainer.global_step = epoch, epoch + 1
         callback.on_train_epoch_end(trainer, module)
-
-
-@pytest.mark.parametrize(("every", "saved"), [(1, "6"), (3, "5"), (10, None)])
-def test_a_checkpoint_every_so_often(every, saved, trainer, module, tmp_path):
-    run(KeepCheckpoint(every), trainer, module, range(7))
-    path = tmp_path / "last.ckpt"
-    assert (path.read_text() if path.exists() else None) == saved
-    assert [found for found in tmp_path.iterdir() if found != path] == []
-
-
-def test_the_end_is_saved_once(trainer, module, tmp_path):
-    callback = KeepCheckpoint(2)
-    run(callback, trainer, module, range(3))
-    trainer.current_epoch = 3
-    callback.on_train_end(trainer, module)
-    assert (tmp_path / "last.ckpt").read_text() == "3"
-    (tmp_path / "last.ckpt").unlink()
-    callback.on_train_end(trainer, module)
-    assert not (tmp_path / "last.ckpt").exists()
-
-
-def test_an_interrupted_epoch_is_not_saved(trainer, module, tmp_path):
-    trainer.interrupted = True
-    KeepCheckpoint(1).on_train_end(trainer, module)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(trainer, module, tmp_path):
-    def full(path):
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    run(KeepCheckpoint(1), trainer, module, range(1))
-    trainer.save_checkpoint = full
-    with pytest.raises(InputError, match=r"last\.ckpt: cannot be written \(No space left"):
-        run(KeepCheckpoint(1), trainer, module, range(1, 2))
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("last.ckpt", "0")]
 
 
 def test_metrics_go_on_after_the_checkpoint(trainer, module, tmp_path):
@@ -101,6 +60,27 @@ def test_metrics_go_on_after_the_checkpoint(trainer, module, tmp_path):
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4"]
     seconds = [float(row["seconds"]) for row in rows]
     assert seconds == sorted(seconds)
+
+
+def test_terms_that_are_new_after_a_resume_get_a_column(trainer, module, tmp_path):
+    run(MetricsFile(), trainer, module, range(1))
+    module.means = Means({"loss": 1.0, "outside": 0.5}, 2)
+    trainer.current_epoch = 1
+    second = MetricsFile()
+    second.on_train_start(trainer, module)
+    run(second, trainer, module, range(1, 3))
+    rows = read_metrics(tmp_path / METRICS)
+    assert [row["outside"] for row in rows] == ["", "0.25", "0.25"]
+    assert [row["loss"] for row in rows] == ["0.5"] * 3
+
+
+def test_seconds_go_on_counting(trainer, module, tmp_path):
+    first, second = MetricsFile(), MetricsFile()
+    first.load_state_dict({"seconds": 100.0})
+    second.load_state_dict(first.state_dict())
+    second.on_train_start(trainer, module)
+    run(second, trainer, module, range(1))
+    assert 100 <= float(read_metrics(tmp_path / METRICS)[0]["seconds"]) < 110
 
 
 def test_other_ranks_write_nothing(trainer, module, tmp_path):
@@ -121,7 +101,7 @@ def test_a_torn_row_is_no_row(tmp_path):
 
 
 def test_a_nan_is_written_as_one(trainer, module, tmp_path):
-    trainer.callback_metrics = {"loss": math.nan}
+    module.means = Means({"loss": math.nan}, 1)
     run(MetricsFile(), trainer, module, range(1))
     assert read_metrics(tmp_path / METRICS)[0]["loss"] == "nan"
 
@@ -145,14 +125,3 @@ def test_a_picture_that_cannot_be_drawn_stops_nothing(trainer, module, monkeypat
     with pytest.warns(UserWarning, match="no preview: no pen"):
         run(callback, trainer, module, range(4))
     assert len(tried) == 1
-
-
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_diverged_training_stops_and_keeps_the_checkpoint_from_before(tmp_path, loss):
-    trainer, keep = FakeTrainer(tmp_path), KeepCheckpoint(every=1)
-    keep.on_train_epoch_end(trainer, pl.LightningModule())
-    before = (tmp_path / "last.ckpt").read_bytes()
-    trainer.current_epoch, trainer.callback_metrics = 1, {"loss": loss}
-    with pytest.raises(InputError, match=r"the loss is (nan|inf) in epoch 2: lower model\.lr"):
-        keep.on_train_epoch_end(trainer, pl.LightningModule())
-    assert (tmp_path / "last.ckpt").read_bytes() == before

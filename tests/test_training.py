@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from shapespace.callbacks import CHECKPOINT, METRICS, read_metrics
-from shapespace.checkpoint import read_checkpoint
+from shapespace.callbacks import METRICS, read_metrics
+from shapespace.checkpoint import CHECKPOINT, read_checkpoint
 from shapespace.errors import InputError
 from shapespace.space import TrainedSpace
 from shapespace.training import fit

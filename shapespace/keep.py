@@ -1,0 +1,192 @@
+"""Checkpoints of a run: when they are written, and how a training stops without loss."""
+
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.utilities import rank_zero_warn
+from torch.utils._pytree import tree_map_only
+
+from shapespace.checkpoint import BEST, CHECKPOINT, PREVIOUS, write_checkpoint
+from shapespace.errors import InputError, Stopped, at_least, positive
+from shapespace.files import remove_leftovers
+from shapespace.module import ShapeSpace
+from shapespace.signals import Signals, requeue
+
+
+def run_folder(trainer: pl.Trainer) -> Path:
+    """Where this run keeps everything."""
+    return Path(trainer.default_root_dir)
+
+
+class BackgroundWriter(TorchCheckpointIO):
+    """Writes whole checkpoints in a thread, from a copy, so that the training goes on meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = ThreadPoolExecutor(1, "checkpoint")
+        self._running: Future[None] | None = None
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Copy to the CPU and write; ``storage_options`` may give further names of the file."""
+        self.finish()
+        copy = tree_map_only(torch.Tensor, lambda t: t.detach().to("cpu", copy=True), checkpoint)
+        names = (storage_options or {}).get("also", ())
+        self._running = self._threads.submit(write_checkpoint, copy, Path(path), names)
+
+    def finish(self) -> InputError | None:
+        """Wait for what is being written; the reason, if it could not be."""
+        running, self._running = self._running, None
+        if running is None:
+            return None
+        error = running.exception()
+        if error is not None and not isinstance(error, InputError):
+            raise error
+        return error
+
+    def teardown(self) -> None:
+        """Wait, and end the thread."""
+        self.finish()
+        self._threads.shutdown()
+
+
+class KeepCheckpoint(pl.Callback):
+    """Keep ``last.ckpt`` whole and new, and stop well when a signal asks for it.
+
+    The one before stays as ``previous.ckpt``. A disk that is full is a warning, and the training
+    goes on. On SIGTERM, SIGUSR1 and Ctrl-C all ranks end the step, one checkpoint is written; in a
+    SLURM job that got SIGUSR1 (``sbatch --signal=SIGUSR1@120``) rank 0 asks for a new start.
+
+    Args:
+        every: epochs between two checkpoints.
+        minutes: most minutes between two, in the middle of an epoch too.
+        best: keep the one of the epoch with the lowest loss, of those that were written, as
+            ``best.ckpt``.
+        keep: every so many epochs one stays for good, as ``epoch_<n>.ckpt``; 0 keeps none.
+    """
+
+    def __init__(
+        self, every: int = 10, minutes: float = 20.0, best: bool = False, keep: int = 0
+    ) -> None:
+        at_least(1, every=every)
+        at_least(0, keep=keep)
+        positive(minutes=minutes)
+        self.every, self.minutes, self.best, self.keep = every, minutes, best, keep
+        self.lowest = float("inf")
+        self.signals = Signals()
+        self._saved_step, self._saved_at = -1, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The loss of ``best.ckpt``."""
+        return {"lowest": self.lowest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run goes on with it."""
+        self.lowest = state_dict["lowest"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Catch signals, in the place of Lightning, which acts in the middle of steps."""
+        self.signals.listen()
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        if trainer.is_global_zero:
+            for name in (CHECKPOINT, PREVIOUS, BEST):
+                remove_leftovers(run_folder(trainer) / name)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stop or save if it is time; the end of an epoch does that after its metrics."""
+        if not trainer.is_last_batch:
+            self._at_boundary(trainer, pl_module, also=None)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop or save if it is time."""
+        assert isinstance(pl_module, ShapeSpace)
+        epoch, also = trainer.current_epoch + 1, None
+        if epoch % self.every == 0 or (self.keep and epoch % self.keep == 0):
+            also = self._further_names(epoch, pl_module.means.values().get("loss", float("inf")))
+        self._at_boundary(trainer, pl_module, also)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save what the last interval added; InputError if that cannot be written."""
+        if not trainer.interrupted and trainer.global_step != self._saved_step:
+            self._save(trainer)
+        error = _writer(trainer).finish()
+        if error is not None:
+            raise InputError(f"{error}: make room and run the same command again to go on")
+
+    def _at_boundary(
+        self, trainer: pl.Trainer, module: pl.LightningModule, also: list[str] | None
+    ) -> None:
+        """Between two steps. also: None if no checkpoint is due here but by time or signal."""
+        overdue = time.monotonic() - self._saved_at > 60 * self.minutes
+        wishes = torch.tensor([self.signals.caught, overdue], dtype=torch.float32)
+        wishes = trainer.strategy.reduce(
+            wishes.to(trainer.strategy.root_device), reduce_op="max"
+        ).tolist()
+        number, overdue = int(wishes[0]), bool(wishes[1])
+        if number:
+            self._stop(trainer, number)
+        assert isinstance(module, ShapeSpace)
+        if (also is not None or overdue) and not module.suspicious:
+            self._save(trainer, also or [])
+
+    def _further_names(self, epoch: int, loss: float) -> list[str]:
+        names = []
+        if self.keep and epoch % self.keep == 0:
+            names.append(f"epoch_{epoch:05d}.ckpt")
+        if self.best and loss < self.lowest:
+            self.lowest = loss
+            names.append(BEST)
+        return names
+
+    def _save(self, trainer: pl.Trainer, also: list[str] | None = None) -> None:
+        """On all ranks, of which rank 0 writes; say if the one before could not be written."""
+        error = _writer(trainer).finish()
+        if error is not None:
+            rank_zero_warn(f"{error}; the training goes on, older checkpoints stay")
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        path = run_folder(trainer) / CHECKPOINT
+        trainer.save_checkpoint(path, storage_options={"also": also or []})
+
+    def _stop(self, trainer: pl.Trainer, number: int) -> None:
+        """Save, ask SLURM for a new start if it announced the end, and end the training."""
+        stopped = Stopped(number)
+        if trainer.global_step != self._saved_step:
+            self._save(trainer)
+        error = _writer(trainer).finish()
+        trainer.strategy.barrier("stopping")
+        if trainer.is_global_zero:
+            path = run_folder(trainer) / CHECKPOINT
+            said = f"saved {path}" if error is None else f"not saved, {error}"
+            sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
+            if stopped.name == "SIGUSR1":
+                sys.stderr.write(_requeued())
+        raise stopped
+
+
+def _requeued() -> str:
+    """Ask for a new start, and say what came of it."""
+    try:
+        job = requeue()
+    except RuntimeError as error:
+        return f"not requeued: {error}\n"
+    return "" if job is None else f"requeued job {job}\n"
+
+
+def _writer(trainer: pl.Trainer) -> BackgroundWriter:
+    writer = trainer.strategy.checkpoint_io
+    assert isinstance(writer, BackgroundWriter)
+    return writer
