@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.data.hdf5 import is_hdf5
 from shapespace.data.store import ScanStore
 from shapespace.errors import InputError, one_line
 from shapespace.progress import progress
@@ -34,8 +35,7 @@ def faults(path: str | Path) -> list[str]:
 def _is_hdf5(path: Path) -> bool:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a store or a checkpoint")
-    with path.open("rb") as file:
-        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    return is_hdf5(path)
 
 
 def _store_lines(path: Path, all_names: bool) -> list[str]:

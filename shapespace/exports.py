@@ -12,11 +12,13 @@ import torch
 import trimesh
 from jaxtyping import Float
 
+from shapespace.data.collect import AnySource, StoredScan
 from shapespace.data.ply import write_ply
 from shapespace.data.points import PointOptions, prepare_scan
 from shapespace.data.prepare import PER_METRE
 from shapespace.data.readers import READERS
 from shapespace.data.sources import Source, find_sources
+from shapespace.data.store import ScanStore
 from shapespace.errors import InputError, at_least, positive
 from shapespace.files import output_folder, replacing
 from shapespace.fitting.problem import median_distance
@@ -43,29 +45,53 @@ def remark(mesh: trimesh.Trimesh) -> str:
 
 
 def prepare_for(
-    space: TrainedSpace, source: Source, unit: str, seed: int, num_points: int | None = None
+    space: TrainedSpace, source: AnySource, unit: str, seed: int, num_points: int | None = None
 ) -> PreparedScan:
-    """A scan file in the unit of the space; InputError if it is not of the size of its shapes.
+    """A scan in the unit of the space; InputError if it is not of the size of its shapes.
 
-    unit: of the file; "auto" takes the one in which the scan is nearest in size to the shapes.
-    num_points: that are sampled of a mesh; None takes as many as a store gets.
+    unit: of a file; "auto" takes the one in which the scan is nearest in size to the shapes. A
+    store has its own. num_points: that are sampled of a mesh; None takes as many as a store gets.
     """
-    raw, digest = source.load()
-    if raw.vertices.shape[1] != space.decoder.dimension:
-        raise InputError(
-            f"{source}: has dimension {raw.vertices.shape[1]}, the space {space.decoder.dimension}"
-        )
-    unit = likely_unit(space, raw.vertices) if unit == "auto" else unit
-    scale = None if space.unit == "radius" else PER_METRE[unit]
-    options = PointOptions(None if raw.faces is None else num_points, seed, scale)
-    scan = prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
+    if isinstance(source, StoredScan):
+        check_store(space, source.store)
+        scan, remedy = source.prepared(), "prepare it with its unit, as in --unit mm"
+    else:
+        scan = _from_file(space, source, unit, seed, num_points)
+        remedy = "give the scan's unit, as in --unit mm"
     reach = float(np.quantile(np.abs(scan.points).max(1), 0.95))
     if reach > space.extent:
         raise InputError(
             f"{source}: reaches to ±{reach:.4g}, the space was trained within ±{space.extent:g}: "
-            "give the scan's unit, as in --unit mm, or move it to the frame of the training scans"
+            f"{remedy}, or move it to the frame of the training scans"
         )
     return scan
+
+
+def check_store(space: TrainedSpace, store: ScanStore) -> None:
+    """InputError if the scans of a store have another unit or dimension than the space."""
+    _check_dimension(space, store.path, store.dimension)
+    if store.unit != space.unit:
+        how = "with" if space.unit == "radius" else "without"
+        raise InputError(
+            f"{store.path}: its unit is {store.unit}, that of the space {space.unit}; "
+            f"prepare the scans {how} --normalise"
+        )
+
+
+def _from_file(
+    space: TrainedSpace, source: Source, unit: str, seed: int, num_points: int | None
+) -> PreparedScan:
+    raw, digest = source.load()
+    _check_dimension(space, source, raw.vertices.shape[1])
+    unit = likely_unit(space, raw.vertices) if unit == "auto" else unit
+    scale = None if space.unit == "radius" else PER_METRE[unit]
+    options = PointOptions(None if raw.faces is None else num_points, seed, scale)
+    return prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
+
+
+def _check_dimension(space: TrainedSpace, what: object, dimension: int) -> None:
+    if dimension != space.decoder.dimension:
+        raise InputError(f"{what}: has dimension {dimension}, the space {space.decoder.dimension}")
 
 
 def likely_unit(space: TrainedSpace, vertices: Float[np.ndarray, "n D"]) -> str:
@@ -81,7 +107,8 @@ def likely_unit(space: TrainedSpace, vertices: Float[np.ndarray, "n D"]) -> str:
 def unit_of(space: TrainedSpace, frame: Frame) -> str:
     """The unit of a source whose scan was prepared for a space."""
     names = {each: unit for unit, each in PER_METRE.items()}
-    return "radius" if space.unit == "radius" else names[frame.scale]
+    other = f"1/{frame.scale:g} m"
+    return "radius" if space.unit == "radius" else names.get(frame.scale, other)
 
 
 def interpolate_shapes(

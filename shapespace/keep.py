@@ -16,7 +16,7 @@ from shapespace.checkpoint import BEST, CHECKPOINT, PREVIOUS, write_checkpoint
 from shapespace.errors import InputError, Stopped, at_least, positive
 from shapespace.files import remove_leftovers
 from shapespace.module import ShapeSpace
-from shapespace.signals import Signals, requeue
+from shapespace.signals import Signals, requeue, slurm_job
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
@@ -173,17 +173,21 @@ class KeepCheckpoint(pl.Callback):
             said = f"saved {path}" if error is None else f"not saved, {error}"
             sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
             if stopped.name == "SIGUSR1":
-                sys.stderr.write(_requeued())
+                _requeue()
         raise stopped
 
 
-def _requeued() -> str:
-    """Ask for a new start, and say what came of it."""
+def _requeue() -> None:
+    """Ask SLURM for a new start, if this is one of its jobs."""
+    job = slurm_job()
+    if job is None:
+        return
+    sys.stderr.write(f"requeueing job {job}\n")
+    sys.stderr.flush()  # SLURM ends this process before scontrol returns
     try:
-        job = requeue()
+        requeue(job)
     except RuntimeError as error:
-        return f"not requeued: {error}\n"
-    return "" if job is None else f"requeued job {job}\n"
+        sys.stderr.write(f"not requeued: {error}\n")
 
 
 def _writer(trainer: pl.Trainer) -> BackgroundWriter:

@@ -4,7 +4,7 @@ Everything is written in the frame and units of the scan it came from.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,10 +17,11 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.data.sources import Source, find_sources
+from shapespace.data.collect import AnySource, StoredScan
 from shapespace.errors import InputError, at_least
 from shapespace.exports import (
     check_cell,
+    check_store,
     prepare_for,
     remark,
     space_of_meshes,
@@ -74,8 +75,12 @@ class Reconstruction:
 
 @dataclass
 class Reconstructions:
-    """What :func:`reconstruct_files` did. kept: names that an earlier call had done."""
+    """What :func:`reconstruct_files` did.
 
+    kept: names that an earlier call had done; share: which of how many, from 1.
+    """
+
+    share: tuple[int, int] = (1, 1)
     done: list[Reconstruction] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -85,21 +90,20 @@ class Reconstructions:
         lines = [item.line() for item in self.done if item.name not in self.kept]
         if self.kept:
             lines.append(f"kept {len(self.kept)} that were done before (--again does them anew)")
-        return lines + [f"skipped {name}: {reason}" for name, reason in self.skipped]
+        lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
+        return lines + ([self._summary()] if self.share[1] > 1 else [])
 
-
-def collect_sources(paths: Sequence[str | Path]) -> list[Source]:
-    """The scans of files and folders; InputError if two would be written to the same name."""
-    sources = [source for path in paths for source in find_sources(Path(path))]
-    for name, count in Counter(source.name for source in sources).items():
-        if count > 1:
-            raise InputError(f"{count} scans are called {name!r}: reconstruct them apart")
-    return sources
+    def _summary(self) -> str:
+        share = "share {} of {}".format(*self.share)
+        if not self.done and not self.skipped:
+            return f"{share}: nothing to do, there are fewer scans than shares"
+        new, kept = len(self.done) - len(self.kept), len(self.kept)
+        return f"{share}: {new} reconstructed, {kept} kept, {len(self.skipped)} skipped"
 
 
 def reconstruct_files(
     checkpoint: str | Path,
-    sources: Sequence[Source],
+    sources: Sequence[AnySource],
     out: str | Path,
     fit: Fit | None = None,
     *,
@@ -111,6 +115,7 @@ def reconstruct_files(
     again: bool = False,
     pictures: bool = False,
     sequence: bool = False,
+    share: tuple[int, int] = (1, 1),
 ) -> Reconstructions:
     """Fit and mesh the scans ``sources``; a bad one is skipped unless ``strict``.
 
@@ -118,24 +123,47 @@ def reconstruct_files(
     scan as soon as it is done. What an earlier call with the same arguments has written of the same
     scan is kept, unless ``again``. With ``pictures`` there is a ``<name>.png`` of each. In a
     ``sequence`` the code of each scan is where the search for the next begins.
+
+    share: (i, n) takes the i-th of n parts of the scans, from 1. The parts share nothing but
+    ``out``, and one without any good scan is as good as the others.
     """
     fit = fit or Fit()
     at_least(1, batch=batch)
     at_least(2, resolution=resolution)
     check_cell(cell)
+    sources = _part(sources, share, sequence)
+    if not sources:
+        return Reconstructions(share)
     space = space_of_meshes(checkpoint)
+    for store in {source.store for source in sources if isinstance(source, StoredScan)}:
+        check_store(space, store)
     made_by = {"space": space.digest, **asdict(fit), "unit": unit, "sequence": sequence}
     made_by |= {"resolution": resolution, "cell": cell}
     work = _Work(space, fit, output_folder(out), made_by, strict, again, pictures)
+    work.result.share = share
     batch = 1 if sequence else batch
     with progress(total=fit.rounds * len(sources), desc="reconstructing", unit="round") as bar:
         for start in range(0, len(sources), batch):
             work.do(sources[start : start + batch], bar.update)
     order = {source.name: place for place, source in enumerate(sources)}
     work.result.done.sort(key=lambda item: order[item.name])
-    if not work.result.done:
+    if not work.result.done and share[1] == 1:
         raise InputError("; ".join(reason for _, reason in work.result.skipped[:3]))
     return work.result
+
+
+def _part(
+    sources: Sequence[AnySource], share: tuple[int, int], sequence: bool
+) -> Sequence[AnySource]:
+    part, of = share
+    if not 1 <= part <= of:
+        raise InputError(f"share={part, of}: give (i, n) with i from 1 to n")
+    if sequence and of > 1:
+        raise InputError(
+            f"sequence in {of} shares: each frame begins where the one before it ended, so one "
+            "process does them all; give --shard 1/1, and a process of its own to each sequence"
+        )
+    return sources[part - 1 :: of]
 
 
 @dataclass
@@ -151,7 +179,7 @@ class _Work:
     pictures: bool
     result: Reconstructions = field(default_factory=Reconstructions)
 
-    def do(self, sources: Sequence[Source], advance: Callable[[int], object]) -> None:
+    def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
         """Reconstruct a batch; ``advance`` is told of each round of each scan."""
         alike: defaultdict[int, list[PreparedScan]] = defaultdict(list)
         for source in sources:
@@ -181,7 +209,7 @@ class _Work:
             self.result.skipped.append((name, str(error)))
             return None
 
-    def _prepared(self, source: Source) -> PreparedScan | None:
+    def _prepared(self, source: AnySource) -> PreparedScan | None:
         """A scan in the unit of the space, or None if it was done before."""
         kept = None if self.again else self._kept(source)
         if kept is not None:
@@ -192,13 +220,13 @@ class _Work:
         sampled = max(self.fit.num_points, FEWEST) if self.fit.method == "second-order" else None
         return prepare_for(self.space, source, self.made_by["unit"], self.fit.seed, sampled)
 
-    def _kept(self, source: Source) -> Reconstruction | None:
+    def _kept(self, source: AnySource) -> Reconstruction | None:
         """What an earlier call made of the same scan in the same way."""
         mesh = self.folder / (source.name + MESH)
         try:
             facts = json.loads((self.folder / (source.name + FACTS)).read_text())
             same = facts["made_by"] == self.made_by and mesh.exists()
-            if not same or facts["scan_sha256"] != source.load()[1]:
+            if not same or facts["scan_sha256"] != source.digest():
                 return None
             code = torch.from_numpy(np.load(self.folder / (source.name + CODE)))
         except (OSError, ValueError, KeyError):

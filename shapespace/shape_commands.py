@@ -15,9 +15,11 @@ Freedom = Literal["none", "shift", "rigid", "similarity"]
 
 def reconstruct(
     checkpoint: str,
-    scans: list[str],
+    sources: list[str],
     *,
     out: str,
+    scans: str | None = None,
+    shard: str | None = None,
     method: Method = "second-order",
     pose: Freedom = "shift",
     up: Axis = "y",
@@ -42,11 +44,16 @@ def reconstruct(
     pixels are left out. Scans that were done before with the same options are kept.
 
       shapespace reconstruct runs/bodies-cpu/last.ckpt new/*.ply --out reconstructed/
+      shapespace reconstruct runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out test/
+      torchrun --nproc-per-node 8 -m shapespace reconstruct ...     each takes its share
 
     Args:
         checkpoint: made by shapespace fit.
-        scans: scan files, or folders of them.
+        sources: scan files, folders of them, or stores written by shapespace prepare.
         out: folder for the results.
+        scans: text file with the names of the scans to do, one a line; all by default.
+        shard: i/n takes the i-th of n parts of the scans, such as one of an array of jobs, whatever
+            torchrun or srun say; 1/1 takes all. Calls with other parts keep what is done.
         method: second-order, or adam-published, the optimisation of the IGR paper, to compare with.
         pose: what of the pose second-order finds beside the code: none, shift, rigid (any turn
             about the upright axis, tilts to some 20 degrees) or similarity.
@@ -57,6 +64,7 @@ def reconstruct(
         cell: side of a grid cell in the unit of the scan files, in place of resolution.
         batch: scans fitted together.
         unit: length unit of the scan files; auto takes the one that fits the space, and says so.
+            A store has its own.
         seed: of sampling, and of the first code of adam-published.
         strict: stop at the first bad scan instead of skipping it.
         again: do again what was done before.
@@ -68,12 +76,15 @@ def reconstruct(
             the space, where points are near its shape, in a minute on one core. The code and how
             sure it is are those before.
     """
+    from shapespace.data.collect import collect_sources
+    from shapespace.files import read_lines
     from shapespace.fit_method import Fit
-    from shapespace.reconstruct import collect_sources, reconstruct_files
+    from shapespace.launch import own_share
+    from shapespace.reconstruct import reconstruct_files
 
     results = reconstruct_files(
         checkpoint,
-        collect_sources(scans),
+        collect_sources(sources, None if scans is None else read_lines(scans)),
         out,
         Fit(method, pose, up, num_points, steps, seed, even, refine),
         resolution=resolution,
@@ -84,6 +95,7 @@ def reconstruct(
         again=again,
         pictures=pictures,
         sequence=sequence,
+        share=own_share(shard),
     )
     for line in results.lines():
         say(line)

@@ -48,20 +48,19 @@ class Signals:
         self.caught = number
 
 
-def requeue(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Ask SLURM to start this job again; its number, or None outside of a SLURM job.
-
-    RuntimeError, with what scontrol said, if it refused.
-    """
+def slurm_job(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The number of the SLURM job of this process, None outside of one."""
     job = environ.get("SLURM_JOB_ID")
     if environ.get("SLURM_ARRAY_JOB_ID"):
         job = f"{environ['SLURM_ARRAY_JOB_ID']}_{environ['SLURM_ARRAY_TASK_ID']}"
-    if job is None or not re.fullmatch(r"\d+(_\d+)?", job):
-        return None
+    return job if job is not None and re.fullmatch(r"\d+(_\d+)?", job) else None
+
+
+def requeue(job: str) -> None:
+    """Ask SLURM to start ``job`` again; RuntimeError, with what scontrol said, if it refuses."""
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
     except OSError as error:
         raise RuntimeError(f"scontrol requeue {job}: {error}") from error
     if done.returncode:
         raise RuntimeError(f"scontrol requeue {job}: {done.stderr.strip()}")
-    return job

@@ -4,6 +4,7 @@ Letters: B scans, N points a scan, L code length.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -25,6 +26,7 @@ from shapespace.fitting import FitResult, Pose, Refinement, Search, fit_codes
 from shapespace.fitting.problem import State, median_distance
 from shapespace.fitting.terms import draw, terms_of
 from shapespace.fitting.uncertainty import surface_deviation
+from shapespace.launch import own_device
 from shapespace.mesh import extract_mesh
 from shapespace.objectives import Objective
 from shapespace.sampling import Sampler
@@ -58,7 +60,7 @@ class TrainedSpace:
     def load(cls, path: str | Path, device: str = "auto") -> "TrainedSpace":
         """Rebuild the space of a checkpoint; InputError if ``path`` is none.
 
-        device: as torch names it; "auto" is the GPU if there is one.
+        device: as torch names it; "auto" is the GPU if there is one, :func:`own_device` of several.
         """
         content = read_checkpoint(path)
         hyper = content["hyper_parameters"]
@@ -72,7 +74,8 @@ class TrainedSpace:
                 f"{path}: its parts do not fit together ({one_line(error)})"
             ) from error
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            device = own_device(os.environ, num_gpus)
         unit = content["shapespace"].get("unit", "m")
         return cls(decoder.to(device), codes.to(device), objective, sampler, unit, Path(path))
 

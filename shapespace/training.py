@@ -5,6 +5,7 @@ LightningCLI parses; what it would print as a page of usage becomes one line.
 
 import inspect
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -53,7 +54,6 @@ HINTS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*",
     ".*treespec, LeafSpec.*",
-    ".*srun. command is available.*",
     ".*your dataloader is not resumable.*",  # its sampler is
 )
 
@@ -254,7 +254,8 @@ def _quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        for text in HINTS:
+        not_slurm = () if "SLURM_JOB_ID" in os.environ else (".*srun. command is available.*",)
+        for text in (*HINTS, *not_slurm):
             warnings.filterwarnings("ignore", text)
         for logger in loggers:
             logger.setLevel(logging.WARNING)

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_LINES, MAX_FUNCTION = 300, 50
 LAYERS = (
     "errors",
-    "files scan rays camera shading metrics progress workers capacity row_adam reports exchange",
+    "files scan rays camera shading metrics launch progress workers capacity",
+    "row_adam reports exchange",
     "rates",
     "decoders sampling checkpoint",
     "cells probe",

@@ -32,7 +32,8 @@ def blocks(language):
 def commands(word):
     """Lines of the first shell block that mentions ``word``."""
     block = next(block for block in blocks("") if word in block)
-    return [line for line in block.splitlines() if line.startswith("shapespace ")]
+    lines = [line.strip() for line in block.splitlines()]
+    return [line for line in lines if line.startswith("shapespace ")]
 
 
 def run(line, **names):
@@ -62,6 +63,10 @@ def home(tmp_path, monkeypatch):
 def test_own_scans(home):
     for line in commands("my_scans"):
         run(line, NAME_A="anna", NAME_B="bert")
+    Path("test.txt").write_text("bert\n")
+    for line in commands("test.txt"):
+        run(line)
+    assert sorted(path.name for path in Path("test").glob("*.ply")) == ["bert.ply"]
     for path in ("out/new_scan.ply", "walk/000.ply", "bunny_surface.ply"):
         assert Path(path).exists()
 

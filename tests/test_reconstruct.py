@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import trimesh
 
+from shapespace.data.collect import collect_sources
 from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
 from shapespace.exports import interpolate_shapes, likely_unit, mesh_names, remark, write_mesh
 from shapespace.facts import bare_share
 from shapespace.fit_method import Fit
 from shapespace.fitting import Search
-from shapespace.reconstruct import collect_sources, reconstruct_files
+from shapespace.reconstruct import reconstruct_files
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid

@@ -17,6 +17,9 @@ import numpy as np
 
 from shapespace.errors import InputError, one_line
 
+MAGIC = b"\x89HDF\r\n\x1a\n"
+"""The first bytes of HDF5."""
+
 MAX_ATTRIBUTE = 1 << 16
 """Bytes of an attribute as the library itself writes them; ours are much smaller."""
 
@@ -52,6 +55,17 @@ def naming(path: Path) -> Iterator[None]:
     except TROUBLE as error:
         message = f"{path}: HDF5 error, the file may be damaged or the disk full: {one_line(error)}"
         raise InputError(one_line(message)) from error
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether the file ``path`` begins as HDF5 does; no for a folder, and where there is none."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False  # reading it will say why
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -21,6 +21,7 @@ import numpy as np
 
 from shapespace.data import hdf5
 from shapespace.errors import InputError, one_line
+from shapespace.launch import parse_shard
 from shapespace.scan import NORMALS_KINDS, Frame, NormalsKind, PreparedScan, encoded_normals
 
 FORMAT = "shapespace-scans"
@@ -105,15 +106,6 @@ def is_scan_name(name: str | bytes) -> bool:
     if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
         return False
     return "/" not in name and name not in ("", ".", "..")
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """The numbers i and n of "i/n", 1 <= i <= n."""
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
-    part, of = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= part <= of:
-        raise InputError(f"shard={one_line(text)}: give i/n with i from 1 to n, as in 3/8")
-    return part, of
 
 
 def read_place(group: hdf5.Group, dimension: int) -> Place:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from shapespace.data.layout import parse_shard
 from shapespace.data.store import ScanStore
 from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError, one_line
+from shapespace.launch import parse_shard
 from shapespace.progress import progress as progress_bar
 
 

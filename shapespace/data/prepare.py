@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from shapespace.data.assemble import Assembly, Tally, load_scan
-from shapespace.data.layout import parse_shard
 from shapespace.data.points import NEIGHBOUR, NormalsSource, PointOptions
 from shapespace.data.sources import Source, discover, select
 from shapespace.data.store import ScanStore
 from shapespace.data.writer import check_target
 from shapespace.errors import InputError, at_least, one_line
+from shapespace.launch import parse_shard
 from shapespace.scan import PreparedScan
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "in": 1 / 0.0254}

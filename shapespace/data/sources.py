@@ -7,10 +7,24 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
 from shapespace.data import dfaust
 from shapespace.data.readers import READERS, RawScan, parse_raw, read_bytes
 from shapespace.errors import InputError, one_line
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Anything with the name of a scan."""
+
+    @property
+    def name(self) -> str:
+        """Of the scan."""
+        ...
+
+
+AnyNamed = TypeVar("AnyNamed", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -32,12 +46,18 @@ class Source:
         return f"{self.path}{at}"
 
     def load(self) -> tuple[RawScan, str]:
-        """Read the scan, and the sha256 of the file's bytes (of a frame: of its vertices)."""
+        """Read the scan, and its :meth:`digest`."""
         if self.frame is None:
             content = read_bytes(self.path)
             return parse_raw(self.path, content), hashlib.sha256(content).hexdigest()
         raw = dfaust.read_frame(self.path, self.sequence, self.frame)
         return raw, hashlib.sha256(raw.vertices.tobytes()).hexdigest()
+
+    def digest(self) -> str:
+        """The sha256 of the file's bytes, which are not parsed (of a frame: of its vertices)."""
+        if self.frame is None:
+            return hashlib.sha256(read_bytes(self.path)).hexdigest()
+        return self.load()[1]
 
 
 def find_sources(source: Path, scans: Sequence[str] | None = None, every: int = 1) -> list[Source]:
@@ -87,7 +107,7 @@ def select(sources: list[Source], scans: Sequence[str] | None, every: int) -> li
     if every < 1:
         raise InputError(f"every={every}: give 1 to keep all frames, or a larger number")
     if scans is not None:
-        sources = _named(sources, scans)
+        sources = named(sources, scans)
     groups: defaultdict[str, list[Source]] = defaultdict(list)
     for source in sources:
         groups[source.sequence].append(source)
@@ -95,19 +115,23 @@ def select(sources: list[Source], scans: Sequence[str] | None, every: int) -> li
     return sorted(kept, key=lambda source: source.name)
 
 
-def _in_time(source: Source) -> tuple[int, str]:
-    """Frames of a sequence by number, also where they are written with unequal digits."""
-    digits = re.search(r"_([0-9]{1,12})\Z", source.name) if source.sequence else None
-    return (int(digits[1]) if digits else 0, source.name)
+def named(sources: Sequence[AnyNamed], scans: Sequence[str]) -> list[AnyNamed]:
+    """Those of ``sources`` that are named in ``scans``; :class:`InputError` if a name is unknown.
 
-
-def _named(sources: list[Source], scans: Sequence[str]) -> list[Source]:
+    sources: at least one.
+    """
     names = [source.name for source in sources]
     for unknown in sorted(set(scans) - set(names)):
         near = difflib.get_close_matches(unknown, names, n=1, cutoff=0.0)
         raise InputError(f"scans: no scan is called {unknown!r}; the nearest is {near[0]!r}")
     wanted = set(scans)
     return [source for source in sources if source.name in wanted]
+
+
+def _in_time(source: Source) -> tuple[int, str]:
+    """Frames of a sequence by number, also where they are written with unequal digits."""
+    digits = re.search(r"_([0-9]{1,12})\Z", source.name) if source.sequence else None
+    return (int(digits[1]) if digits else 0, source.name)
 
 
 def _frames(paths: list[Path]) -> list[Source]:

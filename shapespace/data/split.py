@@ -14,11 +14,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from shapespace.data import hdf5
-from shapespace.data.dfaust import SUFFIXES
+from shapespace.data.collect import collect_sources
 from shapespace.data.places import PATTERN, Place, by_motion, frame_gaps, parse_name, parse_names
-from shapespace.data.sources import find_sources
-from shapespace.data.store import ScanStore
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.files import output_folder, replacing
 
@@ -180,13 +177,7 @@ def split_files(
 
 def scan_names(path: str | Path) -> list[str]:
     """The names of the scans of a store, or of what :func:`~.sources.find_sources` reads."""
-    path = Path(path)
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
-        with hdf5.naming(path), hdf5.open_hdf5(path) as file:
-            is_store = "faces" not in file
-        if is_store:
-            return list(ScanStore(path).names)
-    return [source.name for source in find_sources(path)]
+    return [source.name for source in collect_sources([path])]
 
 
 def _check(names: Collection[str], by: str, share: float, hold_out: Sequence[str]) -> None:

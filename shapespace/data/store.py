@@ -20,6 +20,7 @@ from shapespace.data.layout import (
     Place,
     content_of,
     is_scan_name,
+    is_store,
     read_facts,
     read_header,
     read_place,
@@ -246,3 +247,15 @@ class ScanStore:
             window = f"{what} {start} to {stop} of {name!r}"
             raise InputError(f"{self.path}: {window}, which has {total}; ask for fewer")
         return stop - start
+
+
+def store_at(path: Path) -> ScanStore | None:
+    """The store at ``path``; None for scans that are none, D-FAUST registrations among them.
+
+    :class:`InputError` for a store of another version, or a damaged one.
+    """
+    if not hdf5.is_hdf5(path):
+        return None
+    with hdf5.naming(path), hdf5.open_hdf5(path) as file:
+        marked = is_store(file)
+    return ScanStore(path) if marked else None

@@ -12,12 +12,10 @@ from shapespace.data.check.rules import findings_of
 from shapespace.data.check.sets import Setting, findings_of_set
 from shapespace.data.prepare import PER_METRE
 from shapespace.data.sources import Source, find_sources
-from shapespace.data.store import ScanStore
+from shapespace.data.store import ScanStore, store_at
 from shapespace.errors import InputError, at_least, positive
 from shapespace.progress import progress as progress_bar
 from shapespace.workers import run_in_workers
-
-HDF5 = b"\x89HDF\r\n\x1a\n"
 
 LOST = "the process that read it died, for want of memory or by a crash in a library"
 
@@ -51,7 +49,7 @@ def check_scans(
     positive(extent=extent)
     if unit not in PER_METRE:
         raise InputError(f"unit={unit!r}: one of {' '.join(PER_METRE)}")
-    store = _store(Path(path))
+    store = store_at(Path(path))
     if store is None:
         sources = find_sources(Path(path), scans)
         facts = _measured(partial(_of_source, PER_METRE[unit]), sources, workers, progress)
@@ -104,21 +102,6 @@ def _of_store(path: Path, changed: int, name: str) -> ScanFacts:
     except InputError as error:
         return ScanFacts(name, str(error), "damaged")
     return measure(name, cloud)
-
-
-def _store(path: Path) -> ScanStore | None:
-    """The store at ``path``, None for files; registrations are HDF5 as well."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        if file.read(len(HDF5)) != HDF5:
-            return None
-    try:
-        return ScanStore(path)
-    except InputError as error:
-        if "not a store" in str(error):
-            return None
-        raise
 
 
 def _selected(store: ScanStore, scans: Sequence[str] | None) -> Sequence[str]:
