@@ -43,7 +43,7 @@ class MetricsFile(pl.Callback):
         self._start = time.perf_counter()
         if trainer.is_global_zero:
             rows = read_metrics(run_folder(trainer) / METRICS)
-            kept = [row for row in rows if int(row["epoch"]) < trainer.current_epoch]
+            kept = [row for row in rows if int(row["step"]) <= trainer.global_step]
             self._before = self._before or (float(kept[-1]["seconds"]) if kept else 0.0)
             self._write(run_folder(trainer) / METRICS, kept)
 
@@ -58,13 +58,13 @@ class MetricsFile(pl.Callback):
         row |= {"seconds": round(self._seconds(), 3), **pl_module.means.values()}
         row |= {"lr": pl_module.learning_rate(pl_module.lr), "refused": pl_module.means.refused}
         path = run_folder(trainer) / METRICS
-        with path.open("a+", newline="") as file:
-            file.seek(0)
-            columns = next(csv.reader(file), None)
-            if columns is not None and columns == list(row):
-                csv.DictWriter(file, columns).writerow(row)
-                return
-        self._write(path, [*read_metrics(path), row])
+        before = read_metrics(path)
+        kept = [old for old in before if int(old["epoch"]) < trainer.current_epoch]
+        if before and kept == before and list(before[0]) == list(row):
+            with path.open("a", newline="") as file:
+                csv.DictWriter(file, list(row)).writerow(row)
+        else:
+            self._write(path, [*kept, row])
 
     def _seconds(self) -> float:
         return self._before + time.perf_counter() - self._start

@@ -109,7 +109,9 @@ class KeepCheckpoint(pl.Callback):
     ) -> None:
         """Stop or save if it is time; the end of an epoch does that after its metrics."""
         if not trainer.is_last_batch:
-            self._at_boundary(trainer, pl_module, also=None)
+            # With max_steps the end is in the middle of an epoch, from where more steps go on.
+            is_end = trainer.global_step == trainer.max_steps
+            self._at_boundary(trainer, pl_module, also=[] if is_end else None)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop or save if it is time."""

@@ -18,6 +18,6 @@ class InDouble(NearSurface):
 class Uneven(InDouble):
     """The second rank believes that nothing fits, the first that all does."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, sigma: float | None = None):
+        super().__init__(sigma)
         module.points_that_fit = lambda *_: 1 if os.environ.get("LOCAL_RANK") == "1" else 10**9

@@ -51,7 +51,7 @@ def test_metrics_go_on_after_the_checkpoint(trainer, module, tmp_path):
     first = MetricsFile()
     first.on_train_start(trainer, module)
     run(first, trainer, module, range(4))
-    trainer.current_epoch = 2
+    trainer.current_epoch = trainer.global_step = 2
     second = MetricsFile()
     second.on_train_start(trainer, module)
     assert [row["epoch"] for row in read_metrics(tmp_path / METRICS)] == ["0", "1"]
