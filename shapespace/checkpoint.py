@@ -62,9 +62,12 @@ def write_checkpoint(content: dict[str, Any], path: Path, also: Sequence[str] = 
     """
     with replacing(path) as part:
         try:
-            torch.save(content, part)
-        except RuntimeError as error:  # torch's writer has no other word for a full disk
-            raise OSError(None, one_line(error, 120)) from error
+            with part.open("wb") as file:
+                torch.save(content, file)
+        except RuntimeError as error:
+            # torch's writer replaces what the disk said by words of its own
+            said = error.__context__
+            raise said if isinstance(said, OSError) else OSError(None, one_line(error)) from error
         if path.name == CHECKPOINT and path.exists():
             _name_also(path, path.with_name(PREVIOUS))
     for name in also:

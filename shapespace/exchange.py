@@ -3,15 +3,25 @@
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.distributed
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 
+def gathered(part: Tensor) -> Tensor:
+    """The tensors of all ranks, of equal shapes, along a new first axis."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return part[None]
+    parts = [torch.empty_like(part) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, part.contiguous())
+    return torch.stack(parts)
+
+
 def mean_of_rows(
     gradient: Float[Tensor, "S L"],
     num_rows: int,
-    all_gather: Callable[[Tensor], Tensor],
+    all_gather: Callable[[Tensor], Tensor] = gathered,
 ) -> Float[Tensor, "S L"]:
     """The mean over ranks of a sparse gradient, itself sparse.
 
@@ -26,7 +36,8 @@ def mean_of_rows(
     numbers, values = all_gather(numbers).flatten(), all_gather(values)
     mean = values.flatten(0, 1) / len(values)
     kept = numbers >= 0
-    return torch.sparse_coo_tensor(numbers[kept][None], mean[kept], gradient.shape)
+    rows = numbers[kept][None], mean[kept]
+    return torch.sparse_coo_tensor(*rows, gradient.shape, check_invariants=False)
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Float[Tensor, ""]:

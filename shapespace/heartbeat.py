@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,13 +13,6 @@ from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsa
 from shapespace.errors import positive
 
 
-def _exit(message: str) -> None:
-    """End the process at once: its main thread may wait for the lost rank for ever."""
-    sys.stderr.write(f"shapespace: {message}\n")
-    sys.stderr.flush()
-    os._exit(1)
-
-
 class Heartbeats:
     """One beat a second from each rank, by a thread of its own.
 
@@ -30,7 +22,8 @@ class Heartbeats:
         host: of rank 0.
         port: of the store, 0 on rank 0 to take a free one, which :attr:`port` then is.
         timeout: seconds of silence after which a rank counts as lost.
-        on_lost: called once, in the thread, with a line that names the lost ranks.
+        on_lost: called once, in the thread of the beats, with a line that names the lost ranks; the
+            main thread may then wait for them for ever.
     """
 
     def __init__(
@@ -39,8 +32,8 @@ class Heartbeats:
         num_ranks: int,
         host: str,
         port: int,
-        timeout: float = 120.0,
-        on_lost: Callable[[str], object] = _exit,
+        timeout: float,
+        on_lost: Callable[[str], object],
     ) -> None:
         positive(timeout=timeout)
         self.rank, self.num_ranks, self.timeout, self.on_lost = rank, num_ranks, timeout, on_lost
@@ -56,6 +49,7 @@ class Heartbeats:
 
     def start(self) -> None:
         """Begin to beat."""
+        self._beat(0)
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,6 +62,7 @@ class Heartbeats:
 
     def lost(self, patience: float = 4.0) -> str | None:
         """A line that names the ranks that do not beat for ``patience`` seconds; None if all do."""
+        self._look()
         start = time.monotonic()
         while time.monotonic() - start < patience:
             time.sleep(0.5)
@@ -78,13 +73,16 @@ class Heartbeats:
         beats = 0
         while not self._ended.wait(1.0):
             beats += 1
-            with suppress(RuntimeError):  # rank 0 is gone, which the look at it will tell
-                self._store.set(str(self.rank), f"{beats} {socket.gethostname()} {os.getpid()}")
+            self._beat(beats)
             self._look()
             missing = self._named(self._silent_since(time.monotonic() - self.timeout))
             if missing is not None and not self._ended.is_set():
                 self.on_lost(missing)
                 return
+
+    def _beat(self, number: int) -> None:
+        with suppress(RuntimeError):  # rank 0 is gone, which the look at it will tell
+            self._store.set(str(self.rank), f"{number} {socket.gethostname()} {os.getpid()}")
 
     def _look(self) -> None:
         """Note which ranks have beaten since the last look."""

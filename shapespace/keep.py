@@ -176,7 +176,8 @@ class KeepCheckpoint(pl.Callback):
             sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
             if stopped.name == "SIGUSR1":
                 _requeue()
-        raise stopped
+        # An exit code other than 0 would make a launcher kill rank 0 before it has said so.
+        raise stopped if trainer.is_global_zero else SystemExit(0)
 
 
 def _requeue() -> None:

@@ -18,7 +18,7 @@ from shapespace.codes import LatentCodes
 from shapespace.data.steps import Batch
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, at_least, positive
-from shapespace.exchange import gradient_norm, mean_of_rows
+from shapespace.exchange import gathered, gradient_norm, mean_of_rows
 from shapespace.objectives import Objective
 from shapespace.rates import (
     CodeOptimiser,
@@ -156,7 +156,7 @@ class ShapeSpace(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Hand the means to loggers and to callbacks that monitor them."""
-        self.log_dict(self.means.values())
+        self.log_dict(self.means.values(), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the file is and where in the epoch it stands."""
@@ -250,9 +250,7 @@ class ShapeSpace(pl.LightningModule):
         """Give every rank the mean over ranks of the gradients of all rows in use."""
         weight = self.codes.table.weight
         assert weight.grad is not None
-        weight.grad = mean_of_rows(
-            weight.grad, num_scans, lambda part: torch.as_tensor(self.all_gather(part))
-        )
+        weight.grad = mean_of_rows(weight.grad, num_scans)
 
     def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> Report:
         """The sums over ranks of their shares, and whether all is finite; if not, whose fault."""
@@ -276,8 +274,7 @@ class ShapeSpace(pl.LightningModule):
                 loss = self._backward(batch.only(row))["loss"]
             if not torch.isfinite(loss + gradient_norm(self.parameters())):
                 found[row] = batch.scan.index[row]
-        gathered = torch.as_tensor(self.all_gather(found)).flatten().tolist()
-        return tuple(sorted(set(gathered) - {-1}))
+        return tuple(sorted(set(gathered(found).flatten().tolist()) - {-1}))
 
     def _move(self) -> None:
         """Let all optimisers take their step; codes that grew too long are shortened."""

@@ -1,7 +1,14 @@
 """No training waits for ever for a rank that is gone."""
 
+import os
+import sys
+import threading
+import time
+from functools import partial
+
 import pytorch_lightning as pl
 import torch.distributed
+from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
 from shapespace.errors import RankLost, positive
 from shapespace.heartbeat import Heartbeats
@@ -25,10 +32,12 @@ class Ranks(pl.Callback):
             return
         environment = trainer.strategy.cluster_environment  # pyright: ignore[reportAttributeAccessIssue]
         place = trainer.global_rank, trainer.world_size, environment.main_address
+        _dismiss_observer()
+        options = {"timeout": self.timeout, "on_lost": partial(_end, trainer)}
         if trainer.is_global_zero:
-            self._beats = Heartbeats(*place, 0, self.timeout)
+            self._beats = Heartbeats(*place, 0, **options)
         port = trainer.strategy.broadcast(self._beats.port if self._beats else 0)
-        self._beats = self._beats or Heartbeats(*place, port, self.timeout)
+        self._beats = self._beats or Heartbeats(*place, port, **options)
         self._beats.start()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -54,8 +63,25 @@ class Ranks(pl.Callback):
             self._beats.stop()
 
 
+def _end(trainer: pl.Trainer, message: str) -> None:
+    """End this process, and those it started, at once: its main thread may wait for ever."""
+    sys.stderr.write(f"shapespace fit: {message}; run the same command to go on\n")
+    sys.stderr.flush()
+    for process in getattr(trainer.strategy.launcher, "procs", ()):
+        process.kill()
+    os._exit(1)
+
+
+def _dismiss_observer() -> None:
+    """Lightning's own watch kills this process within five seconds, before it can say why."""
+    for thread in threading.enumerate():
+        if isinstance(thread, _ChildProcessObserver):
+            thread._child_processes = []
+
+
 def _dead_child(trainer: pl.Trainer) -> str | None:
     """A line that names a rank which this process started and which has failed."""
+    time.sleep(0.5)  # connections close a little before their process has ended
     launcher = trainer.strategy.launcher
     for row, process in enumerate(getattr(launcher, "procs", ())):
         if process.poll():

@@ -30,7 +30,7 @@ class Means:
     def add(self, report: Report) -> None:
         """One more step."""
         if not report.taken:
-            self.refused += 1
+            self.refused += report.num_scans > 0  # with all scans left out there was no step
             return
         for name, value in report.terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + value * report.num_scans

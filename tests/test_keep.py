@@ -152,9 +152,10 @@ def test_a_full_disk_is_a_warning_and_the_training_goes_on(
 
     def full_at_times(content, part):
         calls.append(content["global_step"])
-        part.write_bytes(b"half")
+        part.write(b"half")
         if len(calls) in (2, 3):
             raise error
+        part.seek(0)
         real(content, part)
 
     monkeypatch.setattr(checkpoints.torch, "save", full_at_times)
