@@ -135,7 +135,7 @@ class ShapeSpace(pl.LightningModule):
         self.unit = data.store.unit
 
     def on_train_start(self) -> None:
-        """Settle how many points one backward pass takes and where the rates end."""
+        """Settle how many points one backward pass takes, and that the rates have an end."""
         if self.schedule == "cosine" and math.isinf(self.trainer.estimated_stepping_batches):
             raise InputError(
                 "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
@@ -143,12 +143,8 @@ class ShapeSpace(pl.LightningModule):
             )
         if self.points_per_chunk == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
-            fitting = points_that_fit(self.decoder.bytes_per_point(), self.device, sharers)
-            # All ranks alike: each backward pass is one exchange of gradients.
-            least = self.trainer.strategy.reduce(
-                torch.tensor(fitting, device=self.device), reduce_op="min"
-            )
-            self._most_points = int(least)
+            bytes_per_point = self.decoder.bytes_per_point()
+            self._most_points = points_that_fit(bytes_per_point, self.device, sharers)
 
     def on_train_epoch_start(self) -> None:
         """Begin the means of an epoch; one that is gone on with keeps those of its checkpoint."""
@@ -254,14 +250,15 @@ class ShapeSpace(pl.LightningModule):
 
     def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> Report:
         """The sums over ranks of their shares, and whether all is finite; if not, whose fault."""
-        counted = torch.tensor(float(sum(weight > 0 for weight in batch.step.weights)))
-        part = torch.stack([*shares.values(), counted.to(self.device)])
+        weights = batch.step.weights
+        facts = torch.tensor([sum(weights), sum(weight > 0 for weight in weights)])
+        part = torch.cat([torch.stack([*shares.values()]), facts.to(self.device)])
         total = self.trainer.strategy.reduce(part, reduce_op="sum")
         size = gradient_norm(self.parameters()).to(total)
-        *means, num_scans, size = torch.cat([total, size[None]]).tolist()
-        sound = math.isfinite(means[0]) and math.isfinite(size)
+        *sums, weight, num_scans, size = torch.cat([total, size[None]]).tolist()
+        sound = math.isfinite(sums[0]) and math.isfinite(size)
         culprits = () if sound else self._culprits(batch)
-        terms = dict(zip(shares, means, strict=True))
+        terms = {name: part / (weight or 1.0) for name, part in zip(shares, sums, strict=True)}
         return Report(terms, int(num_scans), sound and num_scans > 0, culprits)
 
     def _culprits(self, batch: Batch) -> tuple[int, ...]:
