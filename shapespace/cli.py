@@ -22,6 +22,7 @@ COMMANDS = {
     "surface": "one scan -> one mesh, no space needed",
     "info": "what a store or a checkpoint holds",
     "data": "check, split or merge stores of scans",
+    "codes": "add scans to a trained space, or take some out",
 }
 
 DATA = {
@@ -31,17 +32,26 @@ DATA = {
 }
 """Commands that are called ``shapespace data ...``."""
 
+CODES = {
+    "add": "scans of a store -> further shapes of a space, to train on with them",
+    "drop": "names -> a space without those shapes",
+}
+"""Commands that are called ``shapespace codes ...``."""
+
+GROUPS = {"data": ("Data sets of scans.", DATA), "codes": ("Shapes of a trained space.", CODES)}
+"""Commands that have commands of their own."""
+
 SHAPES = ("reconstruct", "interpolate", "mesh", "surface")
 """Commands that make meshes."""
 
-DATA_USAGE = """usage: shapespace data COMMAND ...
+GROUP_USAGE = """usage: shapespace {group} COMMAND ...
 
-Data sets of scans.
+{about}
 
 commands:
 {commands}
 
-  shapespace data COMMAND --help     its options, with examples
+  shapespace {group} COMMAND --help     its options, with examples
 """
 
 USAGE = """usage: shapespace COMMAND ...
@@ -106,20 +116,22 @@ def _dispatch(command: str, arguments: list[str]) -> None:
     _check_known(command, COMMANDS)
     if command == "fit":
         importlib.import_module("shapespace.training").fit(arguments)
-    elif command == "data":
-        _dispatch_data(arguments)
+    elif command in GROUPS:
+        _dispatch_group(command, arguments)
     else:
         module = "shape_commands" if command in SHAPES else "commands"
         _call(f"shapespace.{module}", command, arguments)
 
 
-def _dispatch_data(arguments: list[str]) -> None:
+def _dispatch_group(group: str, arguments: list[str]) -> None:
+    about, commands = GROUPS[group]
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(DATA_USAGE.format(commands=_listed(DATA)))
+        text = GROUP_USAGE.format(group=group, about=about, commands=_listed(commands))
+        sys.stdout.write(text)
         return
     command, *rest = arguments
-    _check_known(command, DATA)
-    _call("shapespace.data_commands", command, rest, "data ")
+    _check_known(command, commands)
+    _call(f"shapespace.{group}_commands", command, rest, f"{group} ")
 
 
 def _check_known(command: str, commands: Mapping[str, str]) -> None:

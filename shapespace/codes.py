@@ -65,42 +65,69 @@ class LatentCodes(nn.Module):
             self.table.weight.index_copy_(0, rows, held)
 
     def assign(self, names: Sequence[str], frames: Sequence[Frame]) -> None:
-        """Say which scan each row is; on a resume names and frames must be those of before."""
-        if self.names and self.names != tuple(names):
+        """Say which scan each row is.
+
+        On a resume they must be those of before; codes go along where their order is another.
+        """
+        if self.names and set(self.names) != set(names):
             raise InputError(
                 f"the run was trained on other scans ({_difference(self.names, names)}): resume "
-                "with the same store and scan list, or start in another run folder"
+                "with the same store and scan list, make a checkpoint of these by shapespace codes "
+                "add or shapespace codes drop, or start in another run folder"
             )
-        for name, before, now in zip(self.names, self.frames, frames, strict=False):
-            if not before.is_near(now):
+        self.check_frames(names, frames)
+        if self.names:
+            self._put_in_order(names)
+        assert len(names) == len(self)
+        self.names, self.frames = tuple(names), tuple(frames)
+
+    def check_frames(self, names: Sequence[str], frames: Sequence[Frame]) -> None:
+        """InputError if a scan that is known by its name is another shape, by its frame."""
+        known = dict(zip(self.names, self.frames, strict=True))
+        for name, frame in zip(names, frames, strict=True):
+            if name in known and not known[name].is_near(frame):
                 raise InputError(
                     f"scan {name!r} is not the one the run was trained on, its centre or scale "
-                    "differ: resume with the same store, or start in another run folder"
+                    "differ: take the same store, give the scan another name, or start in another "
+                    "run folder"
                 )
-        assert len(names) == len(frames) == len(self)
-        self.names, self.frames = tuple(names), tuple(frames)
+
+    @torch.no_grad()
+    def _put_in_order(self, names: Sequence[str]) -> None:
+        row = {name: row for row, name in enumerate(self.names)}
+        self.table.weight.copy_(self.table.weight[[row[name] for name in names]])
 
     def row(self, name: str) -> int:
         """The row of the scan called ``name``; InputError if there is none."""
-        if name in self.names:
-            return self.names.index(name)
-        near = get_close_matches(name, self.names, 1) or list(self.names[:1])
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{name!r} is not one of the {len(self)} scans of this checkpoint{hint}")
+        return row_of(self.names, name)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Names and frames as plain data, kept in the checkpoint."""
-        return {
-            "names": list(self.names),
-            "centres": [frame.centre.tolist() for frame in self.frames],
-            "scales": [float(frame.scale) for frame in self.frames],
-        }
+        return plain_scans(self.names, self.frames)
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """The inverse of :meth:`get_extra_state`."""
         self.names = tuple(state["names"])
         frames = zip(state["centres"], state["scales"], strict=True)
         self.frames = tuple(Frame(np.asarray(centre), scale) for centre, scale in frames)
+
+
+def row_of(names: Sequence[str], name: str) -> int:
+    """The row of the scan called ``name``; InputError with the nearest if there is none."""
+    if name in names:
+        return names.index(name)
+    near = get_close_matches(name, names, 1) or list(names[:1])
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{name!r} is not one of the {len(names)} scans of this checkpoint{hint}")
+
+
+def plain_scans(names: Sequence[str], frames: Sequence[Frame]) -> dict[str, Any]:
+    """Names and frames as plain data, a list of each, as a checkpoint keeps them."""
+    return {
+        "names": list(names),
+        "centres": [frame.centre.tolist() for frame in frames],
+        "scales": [float(frame.scale) for frame in frames],
+    }
 
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:

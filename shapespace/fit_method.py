@@ -3,6 +3,7 @@
 Letters: L code length.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from torch import Tensor
 from shapespace.errors import at_least
 from shapespace.fitting import FitResult, Freedom, Search
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace
+from shapespace.space import TrainedSpace, usable_points
 
 Method = Literal["second-order", "adam-published"]
 
@@ -63,3 +64,11 @@ class Fit:
         second_order = self.method == "second-order"
         found = len(Search(freedom=self.pose).rounds) if second_order else self.steps
         return found + self.refine
+
+
+def alike(scans: Sequence[PreparedScan], num_points: int) -> list[list[PreparedScan]]:
+    """Scans that can be fitted together: of equally many usable points, ``num_points`` at most."""
+    groups: defaultdict[int, list[PreparedScan]] = defaultdict(list)
+    for scan in scans:
+        groups[usable_points(scan, num_points)].append(scan)
+    return list(groups.values())

@@ -12,6 +12,7 @@ from shapespace.checkpoint import newest_checkpoint, read_checkpoint
 from shapespace.errors import InputError, at_least, one_line, positive
 from shapespace.keep import run_folder
 from shapespace.module import ShapeSpace
+from shapespace.rows import with_scans
 
 HISTORY, ENOUGH = 200, 50
 """Losses whose median is what to expect, and how many of them are needed to know it."""
@@ -130,7 +131,7 @@ class Health(pl.Callback):
             raise InputError(f"{what}{kept}: {remedy}")
         self.rollbacks += 1
         self.in_a_row, module.suspicious = 0, False
-        content = read_checkpoint(path)
+        content = with_scans(read_checkpoint(path), module.codes.names)
         module.load_state_dict(content["state_dict"])
         for optimiser, state in zip(trainer.optimizers, content["optimizer_states"], strict=True):
             optimiser.load_state_dict(state)

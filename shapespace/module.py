@@ -161,10 +161,10 @@ class ShapeSpace(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on in the middle of an epoch, with any number of ranks."""
-        self.means = Means(**checkpoint["shapespace"].get("means", {}))
-        data = getattr(self.trainer, "datamodule", None)
+        data = getattr(self._trainer, "datamodule", None)
         if data is not None:
             go_on_from(checkpoint, data)
+        self.means = Means(**checkpoint["shapespace"].get("means", {}))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Those of the decoder, and that of the codes."""

@@ -4,7 +4,6 @@ Everything is written in the frame and units of the scan it came from.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -36,13 +35,13 @@ from shapespace.facts import (
     line_of,
 )
 from shapespace.files import output_folder, replacing
-from shapespace.fit_method import Fit
+from shapespace.fit_method import Fit, alike
 from shapespace.fit_picture import fit_picture
 from shapespace.fitting import FitResult, Refinement
 from shapespace.fitting.problem import State, distances
 from shapespace.progress import progress
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace, as_batch, usable_points
+from shapespace.space import TrainedSpace, as_batch
 
 FEWEST = 20_000
 """Points that are sampled of a scan, if no more are fitted."""
@@ -181,14 +180,14 @@ class _Work:
 
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
         """Reconstruct a batch; ``advance`` is told of each round of each scan."""
-        alike: defaultdict[int, list[PreparedScan]] = defaultdict(list)
+        good: list[PreparedScan] = []
         for source in sources:
             scan = self._tried(source.name, partial(self._prepared, source))
             if scan is None:
                 advance(self.fit.rounds)
             else:
-                alike[usable_points(scan, self.fit.num_points)].append(scan)
-        for scans in alike.values():
+                good.append(scan)
+        for scans in alike(good, self.fit.num_points):
             fitted = self.fit(self.space, scans, partial(advance, len(scans)), self._guess())
             for row, scan in enumerate(scans):
                 done = self._tried(scan.name, partial(self._write, scan, fitted, row, advance))

@@ -1,21 +1,24 @@
-"""Going on in the middle of an epoch, with any number of ranks."""
+"""Going on in the middle of an epoch, with any number of ranks and the scans in any order."""
 
 from typing import Any
 
 from shapespace.data.datamodule import ScanData
+from shapespace.rows import PLACE, with_scans
 
 
 def go_on_from(checkpoint: dict[str, Any], data: ScanData) -> None:
-    """Let Lightning's count of batches in ``checkpoint`` stand where ``data`` goes on.
+    """Let codes, optimisers and counts of batches in ``checkpoint`` stand where ``data`` goes on.
 
     Lightning counts batches of one rank, and with another number of ranks or another batch size an
     epoch has another number of them; scans that were visited are counted alike by all.
     """
-    place = checkpoint.get(type(data).__qualname__)
-    if place is None:
+    checkpoint.update(with_scans(checkpoint, data.names))
+    if PLACE not in checkpoint:
         return
-    data.load_state_dict(place)
+    data.load_state_dict(checkpoint[PLACE])
     steps = data.steps
+    if not steps.start:
+        checkpoint["shapespace"].pop("means", None)
     batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
     done = len(steps) - steps.steps_after(steps.start) if steps.start else len(steps)
     shift = done - batches["ready"]

@@ -62,7 +62,7 @@ class RowAdam(torch.optim.Optimizer):
         """Visits [S], mean and mean square [S, L], all zero before the first step."""
         state = self.state[table]
         if not state:
-            state["visits"] = table.new_zeros(len(table), dtype=torch.int32)
+            state["visits"] = table.new_zeros(len(table))  # whole numbers, as torch restores them
             state["mean"], state["square"] = torch.zeros_like(table), torch.zeros_like(table)
         return state
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 import trimesh
 
-from shapespace import __version__, commands, data_commands, shape_commands
+from shapespace import __version__, codes_commands, commands, data_commands, shape_commands
 from shapespace.arguments import build_parser
-from shapespace.cli import COMMANDS, DATA, SHAPES, main, usage
+from shapespace.cli import CODES, COMMANDS, DATA, GROUPS, SHAPES, main, usage
 from shapespace.data.store import ScanStore
 from shapespace.errors import one_line
 
@@ -23,6 +23,7 @@ FUNCTIONS = {
     **{(name,): getattr(shape_commands, name) for name in SHAPES},
     **{(name,): getattr(commands, name) for name in ("prepare", "info", "demo")},
     **{("data", name): getattr(data_commands, name) for name in DATA},
+    **{("codes", name): getattr(codes_commands, name) for name in CODES},
 }
 
 assert {name for (name, *_) in FUNCTIONS} | {"fit"} == set(COMMANDS)
@@ -85,9 +86,13 @@ def test_every_command_is_listed_and_documented(capsys):
     assert main([]) == main(["-h"]) == 0
     text = capsys.readouterr().out
     assert all(f"\n  {name} " in text and summary in text for name, summary in COMMANDS.items())
-    assert main(["data"]) == main(["data", "--help"]) == 0
-    text = capsys.readouterr().out
-    assert all(f"\n  {name} " in text and summary in text for name, summary in DATA.items())
+    for group, (_, commands_of_group) in GROUPS.items():
+        assert main([group]) == main([group, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert all(
+            f"\n  {name} " in text and summary in text
+            for name, summary in commands_of_group.items()
+        )
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"shapespace {__version__}\n"
 

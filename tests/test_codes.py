@@ -54,6 +54,20 @@ def test_other_scans_are_refused_on_a_resume():
         codes().assign(("anna", "bert", "dora"), codes().frames)
 
 
+def test_codes_go_along_where_the_scans_come_in_another_order():
+    table = codes(init_std=0.1)
+    before = {
+        name: (table.table.weight[row].clone(), table.frames[row])
+        for row, name in enumerate(table.names)
+    }
+    order = ("carl", "anna", "bert")
+    table.assign(order, [before[name][1] for name in order])
+    assert table.names == order
+    for row, name in enumerate(order):
+        assert torch.equal(table.table.weight[row], before[name][0])
+        assert table.frames[row] is before[name][1]
+
+
 def test_other_shapes_under_the_same_names_are_refused_on_a_resume():
     table = codes()
     table.assign(table.names, table.frames)

@@ -10,12 +10,14 @@ import trimesh
 
 from shapespace.cli import COMMANDS, main
 from shapespace.data.store import ScanStore
+from shapespace.space import TrainedSpace
 from tests.conftest import ROOT, ellipsoid, write_registrations
 
 README = (ROOT / "README.md").read_text()
 SMALL = {
     "prepare": "--num-points 300 --workers 1",
     "data": "",
+    "codes": "",
     "fit": "--data.num_points 32 --data.batch_size 2 --trainer.max_epochs 1 --preview.every 99 "
     "--trainer.accelerator cpu --trainer.devices 1 --data.num_workers 0 "
     "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
@@ -36,10 +38,20 @@ def commands(word):
     return [line for line in lines if line.startswith("shapespace ")]
 
 
-def run(line, **names):
+def run(line, more=(), **names):
     words = shlex.split(line)
     words = [names.get(word, word) for word in words]
-    assert main([*words[1:], *SMALL[words[1]].split()]) == 0, line
+    assert main([*words[1:], *SMALL[words[1]].split(), *more]) == 0, line
+
+
+def write_scans(folder, **radii):
+    """An ellipsoid each; the last is the new scan too."""
+    folder.mkdir(exist_ok=True)
+    for name, axes in radii.items():
+        mesh = trimesh.creation.icosphere(3)
+        mesh.vertices *= axes
+        mesh.export(folder / f"{name}.ply")
+        mesh.export("new_scan.ply")
 
 
 @pytest.fixture
@@ -48,12 +60,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("configs", "datasets"):
         Path(folder).symlink_to(ROOT / folder)
-    Path("my_scans").mkdir()
-    for name, radii in (("anna", (0.5, 0.8, 0.3)), ("bert", (0.6, 0.9, 0.4))):
-        mesh = trimesh.creation.icosphere(3)
-        mesh.vertices *= radii
-        mesh.export(f"my_scans/{name}.ply")
-        mesh.export("new_scan.ply")
+    write_scans(Path("my_scans"), anna=(0.5, 0.8, 0.3), bert=(0.6, 0.9, 0.4))
     points, normals = ellipsoid((70.0, 90.0, 60.0))
     trimesh.Trimesh(points, vertex_normals=normals, process=False).export("bunny.ply")
     return tmp_path
@@ -69,6 +76,10 @@ def test_own_scans(home):
     assert sorted(path.name for path in Path("test").glob("*.ply")) == ["bert.ply"]
     for path in ("out/new_scan.ply", "walk/000.ply", "bunny_surface.ply"):
         assert Path(path).exists()
+    write_scans(Path("my_scans"), carl=(0.6, 0.7, 0.4))
+    for line in commands("codes add"):
+        run(line, ["--trainer.max_epochs=2"] if "shapespace fit" in line else ())
+    assert TrainedSpace.load("runs/more/last.ckpt").names == ("anna", "bert", "carl")
 
 
 @pytest.mark.slow
