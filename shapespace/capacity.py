@@ -1,6 +1,7 @@
-"""How many points of a batch fit into memory at once."""
+"""How many points of a batch fit into memory at once, and how much a process takes."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -70,3 +71,36 @@ def _left_in_group(folder: Path, limit: str, usage: str, files: str) -> int:
         return max(0, most - used + int(dict(pairs).get(files, 0)))
     except (OSError, ValueError):
         return 2**63
+
+
+def used_memory(device: torch.device) -> int:
+    """Bytes that this process holds on ``device`` now."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _own("VmRSS")
+
+
+def largest_memory(device: torch.device) -> int:
+    """The most bytes that this process held there since :func:`forget_largest`, or its start."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _own("VmHWM")
+
+
+def forget_largest(device: torch.device) -> None:
+    """Let :func:`largest_memory` begin anew, where the system allows it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _own(what: str) -> int:
+    """A line of the kernel's account of this process; 0 where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    (line,) = (line for line in lines if line.startswith(f"{what}:"))
+    return 1024 * int(line.split()[1])

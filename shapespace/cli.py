@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "people from formulas, trained, reconstructed, interpolated: one page in minutes",
     "prepare": "scans on disk -> one store",
     "fit": "store -> a trained space of shapes",
+    "plan": "what a fit would take: memory, time, bytes between ranks",
     "reconstruct": "unseen scans -> meshes, by finding their codes",
     "interpolate": "two or more shapes -> the shapes between them",
     "mesh": "training shapes of a checkpoint -> meshes",
@@ -116,6 +117,8 @@ def _dispatch(command: str, arguments: list[str]) -> None:
     _check_known(command, COMMANDS)
     if command == "fit":
         importlib.import_module("shapespace.training").fit(arguments)
+    elif command == "plan":
+        importlib.import_module("shapespace.planning").plan_command(arguments)
     elif command in GROUPS:
         _dispatch_group(command, arguments)
     else:

@@ -40,6 +40,21 @@ def mean_of_rows(
     return torch.sparse_coo_tensor(*rows, gradient.shape, check_invariants=False)
 
 
+def bytes_of_rows(num_rows: int, latent_size: int) -> int:
+    """What a rank hands to ``all_gather`` in :func:`mean_of_rows`: rows [L] and their numbers."""
+    return num_rows * (4 * latent_size + 8)
+
+
+def bytes_sent(num_ranks: int, num_numbers: int, row_bytes: int) -> tuple[int, int]:
+    """What each rank sends in a step: to sum a gradient of ``num_numbers``, and to spread its rows.
+
+    As rings of ranks do it, with the fewest bytes there can be: a sum of floats by 2 (W-1)/W of
+    them, a gathering of ``row_bytes`` by W-1 times those.
+    """
+    others = num_ranks - 1
+    return 4 * 2 * others * num_numbers // num_ranks, others * row_bytes
+
+
 def gradient_norm(parameters: Iterable[Tensor]) -> Float[Tensor, ""]:
     """Of all gradients together, dense and sparse; not finite if one of them is not."""
     gradients = [p.grad for p in parameters if p.grad is not None]

@@ -119,7 +119,7 @@ class ShapeSpace(pl.LightningModule):
         self.excluded: set[int] = set()
         self.suspicious = False
         self._batch_idx = 0
-        self._most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
+        self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:
         """Take the names and frames of the scans from the data module."""
@@ -144,7 +144,7 @@ class ShapeSpace(pl.LightningModule):
         if self.points_per_chunk == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
             bytes_per_point = self.decoder.bytes_per_point()
-            self._most_points = points_that_fit(bytes_per_point, self.device, sharers)
+            self.most_points = points_that_fit(bytes_per_point, self.device, sharers)
 
     def on_train_epoch_start(self) -> None:
         """Begin the means of an epoch; one that is gone on with keeps those of its checkpoint."""
@@ -218,7 +218,7 @@ class ShapeSpace(pl.LightningModule):
         samples = samples_of_visits(self.sampler, batch.scan, self.seed, numbers)
         weights = samples.surface.new_tensor(batch.step.weights)
         shares: dict[str, Tensor] = {}
-        *rest, last = samples.chunks(self._most_points)
+        *rest, last = samples.chunks(self.most_points)
         for rows in rest:
             with self._alone():
                 self._backward_of(samples[rows], batch.scan.index[rows], weights[rows], shares)

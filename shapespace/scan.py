@@ -220,8 +220,7 @@ class Samples:
     def chunks(self, most_points: int | None) -> list[slice]:
         """Rows of whole scans, as many at a time as have ``most_points`` points, at least one."""
         num_scans = self.surface.shape[0]
-        fitting = num_scans * self.num_points if most_points is None else most_points
-        size = max(fitting // self.num_points, 1)
+        size = scans_at_once(num_scans, self.num_points, most_points)
         return [slice(start, start + size) for start in range(0, num_scans, size)]
 
     @staticmethod
@@ -233,3 +232,9 @@ class Samples:
             torch.cat(normals) if normals else None,
             torch.cat([s.space for s in samples]),
         )
+
+
+def scans_at_once(num_scans: int, num_points: int, most_points: int | None) -> int:
+    """Whole scans of ``num_points`` that ``most_points`` hold, at least one; None holds all."""
+    fitting = num_scans * num_points if most_points is None else most_points
+    return max(min(fitting // num_points, num_scans), 1)

@@ -61,12 +61,32 @@ HINTS = (
 class TrainingCLI(LightningCLI):
     """LightningCLI with the one link, the run folder's callbacks and resumption.
 
-    signals: that ask the training to stop.
+    args: as ``shapespace fit`` takes them. signals: that ask the training to stop. callbacks: that
+    no option names.
     """
 
-    def __init__(self, *args: Any, signals: Signals, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        args: Sequence[str],
+        callbacks: Sequence[pl.Callback],
+        signals: Signals,
+        save_config_callback: type[SaveConfigCallback] | None,
+    ) -> None:
         self.signals = signals
-        super().__init__(*args, **kwargs)
+        super().__init__(
+            ShapeSpace,
+            ScanData,
+            save_config_callback=save_config_callback,
+            trainer_defaults={**TRAINER, "callbacks": list(callbacks)},
+            seed_everything_default=0,
+            parser_kwargs={
+                "prog": "shapespace",
+                "exit_on_error": False,
+                "fit": {"exit_on_error": False},
+            },
+            auto_configure_optimizers=False,
+            args=["fit", *args],
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The number of scans comes from the data; the rest is what a run leaves behind."""
@@ -172,22 +192,9 @@ def fit(args: Sequence[str]) -> Path:
     InputError for an option, a file or a value that cannot be used.
     """
     # Signals are caught before data loaders make processes, which inherit that.
-    with _quiet(), Signals() as signals, _interruptible(), _one_line_misconfigurations():
-        cli = TrainingCLI(
-            ShapeSpace,
-            ScanData,
-            signals=signals,
-            save_config_callback=SaveConfig,
-            trainer_defaults={**TRAINER, "callbacks": [MetricsFile(), Progress()]},
-            seed_everything_default=0,
-            parser_kwargs={
-                "prog": "shapespace",
-                "exit_on_error": False,
-                "fit": {"exit_on_error": False},
-            },
-            auto_configure_optimizers=False,
-            args=["fit", *args],
-        )
+    with quiet(), Signals() as signals, _interruptible(), one_line_misconfigurations():
+        callbacks = [MetricsFile(), Progress()]
+        cli = TrainingCLI(args, callbacks, signals=signals, save_config_callback=SaveConfig)
     return Path(cli.trainer.default_root_dir) / CHECKPOINT
 
 
@@ -240,7 +247,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _one_line_misconfigurations() -> Iterator[None]:
+def one_line_misconfigurations() -> Iterator[None]:
     """What Lightning's trainer refuses is the user's mistake."""
     try:
         yield
@@ -249,7 +256,7 @@ def _one_line_misconfigurations() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Lightning's advertisements and hints that do not apply here off the screen."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]

@@ -23,16 +23,16 @@ LAYERS = (
     "level_set trace",
     "objectives codes bounds mesh interpolate data",
     "fitting render plots report",
-    "space evaluate portrait",
-    "preview",
+    "space evaluate portrait workload",
+    "preview plan",
     "data.datamodule arguments wandb_log recipes",
     "rows",
-    "resume",
+    "resume data.imagined",
     "module",
     "signals heartbeat keep",
-    "callbacks guard health ranks",
+    "callbacks guard health ranks rehearsal",
     "training exports describe facts fit_picture fit_method",
-    "reconstruct surface edit_codes",
+    "reconstruct surface edit_codes planning",
     "demo",
     "commands",
     "data_commands codes_commands",
@@ -45,7 +45,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 LIGHTNING = (
     *("module", "data.datamodule", "resume", "keep", "callbacks", "guard", "health", "ranks"),
-    *("wandb_log", "training"),
+    *("wandb_log", "training", "rehearsal", "planning"),
 )
 HDF5 = "data.hdf5"
 

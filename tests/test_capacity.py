@@ -44,3 +44,12 @@ def test_the_older_kind_of_control_groups_is_read_too(tmp_path, monkeypatch):
 
 def test_a_machine_that_does_not_say_has_half_its_memory(tmp_path):
     assert capacity._available(tmp_path / "none") > 10**6
+
+
+def test_the_memory_of_this_process():
+    before = capacity.used_memory(CPU)
+    kept = torch.ones(8_000_000)
+    assert capacity.used_memory(CPU) - before > 0.8 * kept.nbytes
+    assert capacity.largest_memory(CPU) >= capacity.used_memory(CPU)
+    capacity.forget_largest(CPU)
+    assert capacity.largest_memory(CPU) > before

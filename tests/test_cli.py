@@ -26,7 +26,7 @@ FUNCTIONS = {
     **{("codes", name): getattr(codes_commands, name) for name in CODES},
 }
 
-assert {name for (name, *_) in FUNCTIONS} | {"fit"} == set(COMMANDS)
+assert {name for (name, *_) in FUNCTIONS} | {"fit", "plan"} == set(COMMANDS)
 
 BAR = re.compile(r"^$|\d+/\d+|\d+%|^\[1/7\]")
 """Lines of progress."""

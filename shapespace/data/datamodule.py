@@ -112,7 +112,7 @@ class ScanData(pl.LightningDataModule):
         super().__init__()
         at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
         at_least(0, num_workers=num_workers, seed=seed)
-        self.store = self._near = ScanStore(store)
+        self.store = self._near = self.open_store(store)
         self.cache, self.verify = cache, verify
         self.names = self.store.names if scans is None else tuple(read_lines(scans))
         self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
@@ -132,6 +132,10 @@ class ScanData(pl.LightningDataModule):
                 f"{store}: data.drop_last with batch_size={batch_size} leaves no batch of "
                 f"{self.num_scans} scans: lower data.batch_size or raise data.repeats"
             )
+
+    def open_store(self, path: str) -> ScanStore:
+        """The store at ``path``; a subclass may make one up."""
+        return ScanStore(path)
 
     @property
     def num_scans(self) -> int:

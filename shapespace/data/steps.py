@@ -110,8 +110,7 @@ class Steps(Sampler[Step]):
 
     def steps_after(self, visits: int) -> int:
         """Steps that are left of an epoch in which so many visits are done."""
-        left, size = self.num_visits - visits, self.batch_size * world()[1]
-        return left // size if self.drop_last else -(-left // size)
+        return num_steps(self.num_visits - visits, self.batch_size * world()[1], self.drop_last)
 
     def __iter__(self) -> Iterator[Step]:
         order = np.tile(np.arange(self.num_scans), self.repeats)
@@ -123,6 +122,11 @@ class Steps(Sampler[Step]):
             end = self.num_visits if begin == begins[-1] else begin + size
             places = range(begin, min(begin + size, self.num_visits))
             yield dealt([(int(order[place]), before + place) for place in places], before + end)
+
+
+def num_steps(num_visits: int, size: int, drop_last: bool) -> int:
+    """Steps of ``size`` visits, of all ranks together, that so many visits make."""
+    return num_visits // size if drop_last else -(-num_visits // size)
 
 
 def dealt(visits: list[Visit], end: int) -> Step:

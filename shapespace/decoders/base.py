@@ -39,6 +39,9 @@ class Decoder(nn.Module):
         neurons = sum(len(weight) for weight in self.parameters() if weight.dim() == 2)
         return 12 * 4 * neurons
 
+    def drop_memory(self) -> None:
+        """Give back what is kept for further steps of the same size; here nothing is."""
+
     def forward(
         self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
     ) -> Float[Tensor, "B N"]:

@@ -138,6 +138,10 @@ class SkipMLP(Decoder):
         options = Options(self.beta, "float32", self._memory)
         return evaluate_jacobian(points, self._fold(latent), columns, options)
 
+    def drop_memory(self) -> None:
+        """Give back the tensors of blocks of points."""
+        self._memory = Memory()
+
     def bytes_per_point(self) -> int:
         """Two numbers for each neuron that are kept, and as many that it works with."""
         if self.compiled:

@@ -148,15 +148,17 @@ class Cluster:
     def wait_until(
         self, condition: Callable[[], object], seconds: float, what: str, job: int
     ) -> None:
-        """Wait for ``condition``; AssertionError with the end of the job's log if it fails."""
+        """Wait for ``condition``; AssertionError with the ends of all logs if it fails."""
         end = time.monotonic() + seconds
         try:
             while not condition():
                 assert time.monotonic() < end, f"not within {seconds} s: {what}"
                 time.sleep(0.2)
         except AssertionError as error:
-            tail = self.output(job)[-4000:]
-            raise AssertionError(f"{error} (state {self.state(job)})\n{tail}") from error
+            logs = [(self.folder / f"{name}.log").read_text()[-1500:] for name in self._daemons]
+            facts = self._call("scontrol", "show", "job", str(job))
+            tail = "\n".join([facts, *logs, self.output(job)[-4000:]])
+            raise AssertionError(f"{error}\n{tail}") from error
 
     def stop(self) -> None:
         """End all jobs and daemons, then whatever a job has left, and remove the folder."""
