@@ -90,7 +90,10 @@ class Waits(pl.Callback):
         loop._broadcast_sigterm_tensor = self.timed("sigterm", loop._broadcast_sigterm_tensor)
         names = {"sum": "report", "max": "boundary", "min": "chunks, once"}
         reduces = {op: self.timed(name, strategy.reduce) for op, name in names.items()}
-        strategy.reduce = lambda part, reduce_op: reduces[reduce_op](part, reduce_op=reduce_op)
+        plain = strategy.reduce
+        strategy.reduce = lambda part, group=None, reduce_op="mean": reduces.get(reduce_op, plain)(
+            part, group=group, reduce_op=reduce_op
+        )
 
     def timed(self, name, work):
         def wrapped(*args, **kwargs):

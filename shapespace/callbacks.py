@@ -43,7 +43,8 @@ class MetricsFile(pl.Callback):
         self._start = time.perf_counter()
         if trainer.is_global_zero:
             rows = read_metrics(run_folder(trainer) / METRICS)
-            kept = [row for row in rows if int(row["step"]) <= trainer.global_step]
+            now = trainer.current_epoch, trainer.global_step
+            kept = [row for row in rows if (int(row["epoch"]), int(row["step"])) <= now]
             self._before = self._before or (float(kept[-1]["seconds"]) if kept else 0.0)
             self._write(run_folder(trainer) / METRICS, kept)
 

@@ -47,6 +47,7 @@ class LatentCodes(nn.Module):
         start = torch.randn(num_scans, latent_size, generator=generator) * init_std
         with torch.no_grad():
             self.table.weight.copy_(start)
+        self._plain: dict[str, Any] | None = None  # there may be a million scans
         self.names: tuple[str, ...] = ()
         self.frames: tuple[Frame, ...] = ()
 
@@ -79,7 +80,7 @@ class LatentCodes(nn.Module):
         if self.names:
             self._put_in_order(names)
         assert len(names) == len(self)
-        self.names, self.frames = tuple(names), tuple(frames)
+        self.names, self.frames, self._plain = tuple(names), tuple(frames), None
 
     def check_frames(self, names: Sequence[str], frames: Sequence[Frame]) -> None:
         """InputError if a scan that is known by its name is another shape, by its frame."""
@@ -103,11 +104,13 @@ class LatentCodes(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """Names and frames as plain data, kept in the checkpoint."""
-        return plain_scans(self.names, self.frames)
+        if self._plain is None:
+            self._plain = plain_scans(self.names, self.frames)
+        return self._plain
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """The inverse of :meth:`get_extra_state`."""
-        self.names = tuple(state["names"])
+        self.names, self._plain = tuple(state["names"]), None
         frames = zip(state["centres"], state["scales"], strict=True)
         self.frames = tuple(Frame(np.asarray(centre), scale) for centre, scale in frames)
 

@@ -35,10 +35,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Remove what killed processes left of writing ``path``; no other may be writing it now."""
+    """Remove what killed processes left of writing ``path``, or any file of the folder ``path``.
+
+    No other may be writing it now.
+    """
     path = Path(path)
-    written = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
-    for part in path.parent.iterdir():
+    is_folder = path.is_dir()
+    stem, suffix = (".+", r"(\.\w+)?") if is_folder else map(re.escape, (path.stem, path.suffix))
+    written = re.compile(rf"\.{stem}\.\d+\.part{suffix}")
+    for part in (path if is_folder else path.parent).iterdir():
         if written.fullmatch(part.name):
             part.unlink(missing_ok=True)
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
 
-from shapespace.checkpoint import newest_checkpoint, read_checkpoint
+from shapespace.checkpoint import read_checkpoint
 from shapespace.errors import InputError, at_least, one_line, positive
-from shapespace.keep import run_folder
+from shapespace.keep import settled_checkpoint
 from shapespace.module import ShapeSpace
 from shapespace.rows import with_scans
 
@@ -47,12 +47,14 @@ class Health(pl.Callback):
         self.most_excluded, self.most_rollbacks = excluded, rollbacks
         self.counts: Counter[str] = Counter()
         self.losses: deque[float] = deque(maxlen=HISTORY)
+        self.recent: Counter[str] = Counter()
         self.in_a_row = self.rollbacks = 0
 
     def state_dict(self) -> dict[str, Any]:
         """All that decisions depend on, as plain data."""
         return {
             "counts": dict(self.counts),
+            "recent": dict(self.recent),
             "losses": list(self.losses),
             "in_a_row": self.in_a_row,
             "rollbacks": self.rollbacks,
@@ -60,7 +62,7 @@ class Health(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """A resumed run decides as an undisturbed one."""
-        self.counts = Counter(state_dict["counts"])
+        self.counts, self.recent = Counter(state_dict["counts"]), Counter(state_dict["recent"])
         self.losses = deque(state_dict["losses"], HISTORY)
         self.in_a_row, self.rollbacks = state_dict["in_a_row"], state_dict["rollbacks"]
 
@@ -82,18 +84,22 @@ class Health(pl.Callback):
         report = pl_module.report
         if not report.num_scans:
             return
-        if not report.taken:
-            self._count([pl_module.codes.names[row] for row in report.culprits], trainer)
-            self._exclude(pl_module)
         loss = report.terms["loss"]
-        if report.taken and not self._is_spike(loss):
+        is_spike = report.taken and self._is_spike(loss)
+        pl_module.suspicious = is_spike or (pl_module.suspicious and not report.taken)
+        if report.taken and not is_spike:
             self.losses.append(loss)
-            self.in_a_row = 0
-        else:
-            self.in_a_row += 1
-        pl_module.suspicious = self.in_a_row > 0
+            self.in_a_row, self.recent = 0, Counter()
+            return
+        self.in_a_row += 1
+        if not report.taken:
+            # Where every scan is at fault it is not the scans, but the weights.
+            is_one_of_many = len(report.culprits) < report.num_scans or report.num_scans == 1
+            culprits = report.culprits if is_one_of_many else ()
+            self._count([pl_module.codes.names[row] for row in culprits], trainer)
         if self.in_a_row >= self.patience:
             self._go_back(trainer, pl_module, loss)
+        self._exclude(pl_module)
 
     def _is_spike(self, loss: float) -> bool:
         known = len(self.losses) >= ENOUGH
@@ -102,6 +108,7 @@ class Health(pl.Callback):
     def _count(self, names: list[str], trainer: pl.Trainer) -> None:
         """One strike more for each of the scans ``names``, and say so."""
         self.counts.update(names)
+        self.recent.update(names)
         where = f"step {trainer.global_step + 1} was not taken, its loss or gradient is not finite"
         found = [f"{one_line(name)!r} ({self.counts[name]} of {self.strikes})" for name in names]
         whose = f"because of {', '.join(found)}" if found else "by no scan alone"
@@ -109,28 +116,33 @@ class Health(pl.Callback):
 
     def _exclude(self, module: ShapeSpace) -> None:
         """Leave out the scans with too many strikes; InputError if those are too many scans."""
-        names = [name for name, count in self.counts.items() if count >= self.strikes]
-        rows = {module.codes.row(name) for name in names if name in module.codes.names}
+        names = {name for name, count in self.counts.items() if count >= self.strikes}
+        rows = (
+            {row for row, name in enumerate(module.codes.names) if name in names}
+            if names
+            else set()
+        )
         for row in sorted(rows - module.excluded):
             rank_zero_warn(f"scan {one_line(module.codes.names[row])!r} is left out from now on")
         module.excluded = rows
         if len(rows) > self.most_excluded * len(module.codes):
             raise InputError(
                 f"{len(rows)} of {len(module.codes)} scans spoil the training, for example "
-                f"{one_line(names[0])!r}, more than health.excluded={self.most_excluded:g} allows: "
-                "look at them with shapespace data check STORE"
+                f"{one_line(min(names))!r}, more than health.excluded={self.most_excluded:g} "
+                "allows: look at them with shapespace data check STORE"
             )
 
     def _go_back(self, trainer: pl.Trainer, module: ShapeSpace, loss: float) -> None:
         """Take decoder, codes and moments of the newest checkpoint; go on with the next scans."""
         what = f"the training diverges: loss {loss:g} at step {trainer.global_step}"
         remedy = "lower model.lr, or look for bad scans with shapespace data check STORE"
-        path, _ = newest_checkpoint(run_folder(trainer))
+        path = settled_checkpoint(trainer)
         if path is None or self.rollbacks >= self.most_rollbacks:
             kept = "" if path is None else f" again, after {self.rollbacks} returns to {path}"
             raise InputError(f"{what}{kept}: {remedy}")
         self.rollbacks += 1
-        self.in_a_row, module.suspicious = 0, False
+        self.counts -= self.recent  # the weights may have been at fault
+        self.in_a_row, self.recent, module.suspicious = 0, Counter(), False
         content = with_scans(read_checkpoint(path), module.codes.names)
         module.load_state_dict(content["state_dict"])
         for optimiser, state in zip(trainer.optimizers, content["optimizer_states"], strict=True):

@@ -1,5 +1,6 @@
 """Checkpoints of a run: when they are written, and how a training stops without loss."""
 
+import signal
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +11,8 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_warn
-from torch.utils._pytree import tree_map_only
 
-from shapespace.checkpoint import BEST, CHECKPOINT, PREVIOUS, write_checkpoint
+from shapespace.checkpoint import BEST, CHECKPOINT, newest_checkpoint, write_checkpoint
 from shapespace.errors import InputError, Stopped, at_least, positive
 from shapespace.files import remove_leftovers
 from shapespace.module import ShapeSpace
@@ -37,7 +37,7 @@ class BackgroundWriter(TorchCheckpointIO):
     ) -> None:
         """Copy to the CPU and write; ``storage_options`` may give further names of the file."""
         self.finish()
-        copy = tree_map_only(torch.Tensor, lambda t: t.detach().to("cpu", copy=True), checkpoint)
+        copy = _copied(checkpoint)
         names = (storage_options or {}).get("also", ())
         self._running = self._threads.submit(write_checkpoint, copy, Path(path), names)
 
@@ -81,7 +81,7 @@ class KeepCheckpoint(pl.Callback):
         self.every, self.minutes, self.best, self.keep = every, minutes, best, keep
         self.lowest = float("inf")
         self.signals = Signals()
-        self._saved_step, self._saved_at = -1, 0.0
+        self._unsaved, self._saved_at = 0, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """The loss of ``best.ckpt``."""
@@ -94,10 +94,10 @@ class KeepCheckpoint(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Catch signals, in the place of Lightning, which acts in the middle of steps."""
         self.signals.listen()
-        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        self._unsaved, self._saved_at = 0, time.monotonic()
+        _check_same_step(trainer)
         if trainer.is_global_zero:
-            for name in (CHECKPOINT, PREVIOUS, BEST):
-                remove_leftovers(run_folder(trainer) / name)
+            remove_leftovers(run_folder(trainer))
 
     def on_train_batch_end(
         self,
@@ -108,6 +108,7 @@ class KeepCheckpoint(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Stop or save if it is time; the end of an epoch does that after its metrics."""
+        self._unsaved += 1
         if not trainer.is_last_batch:
             # With max_steps the end is in the middle of an epoch, from where more steps go on.
             is_end = trainer.global_step == trainer.max_steps
@@ -117,13 +118,14 @@ class KeepCheckpoint(pl.Callback):
         """Stop or save if it is time."""
         assert isinstance(pl_module, ShapeSpace)
         epoch, also = trainer.current_epoch + 1, None
-        if epoch % self.every == 0 or (self.keep and epoch % self.keep == 0):
+        is_due = epoch % self.every == 0 or (self.keep and epoch % self.keep == 0)
+        if is_due and not pl_module.suspicious:
             also = self._further_names(epoch, pl_module.means.values().get("loss", float("inf")))
         self._at_boundary(trainer, pl_module, also)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save what the last interval added; InputError if that cannot be written."""
-        if not trainer.interrupted and trainer.global_step != self._saved_step:
+        if self._unsaved and not trainer.interrupted:
             self._save(trainer)
         error = _writer(trainer).finish()
         if error is not None:
@@ -133,15 +135,14 @@ class KeepCheckpoint(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, also: list[str] | None
     ) -> None:
         """Between two steps. also: None if no checkpoint is due here but by time or signal."""
-        overdue = time.monotonic() - self._saved_at > 60 * self.minutes
-        wishes = torch.tensor([self.signals.caught, overdue], dtype=torch.float32)
-        wishes = trainer.strategy.reduce(
-            wishes.to(trainer.strategy.root_device), reduce_op="max"
-        ).tolist()
-        number, overdue = int(wishes[0]), bool(wishes[1])
-        if number:
-            self._stop(trainer, number)
         assert isinstance(module, ShapeSpace)
+        overdue = time.monotonic() - self._saved_at > 60 * self.minutes
+        caught = self.signals.caught
+        wishes = torch.tensor([caught, caught == signal.SIGUSR1, overdue], dtype=torch.float32)
+        wishes = trainer.strategy.reduce(wishes.to(module.device), reduce_op="max").tolist()
+        number, overdue = int(signal.SIGUSR1 if wishes[1] else wishes[0]), bool(wishes[2])
+        if number:
+            self._stop(trainer, number, module.suspicious)
         if (also is not None or overdue) and not module.suspicious:
             self._save(trainer, also or [])
 
@@ -159,25 +160,46 @@ class KeepCheckpoint(pl.Callback):
         error = _writer(trainer).finish()
         if error is not None:
             rank_zero_warn(f"{error}; the training goes on, older checkpoints stay")
-        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        self._unsaved, self._saved_at = 0, time.monotonic()
         path = run_folder(trainer) / CHECKPOINT
         trainer.save_checkpoint(path, storage_options={"also": also or []})
 
-    def _stop(self, trainer: pl.Trainer, number: int) -> None:
-        """Save, ask SLURM for a new start if it announced the end, and end the training."""
+    def _stop(self, trainer: pl.Trainer, number: int, suspicious: bool) -> None:
+        """Save what is good, ask SLURM for a new start if it told the end, and end the training."""
         stopped = Stopped(number)
-        if trainer.global_step != self._saved_step:
+        if self._unsaved and not suspicious:
             self._save(trainer)
         error = _writer(trainer).finish()
         trainer.strategy.barrier("stopping")
         if trainer.is_global_zero:
             path = run_folder(trainer) / CHECKPOINT
             said = f"saved {path}" if error is None else f"not saved, {error}"
+            if suspicious:
+                said = f"not saved, since the loss was far too high; {path} is from before"
             sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
             if stopped.name == "SIGUSR1":
                 _requeue()
         # An exit code other than 0 would make a launcher kill rank 0 before it has said so.
         raise stopped if trainer.is_global_zero else SystemExit(0)
+
+
+def _check_same_step(trainer: pl.Trainer) -> None:
+    """InputError if ranks have gone on from checkpoints of different steps."""
+    first = trainer.strategy.broadcast(trainer.global_step)
+    if first != trainer.global_step:
+        raise InputError(
+            f"{run_folder(trainer)}: rank {trainer.global_rank} goes on from step "
+            f"{trainer.global_step} but rank 0 from {first}: the run folder must be on a disk that "
+            "all ranks share"
+        )
+
+
+def settled_checkpoint(trainer: pl.Trainer) -> Path | None:
+    """The newest checkpoint when nothing is being written any more, on all ranks that of rank 0."""
+    _writer(trainer).finish()
+    trainer.strategy.barrier("settled checkpoint")
+    path = newest_checkpoint(run_folder(trainer))[0] if trainer.is_global_zero else None
+    return trainer.strategy.broadcast(path)
 
 
 def _requeue() -> None:
@@ -191,6 +213,18 @@ def _requeue() -> None:
         requeue(job)
     except RuntimeError as error:
         sys.stderr.write(f"not requeued: {error}\n")
+
+
+def _copied(value: Any) -> Any:
+    """Tensors on the CPU, dictionaries with copies of what they hold; the rest does not change."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    # not item by item where there may be one for each of a million scans
+    if isinstance(value, list) and value and isinstance(value[0], torch.Tensor | dict):
+        return [_copied(item) for item in value]
+    return value
 
 
 def _writer(trainer: pl.Trainer) -> BackgroundWriter:

@@ -208,8 +208,7 @@ class ShapeSpace(pl.LightningModule):
         for optimiser in self._optimisers():
             optimiser.zero_grad()
         shares = self._backward(batch)
-        if self.trainer.world_size > 1:
-            self._share_code_gradients(len(batch.step.visits))
+        self._share_code_gradients(len(batch.step.visits))
         return shares
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
@@ -243,10 +242,12 @@ class ShapeSpace(pl.LightningModule):
         return strategy.block_backward_sync() if is_parallel else nullcontext()
 
     def _share_code_gradients(self, num_scans: int) -> None:
-        """Give every rank the mean over ranks of the gradients of all rows in use."""
+        """Give every rank the mean over ranks of the gradients of all rows in use, each once."""
         weight = self.codes.table.weight
         assert weight.grad is not None
-        weight.grad = mean_of_rows(weight.grad, num_scans)
+        is_shared = self.trainer.world_size > 1
+        shared = mean_of_rows(weight.grad, num_scans) if is_shared else weight.grad
+        weight.grad = shared.coalesce()
 
     def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> Report:
         """The sums over ranks of their shares, and whether all is finite; if not, whose fault."""
@@ -277,7 +278,7 @@ class ShapeSpace(pl.LightningModule):
         """Let all optimisers take their step; codes that grew too long are shortened."""
         weight = self.codes.table.weight
         assert weight.grad is not None
-        rows = weight.grad.coalesce().indices()[0]
+        rows = weight.grad.indices()[0]
         if self.code_optimiser == "dense":
             weight.grad = weight.grad.to_dense()
             rows = torch.arange(len(self.codes), device=rows.device)

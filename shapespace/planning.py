@@ -12,6 +12,7 @@ from argparse import (
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -63,7 +64,7 @@ class PlanCLI(TrainingCLI):
 
     def __init__(self, args: Sequence[str], num_imagined: int | None) -> None:
         self.num_imagined, self.num_ranks, self.num_sharers = num_imagined, 1, 1
-        super().__init__(args, (), Signals(), None)
+        super().__init__(args, (), Signals(), ExitStack(), None)
 
     def before_instantiate_classes(self) -> None:
         """Count the ranks, then put one process in their place."""

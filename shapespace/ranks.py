@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch.distributed
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
-from shapespace.errors import RankLost, positive
+from shapespace.errors import RankLost, Stopped, positive
 from shapespace.heartbeat import Heartbeats
 
 
@@ -42,25 +42,23 @@ class Ranks(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Rank 0 keeps its store until nobody needs it."""
-        self._stop()
         if self._beats is not None:
+            self._beats.stop()
             trainer.strategy.barrier("end of training")
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Find out whether it is another rank's fault; RankLost if so."""
-        if self._beats is None or not isinstance(exception, RuntimeError):
-            self._stop()
+        """Tell the others; RankLost if it was another rank that failed."""
+        if self._beats is None:
             return
-        lost = _dead_child(trainer) or self._beats.lost()
-        self._stop()
+        if isinstance(exception, Stopped | SystemExit):
+            self._beats.stop()
+            return
+        lost = _dead_child(trainer) or self._beats.lost() if _is_of_exchange(exception) else None
+        self._beats.fail(lost or f"{type(exception).__name__}: {exception}")
         if lost is not None:
             raise RankLost(lost) from exception
-
-    def _stop(self) -> None:
-        if self._beats is not None:
-            self._beats.stop()
 
 
 def _end(trainer: pl.Trainer, message: str) -> None:
@@ -70,6 +68,12 @@ def _end(trainer: pl.Trainer, message: str) -> None:
     for process in getattr(trainer.strategy.launcher, "procs", ()):
         process.kill()
     os._exit(1)
+
+
+def _is_of_exchange(exception: BaseException) -> bool:
+    """Whether it comes from the exchange with others, whose fault it may be."""
+    said = str(exception).lower()
+    return isinstance(exception, RuntimeError) and ("gloo" in said or "nccl" in said)
 
 
 def _dismiss_observer() -> None:
@@ -86,7 +90,7 @@ def _dead_child(trainer: pl.Trainer) -> str | None:
     for row, process in enumerate(getattr(launcher, "procs", ())):
         if process.poll():
             return (
-                f"rank {row + 1} (process {process.pid}) of {trainer.world_size} is gone, "
+                f"of {trainer.world_size} ranks, rank {row + 1} (process {process.pid}) is gone, "
                 f"with exit code {process.returncode}"
             )
     return None

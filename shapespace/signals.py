@@ -20,7 +20,7 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.caught, self._process = 0, os.getpid()
+        self.caught, self._process, self._interrupted = 0, os.getpid(), False
         self._before = {}
 
     def __enter__(self) -> "Signals":
@@ -41,11 +41,13 @@ class Signals:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
-            if self.caught == signal.SIGINT:
+            if self._interrupted:
                 raise KeyboardInterrupt
+            self._interrupted = True
             if os.getpid() == self._process:  # readers of data have inherited this handler
                 sys.stderr.write("\nstopping after this step; again to stop at once\n")
-        self.caught = number
+        if self.caught != signal.SIGUSR1:  # which asks for a new start, whatever follows it
+            self.caught = number
 
 
 def slurm_job(environ: Mapping[str, str] = os.environ) -> str | None:

@@ -11,7 +11,7 @@ import sys
 import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,6 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_warn
-from torch import Tensor
 
 from shapespace.arguments import explain_config
 from shapespace.callbacks import MetricsFile, Preview, Progress
@@ -28,13 +27,14 @@ from shapespace.checkpoint import CHECKPOINT, newest_checkpoint, read_checkpoint
 from shapespace.data.datamodule import ScanData
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError, at_least, one_line
-from shapespace.files import output_folder
+from shapespace.files import alone, output_folder
 from shapespace.guard import PrecisionGuard
 from shapespace.health import Health
 from shapespace.keep import BackgroundWriter, KeepCheckpoint
 from shapespace.module import ShapeSpace
 from shapespace.objectives import Objective
 from shapespace.ranks import Ranks
+from shapespace.same_run import check_same_run
 from shapespace.sampling import Sampler
 from shapespace.signals import Signals
 from shapespace.wandb_log import wandb_logger
@@ -62,7 +62,7 @@ class TrainingCLI(LightningCLI):
     """LightningCLI with the one link, the run folder's callbacks and resumption.
 
     args: as ``shapespace fit`` takes them. signals: that ask the training to stop. callbacks: that
-    no option names.
+    no option names. held: takes the lock of the run folder.
     """
 
     def __init__(
@@ -70,9 +70,10 @@ class TrainingCLI(LightningCLI):
         args: Sequence[str],
         callbacks: Sequence[pl.Callback],
         signals: Signals,
+        held: ExitStack,
         save_config_callback: type[SaveConfigCallback] | None,
     ) -> None:
-        self.signals = signals
+        self.signals, self.held = signals, held
         super().__init__(
             ShapeSpace,
             ScanData,
@@ -156,6 +157,8 @@ class TrainingCLI(LightningCLI):
             plugins.append(SLURMEnvironment(auto_requeue=False))  # KeepCheckpoint does that
         kwargs["plugins"] = plugins
         trainer = super().instantiate_trainer(**kwargs)
+        # Lightning's own would talk to other ranks in the middle of a step.
+        trainer._signal_connector.register_signal_handlers = lambda: None
         # It stops a training, after the others have done what belongs to the step.
         callbacks: list[pl.Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         callbacks.sort(key=lambda callback: isinstance(callback, KeepCheckpoint))
@@ -165,13 +168,18 @@ class TrainingCLI(LightningCLI):
         return trainer
 
     def before_fit(self) -> None:
-        """Go on from the run folder's own checkpoint if there is one."""
+        """Go on from the run folder's own checkpoint if there is one; alone in the folder."""
+        folder = self.trainer.default_root_dir
+        if self.trainer.is_global_zero:
+            with suppress(OSError):  # there are disks without locks
+                busy = f"{folder}: another training runs in this folder; take another, or wait"
+                self.held.enter_context(alone(Path(folder) / ".lock", busy))
         options, remark = self.config_init["fit"], ""
         if options.ckpt_path is None:
-            newest, remark = newest_checkpoint(Path(self.trainer.default_root_dir))
+            newest, remark = newest_checkpoint(Path(folder))
             options.ckpt_path = None if newest is None else str(newest)
         if options.ckpt_path is not None:
-            step = _check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
+            step = check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
             if remark:
                 rank_zero_warn(remark)
             if self.trainer.is_global_zero:
@@ -192,35 +200,16 @@ def fit(args: Sequence[str]) -> Path:
     InputError for an option, a file or a value that cannot be used.
     """
     # Signals are caught before data loaders make processes, which inherit that.
-    with quiet(), Signals() as signals, _interruptible(), one_line_misconfigurations():
-        callbacks = [MetricsFile(), Progress()]
-        cli = TrainingCLI(args, callbacks, signals=signals, save_config_callback=SaveConfig)
+    with (
+        quiet(),
+        Signals() as signals,
+        ExitStack() as held,
+        _interruptible(),
+        one_line_misconfigurations(),
+    ):
+        parts = {"signals": signals, "held": held, "save_config_callback": SaveConfig}
+        cli = TrainingCLI(args, [MetricsFile(), Progress()], **parts)
     return Path(cli.trainer.default_root_dir) / CHECKPOINT
-
-
-def _check_same_run(path: Path, model: ShapeSpace, data: ScanData) -> int:
-    """InputError unless the checkpoint ``path`` holds this model, trained on these scans.
-
-    Its step otherwise.
-    """
-    content = read_checkpoint(path)
-    before, now = content["state_dict"], model.state_dict()
-    try:
-        model.codes.set_extra_state(before["codes._extra_state"])
-        model.codes.assign(data.names, data.frames)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    odd = [
-        name
-        for name in sorted(before.keys() | now.keys())
-        if _shape(before.get(name)) != _shape(now.get(name))
-    ]
-    if odd:
-        raise InputError(
-            f"{path}: is of another model ({odd[0]} differs): resume with the config beside it, or "
-            "start in another run folder, --trainer.default_root_dir"
-        )
-    return content["global_step"]
 
 
 def _class_path(part: type) -> str:
@@ -228,10 +217,6 @@ def _class_path(part: type) -> str:
     package = part.__module__.rpartition(".")[0]
     public = getattr(sys.modules[package], part.__name__, None) is part
     return f"{package if public else part.__module__}.{part.__name__}"
-
-
-def _shape(value: object) -> tuple[int, ...] | None:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
 @contextmanager

@@ -6,13 +6,18 @@ import torch
 
 from shapespace import module
 from shapespace.sampling import NearSurface
+from shapespace.scan import Samples
 
 
 class InDouble(NearSurface):
     """The published sampler in double precision."""
 
     def __call__(self, scan, generator):
-        return super().__call__(scan.to(torch.float64), generator)
+        # drawn on the CPU, so that a GPU sees what it sees
+        own = torch.Generator().manual_seed(generator.initial_seed())
+        drawn = super().__call__(scan.to("cpu").to(torch.float64), own)
+        parts = drawn.surface, drawn.normals, drawn.space
+        return Samples(*(part if part is None else part.to(scan.points.device) for part in parts))
 
 
 class Uneven(InDouble):
@@ -21,3 +26,23 @@ class Uneven(InDouble):
     def __init__(self, sigma: float | None = None):
         super().__init__(sigma)
         module.points_that_fit = lambda *_: 1 if os.environ.get("LOCAL_RANK") == "1" else 10**9
+
+
+class Failing0(NearSurface):
+    """Rank 0 cannot sample."""
+
+    rank = "0"
+
+    def __init__(self, sigma: float | None = None):
+        super().__init__(sigma)
+
+    def __call__(self, scan, generator):
+        if os.environ.get("LOCAL_RANK", "0") == self.rank:
+            raise ValueError("the sampler has a hole")
+        return super().__call__(scan, generator)
+
+
+class Failing1(Failing0):
+    """Rank 1 cannot sample."""
+
+    rank = "1"

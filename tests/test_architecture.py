@@ -30,7 +30,7 @@ LAYERS = (
     "resume data.imagined",
     "module",
     "signals heartbeat keep",
-    "callbacks guard health ranks rehearsal",
+    "callbacks guard health ranks same_run rehearsal",
     "training exports describe facts fit_picture fit_method",
     "reconstruct surface edit_codes planning",
     "demo",
@@ -45,6 +45,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 LIGHTNING = (
     *("module", "data.datamodule", "resume", "keep", "callbacks", "guard", "health", "ranks"),
+    *("same_run",),
     *("wandb_log", "training", "rehearsal", "planning"),
 )
 HDF5 = "data.hdf5"

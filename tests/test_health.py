@@ -123,7 +123,7 @@ def test_a_spoilt_step_moves_nothing(train, monkeypatch, tmp_path):
     assert [len(culprits) for _, _, culprits in steps] == [0, 0, 1, 1, 0, 0]
 
 
-def diverge(monkeypatch, steps):
+def diverge(monkeypatch, steps, factor=3.0):
     """Weights that are far off after each of the ``steps``, by number of the batch."""
     take, counter = ShapeSpace.training_step, iter(range(10**6))
 
@@ -131,7 +131,7 @@ def diverge(monkeypatch, steps):
         if next(counter) in steps:
             with torch.no_grad():
                 for parameter in self.decoder.parameters():
-                    parameter.mul_(3.0)
+                    parameter.mul_(factor)
         take(self, batch, batch_idx)
 
     monkeypatch.setattr(ShapeSpace, "training_step", pushed)
@@ -162,8 +162,20 @@ def test_a_training_that_diverges_again_and_again_ends(train, monkeypatch, tmp_p
 def test_without_a_checkpoint_it_ends_at_once(train, monkeypatch, tmp_path):
     spoil(monkeypatch, lambda index, visit: True)
     with (
-        pytest.warns(UserWarning),
-        pytest.raises(InputError, match=r"spoil the training|diverges"),
+        pytest.warns(UserWarning, match="by no scan alone"),
+        pytest.raises(InputError, match=r"the training diverges: loss nan at step 0: lower model"),
     ):
         train(tmp_path / "run", 9)
     assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+def test_weights_that_overflow_are_no_scan_s_fault(train, monkeypatch, tmp_path):
+    diverge(monkeypatch, {100}, 1e30)
+    with pytest.warns(UserWarning) as said:
+        done = train(tmp_path / "run", 8, *OPTIONS)
+    texts = [str(warning.message) for warning in said]
+    assert any("by no scan alone" in text for text in texts)
+    assert not any("because of" in text for text in texts)
+    assert any("going back to step 100" in text for text in texts)
+    health = read_checkpoint(done)["callbacks"]["Health"]
+    assert health["counts"] == {} and health["rollbacks"] == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shapespace.errors import InputError
-from shapespace.heartbeat import Heartbeats
+from shapespace.heartbeat import GRACE, Heartbeats
 from tests.conftest import ROOT, TOY
 
 
@@ -37,9 +37,32 @@ def test_a_silent_rank_is_named():
     third._ended.set()  # it beats no more, and has not said why
     line = first.lost(3.0)
     assert line is not None
-    assert re.fullmatch(rf"rank 2 \(host \S+, process {os.getpid()}\) of 3 is gone: .*", line)
+    place = rf"\(host \S+, process {os.getpid()}\)"
+    assert re.fullmatch(rf"of 3 ranks, rank 2 {place} is gone, its own log says why", line)
     time.sleep(3)
     assert said == [line]
+    first.stop()
+
+
+def test_a_rank_that_failed_is_named_with_its_reason():
+    said: list[str] = []
+    first, (second, third) = ranks(3, 100.0, said)
+    second.fail("disk\non fire")
+    line = third.lost(10.0)
+    assert line is not None and first.lost(10.0) == line
+    assert line.startswith("of 3 ranks, rank 1 (host ") and line.endswith("failed (disk on fire)")
+    time.sleep(GRACE + 1.5)
+    assert said == [line, line]
+
+
+def test_a_store_that_does_not_answer_is_rank_0(monkeypatch):
+    """As when rank 0 is stopped: its connections stay open, and calls do not come back."""
+    said: list[str] = []
+    first, (second,) = ranks(2, 2.0, said)
+    time.sleep(1.5)
+    monkeypatch.setattr(second, "_look", lambda: time.sleep(100))
+    time.sleep(4)
+    assert any(line.startswith("of 2 ranks, rank 0 (") for line in said)
     first.stop()
 
 
@@ -75,14 +98,27 @@ def until(what, seconds=60.0):
     raise TimeoutError
 
 
+def rank_of(process, rank):
+    """The process of a rank of two that train."""
+    return process.pid if rank == 0 else second_rank(process)
+
+
 def second_rank(process):
-    """The process of rank 1: of two that train, by the variable that says so."""
+    """The process of rank 1, by the variable that says so."""
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             facts = (entry / "environ").read_bytes().split(b"\0")
             if b"LOCAL_RANK=1" in facts and os.getpgid(int(entry.name)) == process.pid:
                 return int(entry.name)
     return None
+
+
+def has_ended(number):
+    """Whether a process is gone, or waits for nothing but to be counted."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def end(process):
@@ -92,25 +128,26 @@ def end(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_the_other_rank_ends_and_names_the_lost_one(number, toy_store, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "rank"), [(signal.SIGKILL, 1), (signal.SIGSTOP, 1), (signal.SIGSTOP, 0)]
+)
+def test_the_other_rank_ends_and_names_the_lost_one(number, rank, toy_store, tmp_path):
     process = start(toy_store, tmp_path / "run", [], "--ranks.timeout=5")
     try:
         until(lambda: (tmp_path / "run" / "last.ckpt").exists())
-        lost = second_rank(process)
+        time.sleep(2)
+        lost, other = rank_of(process, rank), rank_of(process, 1 - rank)
         os.kill(lost, number)
-        before = time.monotonic()
-        said = process.communicate(timeout=60)[1]
-        seconds = time.monotonic() - before
+        until(lambda: has_ended(other), 40)
     finally:
         end(process)
+    said = process.communicate(timeout=60)[1]
     assert process.returncode not in (0, None)
-    assert re.search(rf"shapespace.*: rank 1 \(.*process {lost}\) of 2 is gone", said), said
-    assert seconds < 40
+    assert re.search(rf"of 2 ranks, rank {rank} \(.*process {lost}\) is gone", said), said
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_both_ranks_stop_for_a_signal_to_one(number, toy_store, tmp_path):
     process = start(toy_store, tmp_path / "run", [])
     try:
@@ -126,3 +163,19 @@ def test_both_ranks_stop_for_a_signal_to_one(number, toy_store, tmp_path):
     assert f"shapespace fit: stopped by {name}; run the same command to go on" in said
     assert said.count("stopped by") == 1
     assert "Traceback" not in said and "sync_dist" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_with_an_error_of_its_own_ends_the_other(rank, toy_store, tmp_path):
+    options = (f"--model.sampler=tests.parts.Failing{rank}", "--trainer.max_epochs=3")
+    process = start(toy_store, tmp_path / "run", [], *options)
+    try:
+        said = process.communicate(timeout=60)[1]
+        until(lambda: second_rank(process) is None, 20)
+    finally:
+        end(process)
+    assert process.returncode not in (0, None)
+    assert "the sampler has a hole" in said
+    reason = r"has failed \(ValueError: the sampler has a hole\)|is gone, with exit code 1"
+    assert re.search(rf"of 2 ranks, rank {rank} \(.*\) ({reason})", said), said

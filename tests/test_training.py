@@ -58,7 +58,12 @@ def assert_same_run(left, right):
 
 def test_a_run_folder_holds_everything(toy_checkpoint, toy_store):
     folder = toy_checkpoint.parent
-    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", CHECKPOINT, METRICS]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
+        "config.yaml",
+        CHECKPOINT,
+        METRICS,
+    ]
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["data"]["store"] == str(toy_store)
     assert config["model"]["decoder"]["init_args"]["depth"] == 4
@@ -200,3 +205,30 @@ def test_muon_and_a_cosine_go_on_after_an_interruption_as_if_nothing_had_been(
 def test_a_cosine_without_an_end_is_refused(train, tmp_path):
     with pytest.raises(InputError, match=r"schedule=cosine ends with the run.*max_epochs=-1"):
         train(tmp_path / "run", -1, *MUON)
+
+
+def test_a_run_folder_belongs_to_one_training(train, monkeypatch, tmp_path):
+    from shapespace.module import ShapeSpace
+
+    def second(self, batch, batch_idx):
+        train(tmp_path / "run", 1)
+
+    monkeypatch.setattr(ShapeSpace, "training_step", second)
+    with pytest.raises(InputError, match="another training runs in this folder"):
+        train(tmp_path / "run", 1)
+
+
+def test_codes_of_another_optimiser_are_refused(train, whole, tmp_path):
+    shutil.copytree(whole.parent, tmp_path / "run")
+    for option in ("--model.code_optimiser=dense", "--model.optimiser=muon"):
+        with pytest.raises(InputError, match=r"last\.ckpt: .* moved by another optimiser"):
+            train(tmp_path / "run", 5, option)
+
+
+def test_a_training_without_a_step_is_refused(train, tmp_path):
+    from shapespace.data import steps
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "world", lambda: (0, 2))
+        with pytest.raises(InputError, match=r"drop_last leaves no step of 4 scans"):
+            train(tmp_path / "run", 1, "--data.batch_size=4", "--data.drop_last=true")

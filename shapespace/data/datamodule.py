@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from shapespace.data.cache import cached_path, copy_to_cache, verify_store
-from shapespace.data.steps import Batch, Step, Steps, Visit
+from shapespace.data.steps import Batch, Step, Steps, Visit, world
 from shapespace.data.store import ScanStore
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.files import read_lines
@@ -181,10 +181,17 @@ class ScanData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """A batch for each step; the order follows the trainer's epoch."""
+        steps = self.steps
+        if not len(steps):
+            raise InputError(
+                f"{self.store.path}: data.drop_last leaves no step of {self.num_scans} scans with "
+                f"data.batch_size={self.batch_size} on each of {world()[1]} ranks: lower it, or "
+                "raise data.repeats"
+            )
         return DataLoader(
             Windows(self._near, self.names, self.num_points, self.seed),
             batch_size=None,
-            sampler=self.steps,
+            sampler=steps,
             num_workers=self.num_workers,
             collate_fn=_whole,
             persistent_workers=self.num_workers > 0,

@@ -123,6 +123,7 @@ class Cluster:
 
     def start_now(self, job: int) -> None:
         """Start a requeued job at once; SLURM holds it for two minutes otherwise."""
+        time.sleep(2)  # credentials of the second in which the job ended are revoked
         self._call("scontrol", "update", f"jobid={job}", "starttime=now")
 
     def cancel(self, job: int) -> None:
