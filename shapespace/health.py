@@ -101,6 +101,14 @@ class Health(pl.Callback):
             self._go_back(trainer, pl_module, loss)
         self._exclude(pl_module)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """InputError if nothing was learnt."""
+        if self.in_a_row and not trainer.global_step:
+            raise InputError(
+                "no step of this training was taken, nothing was finite: lower model.lr, "
+                "or look for bad scans with shapespace data check STORE"
+            )
+
     def _is_spike(self, loss: float) -> bool:
         known = len(self.losses) >= ENOUGH
         return not math.isfinite(loss) or (known and loss > self.spike * median(self.losses))

@@ -169,13 +169,12 @@ def test_without_a_checkpoint_it_ends_at_once(train, monkeypatch, tmp_path):
     assert not (tmp_path / "run" / CHECKPOINT).exists()
 
 
-def test_weights_that_overflow_are_no_scan_s_fault(train, monkeypatch, tmp_path):
-    diverge(monkeypatch, {100}, 1e30)
+def test_weights_that_are_no_numbers_are_no_scan_s_fault(train, monkeypatch, tmp_path):
+    diverge(monkeypatch, {100}, math.nan)
     with pytest.warns(UserWarning) as said:
         done = train(tmp_path / "run", 8, *OPTIONS)
     texts = [str(warning.message) for warning in said]
     assert any("by no scan alone" in text for text in texts)
-    assert not any("because of" in text for text in texts)
     assert any("going back to step 100" in text for text in texts)
     health = read_checkpoint(done)["callbacks"]["Health"]
     assert health["counts"] == {} and health["rollbacks"] == 1

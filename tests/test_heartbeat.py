@@ -60,9 +60,10 @@ def test_a_store_that_does_not_answer_is_rank_0(monkeypatch):
     said: list[str] = []
     first, (second,) = ranks(2, 2.0, said)
     time.sleep(1.5)
-    monkeypatch.setattr(second, "_look", lambda: time.sleep(100))
+    monkeypatch.setattr(second, "_look", lambda: second._ended.wait(100))
     time.sleep(4)
     assert any(line.startswith("of 2 ranks, rank 0 (") for line in said)
+    second.stop()
     first.stop()
 
 

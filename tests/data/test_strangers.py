@@ -238,4 +238,5 @@ def test_points_that_are_no_numbers_are_found_before_training_and_in_it(tmp_path
     for outcome in outcomes(check_and_fit, paths, "shapespace.training", "shapespace.data.check"):
         assert outcome.died == ""
         checked, (fitted, _, err) = outcome.value
-        assert (checked, fitted) == (1, 2) and "the loss is nan in epoch 1" in err
+        assert (checked, fitted) == (1, 2) and "no step of this training was taken" in err
+        assert "because of 'a' (1 of 3)" in err
