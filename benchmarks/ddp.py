@@ -88,7 +88,7 @@ class Waits(pl.Callback):
         loop, strategy = trainer.fit_loop.epoch_loop, trainer.strategy
         module._share_code_gradients = self.timed("code rows", module._share_code_gradients)
         loop._broadcast_sigterm_tensor = self.timed("sigterm", loop._broadcast_sigterm_tensor)
-        names = {"sum": "report", "max": "boundary", "min": "chunks, once"}
+        names = {"sum": "report", "max": "boundary"}
         reduces = {op: self.timed(name, strategy.reduce) for op, name in names.items()}
         plain = strategy.reduce
         strategy.reduce = lambda part, group=None, reduce_op="mean": reduces.get(reduce_op, plain)(

@@ -152,7 +152,8 @@ class TrainingCLI(LightningCLI):
         mode, folder = self.config["fit"].wandb, Path(self.config["fit"].trainer.default_root_dir)
         if mode != "off":
             kwargs["logger"] = wandb_logger(folder, mode)
-        plugins: list[Any] = [BackgroundWriter()]
+        given = self.config_init["fit"].trainer.plugins or []
+        plugins = [BackgroundWriter(), *(given if isinstance(given, list) else [given])]
         if SLURMEnvironment.detect():
             plugins.append(SLURMEnvironment(auto_requeue=False))  # KeepCheckpoint does that
         kwargs["plugins"] = plugins

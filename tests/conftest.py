@@ -65,12 +65,21 @@ def toy_arguments(toy_store):
 
 
 @pytest.fixture(scope="session")
-def toy_checkpoint(toy_arguments, tmp_path_factory):
-    """Path of last.ckpt of a run of two epochs; not to be written to."""
+def train(toy_arguments):
+    """Train quickly in a folder for so many epochs, with more arguments: the path of last.ckpt."""
     from shapespace.training import fit
 
-    folder = tmp_path_factory.mktemp("toy") / "run"
-    return fit([*toy_arguments, "--trainer.max_epochs=2", f"--trainer.default_root_dir={folder}"])
+    def run(folder, epochs, *more):
+        options = [f"--trainer.max_epochs={epochs}", f"--trainer.default_root_dir={folder}"]
+        return fit([*toy_arguments, *options, *more])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def toy_checkpoint(train, tmp_path_factory):
+    """Path of last.ckpt of a run of two epochs; not to be written to."""
+    return train(tmp_path_factory.mktemp("toy") / "run", 2)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import os
 
 import torch
+from pytorch_lightning.plugins import Precision
 
 from shapespace import module
 from shapespace.sampling import NearSurface
@@ -46,3 +47,7 @@ class Failing1(Failing0):
     """Rank 1 cannot sample."""
 
     rank = "1"
+
+
+class OwnPrecision(Precision):
+    """Lightning's default by another name."""

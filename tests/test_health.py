@@ -13,7 +13,6 @@ from shapespace.data.writer import StoreWriter
 from shapespace.errors import InputError
 from shapespace.module import ShapeSpace
 from shapespace.scan import Frame, PreparedScan, Samples
-from shapespace.training import fit
 from tests.conftest import ellipsoid
 
 
@@ -28,15 +27,6 @@ def bad_store(path, spoilt=("lens",), count=5):
             facts = ("", "", 0, 0, 0, "measured")
             writer.add(PreparedScan(name, points, normals, sigma, Frame(np.zeros(3)), *facts))
     return path
-
-
-@pytest.fixture
-def train(toy_arguments):
-    def run(folder, epochs, *more):
-        options = [f"--trainer.max_epochs={epochs}", f"--trainer.default_root_dir={folder}"]
-        return fit([*toy_arguments, *options, *more])
-
-    return run
 
 
 def spoil(monkeypatch, which):

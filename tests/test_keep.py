@@ -12,20 +12,15 @@ from shapespace.callbacks import METRICS, read_metrics
 from shapespace.checkpoint import BEST, CHECKPOINT, PREVIOUS, newest_checkpoint, read_checkpoint
 from shapespace.errors import InputError, Stopped
 from shapespace.module import ShapeSpace
-from shapespace.training import fit
 from tests.test_training import assert_same_run
 
 STEPS = 6
 """Of an epoch: four scans, three visits each, two scans a step."""
 
 
-@pytest.fixture
-def train(toy_arguments):
-    def run(folder, epochs, *more):
-        options = [f"--trainer.max_epochs={epochs}", f"--trainer.default_root_dir={folder}"]
-        return fit([*toy_arguments, "--data.repeats=3", *options, *more])
-
-    return run
+@pytest.fixture(scope="module")
+def train(train):
+    return lambda folder, epochs, *more: train(folder, epochs, "--data.repeats=3", *more)
 
 
 @pytest.fixture
@@ -46,11 +41,9 @@ def at_step(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def whole(toy_arguments, tmp_path_factory):
+def whole(train, tmp_path_factory):
     """Three epochs without any disturbance."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    options = ["--trainer.max_epochs=3", f"--trainer.default_root_dir={folder}"]
-    return fit([*toy_arguments, "--data.repeats=3", *options])
+    return train(tmp_path_factory.mktemp("whole") / "run", 3)
 
 
 def ask_to_stop(number=signal.SIGTERM):

@@ -21,7 +21,6 @@ from shapespace.module import ShapeSpace
 from shapespace.rows import PLACE, SCANS, TABLE, with_scans
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
-from shapespace.training import fit
 from tests.conftest import RADII
 from tests.test_training import assert_equal
 
@@ -33,15 +32,6 @@ KINDS = {
     "no code": ("--model.decoder.latent_size=0",),
     "mid-epoch": ("--data.repeats=3", "--trainer.max_steps=8"),
 }
-
-
-@pytest.fixture(scope="module")
-def train(toy_arguments):
-    def run(folder, epochs, *more):
-        options = [f"--trainer.max_epochs={epochs}", f"--trainer.default_root_dir={folder}"]
-        return fit([*toy_arguments, *options, *more])
-
-    return run
 
 
 @pytest.fixture(scope="module")

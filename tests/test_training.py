@@ -15,15 +15,6 @@ from shapespace.training import fit
 
 
 @pytest.fixture(scope="module")
-def train(toy_arguments):
-    def run(folder, epochs, *more):
-        options = [f"--trainer.max_epochs={epochs}", f"--trainer.default_root_dir={folder}"]
-        return fit([*toy_arguments, *options, *more])
-
-    return run
-
-
-@pytest.fixture(scope="module")
 def whole(train, tmp_path_factory):
     """Four epochs at once."""
     return train(tmp_path_factory.mktemp("whole") / "run", 4)
@@ -232,3 +223,13 @@ def test_a_training_without_a_step_is_refused(train, tmp_path):
         patch.setattr(steps, "world", lambda: (0, 2))
         with pytest.raises(InputError, match=r"drop_last leaves no step of 4 scans"):
             train(tmp_path / "run", 1, "--data.batch_size=4", "--data.drop_last=true")
+
+
+def test_plugins_of_the_user_are_kept(train, monkeypatch, tmp_path):
+    from shapespace.module import ShapeSpace
+
+    seen = []
+    keep = lambda self: seen.append(type(self.trainer.precision_plugin).__name__)  # noqa: E731
+    monkeypatch.setattr(ShapeSpace, "on_train_epoch_start", keep)
+    train(tmp_path / "run", 1, "--trainer.plugins={class_path: tests.parts.OwnPrecision}")
+    assert seen == ["OwnPrecision"]
