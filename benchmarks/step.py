@@ -24,11 +24,10 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 from memory import largest_memory
-from published import PublishedIGR, PublishedMLP
 
 from shapespace.codes import LatentCodes
-from shapespace.decoders import SkipMLP
-from shapespace.objectives import IGR
+from shapespace.decoders import PublishedMLP, SkipMLP
+from shapespace.objectives import IGR, PublishedIGR
 from shapespace.objectives.terms import eikonal
 from shapespace.sampling import NearSurface, seeded_generator
 from shapespace.scan import Scan

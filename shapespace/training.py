@@ -34,6 +34,7 @@ from shapespace.keep import BackgroundWriter, KeepCheckpoint
 from shapespace.module import ShapeSpace
 from shapespace.objectives import Objective
 from shapespace.ranks import Ranks
+from shapespace.recipes import with_recipes
 from shapespace.same_run import check_same_run
 from shapespace.sampling import Sampler
 from shapespace.signals import Signals
@@ -86,7 +87,7 @@ class TrainingCLI(LightningCLI):
                 "fit": {"exit_on_error": False},
             },
             auto_configure_optimizers=False,
-            args=["fit", *args],
+            args=["fit", *with_recipes(args)],
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

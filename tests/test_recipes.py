@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from shapespace.recipes import RECIPES as RECIPE_FILES
+from shapespace.recipes import with_recipes
 from shapespace.training import fit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,6 +15,8 @@ RECIPES = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 
 # Changing these needs a line in CHANGELOG that says why.
 FIRST_LOSSES = [0.919368, 0.650213, 0.456100, 0.351566, 0.336741]
+
+PRINT = ["--print_config"]
 
 
 def losses(folder):
@@ -61,6 +65,26 @@ def test_gpu_overlay_is_understood(capsys):
     assert exit_code.value.code == 0
     assert printed["trainer"]["accelerator"] == "gpu" and printed["data"]["num_workers"] == 4
     assert printed["model"]["decoder"]["init_args"]["latent_size"] == 256
+
+
+def test_a_packaged_recipe_is_known_by_its_name(capsys):
+    with pytest.raises(SystemExit):
+        fit([f"--config={ROOT / 'configs/bodies-cpu.yaml'}", "--config", "igr-published", *PRINT])
+    model = yaml.safe_load(capsys.readouterr().out)["model"]
+    assert model["decoder"]["class_path"] == "shapespace.decoders.PublishedMLP"
+    assert model["decoder"]["init_args"]["width"] == 256, "the size of the recipe below it"
+    assert (model["optimiser"], model["code_optimiser"]) == ("adam", "dense")
+    assert model["sampler"]["init_args"]["sigma"] == 0.01
+
+
+def test_a_file_comes_before_a_recipe_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = str(RECIPE_FILES["demo"])
+    assert with_recipes(["--config", "demo", "-c", "x", "--config=demo", "demo"]) == [
+        *("--config", path, "-c", "x", f"--config={path}", "demo")
+    ]
+    Path("demo").write_text("seed_everything: 1")
+    assert with_recipes(["--config=demo"]) == ["--config=demo"]
 
 
 def toy_names(path):

@@ -10,7 +10,6 @@ import argparse
 import copy
 import csv
 import math
-import sys
 import time
 from pathlib import Path
 
@@ -19,13 +18,10 @@ import torch
 from shapespace.codes import LatentCodes
 from shapespace.data.datamodule import Windows
 from shapespace.data.store import ScanStore
-from shapespace.decoders import SkipMLP
-from shapespace.objectives import IGR
+from shapespace.decoders import PublishedMLP, SkipMLP
+from shapespace.objectives import IGR, PublishedIGR
 from shapespace.rates import decoder_optimisers
 from shapespace.sampling import NearSurface, seeded_generator
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from published import PublishedIGR, PublishedMLP
 
 NETWORKS = {"published": PublishedMLP, "package": SkipMLP}
 EVALUATION_SEED, EVALUATION_POINTS, EVALUATION_CHUNK = 20261123, 64, 41

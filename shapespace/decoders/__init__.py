@@ -2,5 +2,6 @@
 
 from shapespace.decoders.base import Decoder, Field, value_and_gradient
 from shapespace.decoders.mlp import SkipMLP
+from shapespace.decoders.published import PublishedMLP
 
-__all__ = ["Decoder", "Field", "SkipMLP", "value_and_gradient"]
+__all__ = ["Decoder", "Field", "PublishedMLP", "SkipMLP", "value_and_gradient"]

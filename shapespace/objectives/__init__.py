@@ -2,5 +2,6 @@
 
 from shapespace.objectives.base import Objective
 from shapespace.objectives.igr import IGR
+from shapespace.objectives.published import PublishedIGR
 
-__all__ = ["IGR", "Objective"]
+__all__ = ["IGR", "Objective", "PublishedIGR"]

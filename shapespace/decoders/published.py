@@ -1,0 +1,49 @@
+"""The published way to evaluate the network of IGR (Gropp et al. 2020), to compare with.
+
+Letters: B scans, N points a scan, D dimension, L code length.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from shapespace.decoders.base import gradient_by_autograd
+from shapespace.decoders.mlp import SkipMLP
+
+
+class PublishedMLP(SkipMLP):
+    """A ``SkipMLP`` with the same weights and values, trained as the authors' code does.
+
+    In training the code stands beside every point, softplus is torch's and grad f comes from
+    autograd with a graph: the clock of the published recipe (``igr-published``). What is trained is
+    evaluated, meshed and fitted as any ``SkipMLP``.
+    """
+
+    def forward(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> Float[Tensor, "B N"]:
+        """F at ``points``, positive outside."""
+        if not self.training:
+            return super().forward(points, latent)
+        code = latent[:, None].expand(-1, points.shape[1], -1)
+        inputs = hidden = torch.cat([code, points], -1).flatten(0, 1)
+        for index, linear in enumerate(self.linears()):
+            if index and index == self.skip:
+                hidden = torch.cat([hidden, inputs], -1) / 2**0.5
+            hidden = linear(hidden)
+            if index + 1 < len(self.layers):
+                hidden = F.softplus(hidden, self.beta)
+        return hidden.view(points.shape[:2])
+
+    def value_and_gradient(
+        self,
+        points: Float[Tensor, "B N D"],
+        latent: Float[Tensor, "B L"],
+        first: int = 0,
+        last: int | None = None,
+    ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
+        """F at the points before ``last`` and grad f at those from ``first`` on."""
+        if not self.training:
+            return super().value_and_gradient(points, latent, first, last)
+        return gradient_by_autograd(self, points, latent, first, last)
