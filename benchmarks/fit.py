@@ -28,8 +28,8 @@ from shapespace.exports import prepare_for
 from shapespace.fit_method import Fit
 from shapespace.space import TrainedSpace
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments" / "real_bodies"))
-import run as real_bodies
+sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
+import bodies
 
 METHODS = {"second-order": Fit(), "adam-published": Fit("adam-published")}
 
@@ -49,8 +49,8 @@ def surface_of(folder, name):
     """The true surface of a scan: its frame's registration, or a mesh of its name."""
     if not (folder / "frames.csv").exists():
         return trimesh.load_mesh(folder / f"{name}.ply", process=False)
-    rows = real_bodies.read_frames(folder)
-    return real_bodies.registration(next(row for row in rows if row["name"] == name))
+    rows = bodies.read_frames(folder)
+    return bodies.registration(next(row for row in rows if row["name"] == name))
 
 
 def main():

@@ -28,8 +28,8 @@ from shapespace.fitting.starts import nearest
 from shapespace.metrics import point_to_mesh
 from shapespace.space import TrainedSpace, as_batch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real_bodies"))
-import run as real_bodies
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import bodies
 
 matplotlib.use("Agg")
 CUTS = {"upper half": (1, 1), "lower half": (1, -1), "one side": (0, 1), "other side": (0, -1)}
@@ -55,12 +55,12 @@ class Bench:
     def __init__(self, args):
         self.space = TrainedSpace.load(args.checkpoint)
         self.codes = self.space.codes.table.weight
-        rows = [row for row in real_bodies.read_frames(args.data) if row["scan"]]
+        rows = [row for row in bodies.read_frames(args.data) if row["scan"]]
         rows = rows[args.skip :][: args.scans]
         sources = find_sources(args.data / "scans", [row["name"] for row in rows])
         self.scans = [prepare_for(self.space, source, "m", 0) for source in sources]
         truth = {row["name"]: row for row in rows}
-        self.truth = [real_bodies.registration(truth[scan.name]) for scan in self.scans]
+        self.truth = [bodies.registration(truth[scan.name]) for scan in self.scans]
 
     def fitted(self, scan, search=None):
         """The fit of a scan, the vertices of its mesh in the scan's frame, and their deviations."""

@@ -7,58 +7,26 @@ one name, as registration and as raw scan; codes are of registrations, reconstru
 """
 
 import argparse
-import csv
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
-from shapespace.data import dfaust
-from shapespace.data.prepare import prepare
-from shapespace.data.sources import find_sources
 from shapespace.evaluate import score, table, write_scores
 from shapespace.fit_method import Fit
 from shapespace.metrics import point_to_mesh
-from shapespace.reconstruct import reconstruct_files
 from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 from shapespace.training import fit
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from bodies import height, held_out, read_frames, reconstructed, registration, stored
+
 NUM_TRAIN_SHOWN = 40
 WORST_SHOWN = 0.03
-
-
-def read_frames(data):
-    with (data / "frames.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        sequence = f"{row['subject']}_{row['sequence']}"
-        row["file"] = data / f"registrations_{row['sex']}.hdf5"
-        row["sequence_name"] = sequence
-        row["name"] = f"{sequence}_{row['frame_number'].zfill(6)}"
-    return rows
-
-
-def held_out(rows):
-    """The first scanned sequence of each subject."""
-    first = {}
-    for row in rows:
-        if row["scan"]:
-            first.setdefault(row["subject"], row["sequence_name"])
-    return set(first.values())
-
-
-def registration(row):
-    raw = dfaust.read_frame(row["file"], row["sequence_name"], int(row["registration_column"]))
-    return trimesh.Trimesh(raw.vertices, raw.faces, process=False)
-
-
-def height(row, data):
-    with (data / "subjects.csv").open() as file:
-        statures = {r["subject"]: float(r["stature_m"]) for r in csv.DictReader(file)}
-    return statures[row["subject"]]
 
 
 def evaluate_train(space, rows, data, resolution):
@@ -72,11 +40,9 @@ def evaluate_train(space, rows, data, resolution):
 
 
 def evaluate_scans(space_path, rows, data, out, options):
-    sources = find_sources(data / "scans", [row["name"] for row in rows])
     start = time.perf_counter()
-    done = reconstruct_files(space_path, sources, out, **options).done
-    seconds = (time.perf_counter() - start) / len(done)
-    by_name = {item.name: item for item in done}
+    by_name = reconstructed(space_path, data, rows, out, *options)
+    seconds = (time.perf_counter() - start) / len(by_name)
     scores = [
         score(name, by_name[name].mesh, registration(row), height(row, data))
         for name, row in ((row["name"], row) for row in rows)
@@ -113,10 +79,7 @@ def main():
     unseen = held_out(rows)
     train_rows = [row for row in rows if row["sequence_name"] not in unseen]
     scanned = [row for row in rows if row["scan"]]
-    store = args.out / "train.hdf5"
-    if not store.exists():
-        names = [row["name"] for row in train_rows]
-        print(prepare(args.data, store, num_points=50_000, scans=names, workers=2, seed=args.seed))
+    store = stored(args.data, args.out / "train.hdf5", train_rows, args.seed)
     start = time.perf_counter()
     checkpoint = fit(
         [
@@ -131,7 +94,7 @@ def main():
     )
     facts = {"seconds_of_this_fit_call": round(time.perf_counter() - start, 1)}
     how = Fit(args.method, num_points=args.num_points, steps=args.steps, seed=args.seed)
-    options = {"fit": how, "resolution": args.resolution, "strict": True}
+    options = how, args.resolution
     space = TrainedSpace.load(checkpoint)
     trained = evaluate_train(space, train_rows, args.data, args.resolution)
     groups = {"training frames, own codes": trained}
