@@ -21,6 +21,7 @@ COMMANDS = {
     "interpolate": "two or more shapes -> the shapes between them",
     "mesh": "training shapes of a checkpoint -> meshes",
     "surface": "one scan -> one mesh, no space needed",
+    "certify": "how far the field of a space is from a signed distance",
     "info": "what a store or a checkpoint holds",
     "data": "check, split or merge stores of scans",
     "codes": "add scans to a trained space, or take some out",
@@ -44,6 +45,9 @@ GROUPS = {"data": ("Data sets of scans.", DATA), "codes": ("Shapes of a trained 
 
 SHAPES = ("reconstruct", "interpolate", "mesh", "surface")
 """Commands that make meshes."""
+
+QUALITY = ("certify",)
+"""Commands that measure."""
 
 GROUP_USAGE = """usage: shapespace {group} COMMAND ...
 
@@ -122,8 +126,13 @@ def _dispatch(command: str, arguments: list[str]) -> None:
     elif command in GROUPS:
         _dispatch_group(command, arguments)
     else:
-        module = "shape_commands" if command in SHAPES else "commands"
-        _call(f"shapespace.{module}", command, arguments)
+        _call(f"shapespace.{_module_of(command)}", command, arguments)
+
+
+def _module_of(command: str) -> str:
+    if command in QUALITY:
+        return "quality_commands"
+    return "shape_commands" if command in SHAPES else "commands"
 
 
 def _dispatch_group(group: str, arguments: list[str]) -> None:

@@ -95,10 +95,14 @@ def rows_in_mm(scores: Sequence[Score]) -> list[list[str]]:
 
 def table(scores: Sequence[Score]) -> str:
     """A readable table in millimetres, one line a shape and the median, with the convention."""
-    lines = [list(COLUMNS), *rows_in_mm(scores)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join([aligned([COLUMNS, *rows_in_mm(scores)]), CONVENTION])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, one below the other in columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([*text, CONVENTION])
+    return "\n".join(text)
 
 
 def write_scores(scores: Sequence[Score], path: Path) -> None:

@@ -4,10 +4,11 @@ All distances are unsquared and in the unit of the arguments. Letters: K, J poin
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
 
 from shapespace.errors import InputError
@@ -72,11 +73,35 @@ def point_to_mesh(
     points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh
 ) -> Float[np.ndarray, " K"]:
     """Exact distance of each point to the nearest triangle; no sampling floor."""
+    return nearest_on_mesh(points, mesh)[0]
+
+
+def nearest_on_mesh(
+    points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, "K 3"]]:
+    """Distance of each point to the nearest triangle, and the nearest place on it."""
+    points = np.asarray(points, np.float64)
+    squared, _, nearest = _igl().point_mesh_squared_distance(points, *_arrays(mesh))
+    return np.sqrt(squared), nearest
+
+
+def inside_mesh(points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh) -> Bool[np.ndarray, " K"]:
+    """Whether each point has a winding number above one half: faces wind outward.
+
+    By the fast winding number (Barill et al. 2018); of a mesh with holes it is what closing them
+    would give.
+    """
+    return _igl().fast_winding_number(*_arrays(mesh), np.asarray(points, np.float64)) > 0.5
+
+
+def _igl() -> Any:
     try:
         import igl
     except ImportError as error:
         raise InputError("exact distances need libigl: pip install 'shapespace[report]'") from error
+    return igl
+
+
+def _arrays(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
     vertices = np.ascontiguousarray(mesh.vertices, np.float64)
-    faces = np.ascontiguousarray(mesh.faces, np.int64)
-    squared = igl.point_mesh_squared_distance(np.asarray(points, np.float64), vertices, faces)[0]
-    return np.sqrt(squared)
+    return vertices, np.ascontiguousarray(mesh.faces, np.int64)

@@ -31,7 +31,7 @@ def plot_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, step: str =
                 curves.setdefault(name, []).append((at, _number(value)))
     if not curves:
         raise InputError(f"{path}: nothing to plot, no column beside {step!r} holds numbers")
-    with _axes(path, (7.0, 4.2)) as axes:
+    with panels(path, (7.0, 4.2)) as axes:
         for name, curve in curves.items():
             axes.plot(*zip(*curve, strict=True), label=name, linewidth=1.4)
         if all(value > 0 for curve in curves.values() for _, value in curve):
@@ -54,9 +54,8 @@ def plot_slice(
     if not np.all(np.isfinite(values)):
         raise InputError(f"{path}: the slice of the field holds NaN or infinite values")
     reach = max(float(np.abs(values).max()), 1e-12)
-    left, right, bottom, top = extent
-    x, y = np.linspace(left, right, values.shape[1]), np.linspace(bottom, top, values.shape[0])
-    with _axes(path, (5.0, 5.0)) as axes:
+    x, y = slice_axes(values, extent)
+    with panels(path, (5.0, 5.0)) as axes:
         axes.contourf(x, y, values, np.linspace(-reach, reach, 25), cmap="RdBu")
         axes.contour(x, y, values, 24, colors="black", linewidths=0.3)
         if values.min() < 0 < values.max():
@@ -64,9 +63,22 @@ def plot_slice(
         axes.set_aspect("equal")
 
 
+def slice_axes(
+    values: Float[np.ndarray, "R C"], extent: tuple[float, float, float, float]
+) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " R"]]:
+    """Coordinates of the columns and rows of a slice, see :func:`plot_slice`."""
+    left, right, bottom, top = extent
+    return np.linspace(left, right, values.shape[1]), np.linspace(bottom, top, values.shape[0])
+
+
 @contextmanager
-def _axes(path: str | Path, inches: tuple[float, float]) -> Iterator[Any]:
-    """Axes whose figure is written to ``path`` when the block ends well."""
+def panels(
+    path: str | Path, inches: tuple[float, float], rows: int = 1, columns: int = 1
+) -> Iterator[Any]:
+    """Axes of matplotlib, an array of them for several, written to ``path`` if the block ends well.
+
+    InputError where matplotlib is missing.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -76,7 +88,7 @@ def _axes(path: str | Path, inches: tuple[float, float]) -> Iterator[Any]:
         ) from None
     figure = Figure(inches, layout="constrained", dpi=120)
     canvas = FigureCanvasAgg(figure)
-    yield figure.subplots()
+    yield figure.subplots(rows, columns)
     with replacing(path) as part:
         canvas.figure.savefig(part)
 

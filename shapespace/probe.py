@@ -41,8 +41,8 @@ def evaluate(
 
 @torch.no_grad()
 def gradient(
-    field: Field, latent: Float[Tensor, " L"], points: Float[Tensor, "N 3"]
-) -> tuple[Float[Tensor, " N"], Float[Tensor, "N 3"]]:
+    field: Field, latent: Float[Tensor, " L"], points: Float[Tensor, "N D"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N D"]]:
     """F and grad f of one code."""
     if not len(points):
         return points.new_zeros(0), points

@@ -12,15 +12,23 @@ import pytest
 import torch
 import trimesh
 
-from shapespace import __version__, codes_commands, commands, data_commands, shape_commands
+from shapespace import (
+    __version__,
+    codes_commands,
+    commands,
+    data_commands,
+    quality_commands,
+    shape_commands,
+)
 from shapespace.arguments import build_parser
-from shapespace.cli import CODES, COMMANDS, DATA, GROUPS, SHAPES, main, usage
+from shapespace.cli import CODES, COMMANDS, DATA, GROUPS, QUALITY, SHAPES, main, usage
 from shapespace.data.store import ScanStore
 from shapespace.errors import one_line
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = {
     **{(name,): getattr(shape_commands, name) for name in SHAPES},
+    **{(name,): getattr(quality_commands, name) for name in QUALITY},
     **{(name,): getattr(commands, name) for name in ("prepare", "info", "demo")},
     **{("data", name): getattr(data_commands, name) for name in DATA},
     **{("codes", name): getattr(codes_commands, name) for name in CODES},

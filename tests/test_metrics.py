@@ -6,7 +6,9 @@ import trimesh
 
 from shapespace.metrics import (
     chamfer,
+    inside_mesh,
     nearest_distances,
+    nearest_on_mesh,
     point_distances,
     point_to_mesh,
     surface_points,
@@ -82,3 +84,27 @@ def test_surface_points_lie_on_the_surface_evenly_and_repeat():
     assert ends == pytest.approx(2 / 18, abs=0.03)
     np.testing.assert_array_equal(points, surface_points(box, 2000, seed=3))
     assert not np.array_equal(points, surface_points(box, 2000, seed=4))
+
+
+@pytest.mark.parametrize("subdivisions", [0, 3])
+def test_inside_is_inside(subdivisions):
+    ball = trimesh.creation.icosphere(subdivisions)
+    shell = ball + trimesh.creation.icosphere(subdivisions, radius=0.5)
+    shell.faces[len(ball.faces) :] = shell.faces[len(ball.faces) :, ::-1]  # a hollow within
+    points = RNG.uniform(-1.2, 1.2, (300, 3))
+    deep = [
+        (mesh.face_normals * (p - mesh.triangles[:, 0])).sum(1).max() < 0
+        for p in points
+        for mesh in (ball, trimesh.creation.icosphere(subdivisions, 0.5))
+    ]
+    outer, inner = np.array(deep).reshape(-1, 2).T  # both are convex
+    np.testing.assert_array_equal(inside_mesh(points, ball), outer)
+    np.testing.assert_array_equal(inside_mesh(points, shell), outer & ~inner)
+
+
+def test_the_nearest_place_is_on_the_mesh_and_as_far_as_said():
+    box = trimesh.creation.box()
+    points = RNG.uniform(-1.2, 1.2, (50, 3))
+    distance, nearest = nearest_on_mesh(points, box)
+    np.testing.assert_allclose(np.linalg.norm(points - nearest, axis=1), distance, atol=1e-12)
+    np.testing.assert_allclose(np.abs(nearest).max(1), 0.5, atol=1e-12)

@@ -138,6 +138,23 @@ class SkipMLP(Decoder):
         options = Options(self.beta, "float32", self._memory)
         return evaluate_jacobian(points, self._fold(latent), columns, options)
 
+    @torch.no_grad()
+    def lipschitz_bound(self) -> float:
+        """A number that |grad f| exceeds nowhere, for no code: from the norms of the matrices.
+
+        softplus' is at most 1, so that |dh'/dx| <= |W_h| |dh/dx| + |W_x| for each layer, with
+        spectral norms. Certain, and far above the truth: layers do not all stretch the same way.
+        """
+        bound = 0.0
+        for layer in self._fold(self.linears()[0].weight.new_zeros(1, self.latent_size)):
+            parts = layer.hidden, layer.points
+            through, direct = (
+                0.0 if part is None else float(torch.linalg.matrix_norm(part.double(), 2))
+                for part in parts
+            )
+            bound = through * bound + direct
+        return bound
+
     def drop_memory(self) -> None:
         """Give back the tensors of blocks of points."""
         self._memory = Memory()

@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -209,3 +210,36 @@ def test_compiled_equals_not_compiled():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Compiled" in done.stdout
+
+
+@pytest.mark.parametrize(("latent_size", "dimension", "skip"), SIZES)
+def test_no_gradient_is_longer_than_the_bound(latent_size, dimension, skip):
+    decoder = make(latent_size, dimension, skip, width=300)
+    bound = decoder.lipschitz_bound()
+    points, codes = inputs(decoder, num=200, std=1.0)
+    assert value_and_gradient(decoder, 2 * points, codes)[1].norm(dim=-1).max() <= bound
+    product = 1.0
+    for index, layer in enumerate(decoder.linears()):
+        weight = layer.weight.detach().numpy()
+        seen = weight[:, -dimension:] if index in {0, skip} else weight[:, :0]
+        factor = 0.5**0.5 if index and index == skip else 1.0
+        through = weight[:, : weight.shape[1] - dimension - latent_size] if seen.size else weight
+        norm = np.linalg.svd(through)[1][0] if through.size else 0.0
+        direct = np.linalg.svd(seen)[1][0] if seen.size else 0.0
+        product = factor * (norm * product + direct) if index else direct
+    assert bound == pytest.approx(product, rel=1e-6)
+
+
+def test_the_bound_of_one_direction_is_met():
+    decoder = make(0, 3, 0, width=1, depth=1)
+    with torch.no_grad():
+        for layer in decoder.linears():
+            layer.weight.fill_(2.0)
+            layer.bias.fill_(1.0)
+    far = torch.full((1, 1, 3), 3.0, dtype=torch.float64)
+    slope = value_and_gradient(decoder, far, far.new_zeros(1, 0))[1]
+    assert decoder.lipschitz_bound() == pytest.approx(float(slope.norm()), rel=1e-9)
+
+
+def test_a_decoder_without_a_bound_says_so():
+    assert Decoder().lipschitz_bound() == float("inf")
