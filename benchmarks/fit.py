@@ -23,7 +23,7 @@ import torch
 import trimesh
 
 from shapespace.data.collect import collect_sources
-from shapespace.evaluate import score
+from shapespace.evaluate import card_of
 from shapespace.exports import prepare_for
 from shapespace.fit_method import Fit
 from shapespace.space import TrainedSpace
@@ -42,7 +42,8 @@ def fitted(space, scan, fit, truth):
     if truth is None:
         return 1000 * float(result.distances.median()), seconds
     mesh = space.mesh(result.codes[0], scan.frame, 128, pose=result.poses)
-    return 1000 * score(scan.name, mesh, truth, 1.0).chamfer, seconds
+    card = card_of(scan.name, mesh, {"registration": truth})
+    return 1000 * card.value("registration", "chamfer_half_unsquared"), seconds
 
 
 def surface_of(folder, name):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.card_text import aligned
 from shapespace.certificate import (
     FACTS,
     LOW_IS_WORSE,
@@ -21,7 +22,6 @@ from shapespace.certificate import (
     certify,
 )
 from shapespace.errors import InputError, at_least
-from shapespace.evaluate import aligned
 from shapespace.files import read_lines, replacing
 from shapespace.progress import progress
 from shapespace.space import TrainedSpace
@@ -115,7 +115,7 @@ class Certified:
     def text(self) -> str:
         """A readable table, what its columns mean, and the verdict."""
         lines = aligned([["", *HEAD.values()], *self.rows()])
-        return "\n".join([lines, LEGEND, "", *verdict(self)])
+        return "\n".join([*lines, LEGEND, "", *verdict(self)])
 
     def _values(self, column: str) -> list[float]:
         return [v for s in self.shapes.values() if (v := s.numbers[column]) is not None]

@@ -22,6 +22,8 @@ COMMANDS = {
     "mesh": "training shapes of a checkpoint -> meshes",
     "surface": "one scan -> one mesh, no space needed",
     "certify": "how far the field of a space is from a signed distance",
+    "evaluate": "unseen scans -> how good a space is: every distance, beside baselines",
+    "compare": "meshes or clouds against one: every distance, each by name",
     "info": "what a store or a checkpoint holds",
     "data": "check, split or merge stores of scans",
     "codes": "add scans to a trained space, or take some out",
@@ -46,7 +48,7 @@ GROUPS = {"data": ("Data sets of scans.", DATA), "codes": ("Shapes of a trained 
 SHAPES = ("reconstruct", "interpolate", "mesh", "surface")
 """Commands that make meshes."""
 
-QUALITY = ("certify",)
+QUALITY = ("certify", "evaluate", "compare")
 """Commands that measure."""
 
 GROUP_USAGE = """usage: shapespace {group} COMMAND ...

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import trimesh
 
-from shapespace import evaluate, report
+from shapespace import card_text, report
 from shapespace.callbacks import METRICS, read_metrics
+from shapespace.card import Card, write_csv
 from shapespace.checkpoint import CHECKPOINT
 from shapespace.data.prepare import prepare
 from shapespace.data.sources import find_sources
@@ -27,10 +28,12 @@ from shapespace.data.synthetic import (
     SyntheticScan,
     write_dataset,
 )
+from shapespace.evaluate import card_of
 from shapespace.exports import interpolate_shapes
+from shapespace.facts import with_dropped
 from shapespace.files import output_folder, read_lines, replacing
 from shapespace.fit_method import Fit
-from shapespace.metrics import point_to_mesh
+from shapespace.metrics import NUM_SAMPLES, point_to_mesh
 from shapespace.plots import plot_curves
 from shapespace.recipes import DEMO
 from shapespace.reconstruct import reconstruct_files
@@ -41,6 +44,8 @@ WORST_SHOWN = 0.03
 """Error, in metres, at the bright end of the error map."""
 MOST_SHOWN = 8
 """Unseen scans in the picture; all are measured."""
+SHOWN = (*card_text.DISTANCES, *card_text.MESH)
+"""Columns of the table."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,13 @@ def run_demo(folder: Path, seed: int = 0, size: Size | None = None) -> str:
     with _stage(demo, 4, "reconstructing scans it has not seen"):
         _reconstruct(demo, checkpoint, dataset)
     with _stage(demo, 5, "measuring"):
-        scores = [_score(demo, scan) for scan in dataset.unseen]
-        evaluate.write_scores(scores, demo.folder / "metrics.csv")
+        cards = [_card(demo, scan) for scan in dataset.unseen]
+        write_csv(cards, demo.folder / "metrics.csv")
     with _stage(demo, 6, "interpolating"):
         _interpolate(demo, checkpoint)
     with _stage(demo, 7, "pictures and page"):
-        page = _page(demo, dataset, scores)
-    return f"{evaluate.table(scores)}\n\nopen {page}"
+        page = _page(demo, dataset, cards)
+    return f"{card_text.short_table(cards, SHOWN)}\n\nopen {page}"
 
 
 @contextmanager
@@ -175,12 +180,13 @@ def _surface(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
 
 
 def _result(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
-    return trimesh.load_mesh(demo.unseen / f"{scan.name}.ply", process=False)
+    facts = json.loads((demo.unseen / f"{scan.name}.json").read_text())
+    mesh = trimesh.load_mesh(demo.unseen / f"{scan.name}.ply", process=False)
+    return with_dropped(mesh, facts)
 
 
-def _score(demo: _Demo, scan: SyntheticScan) -> evaluate.Score:
-    mesh, surface = _result(demo, scan), _surface(demo, scan)
-    return evaluate.score(scan.name, mesh, surface, scan.identity.stature)
+def _card(demo: _Demo, scan: SyntheticScan) -> Card:
+    return card_of(scan.name, _result(demo, scan), {"registration": _surface(demo, scan)})
 
 
 def _interpolate(demo: _Demo, checkpoint: Path) -> None:
@@ -196,7 +202,7 @@ def _ends(names: Sequence[str]) -> tuple[str, str]:
     return first, names[-1]
 
 
-def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[evaluate.Score]) -> Path:
+def _page(demo: _Demo, dataset: SyntheticDataset, cards: Sequence[Card]) -> Path:
     space = TrainedSpace.load(demo.run / CHECKPOINT)
     page = report.Page(
         "A space of shapes, made by shapespace demo",
@@ -212,8 +218,10 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[evaluate.Scor
     )
     page.section(
         "How far off",
-        evaluate.CONVENTION + ". Millimetres.",
-        report.table(evaluate.COLUMNS, evaluate.rows_in_mm(scores)),
+        f"Against the true surfaces, in millimetres, by {NUM_SAMPLES} samples of each; metrics.csv "
+        "has all the numbers there are.",
+        report.table(*_head_and_rows(cards)),
+        report.code("\n".join(card_text.short_legend(SHOWN))),
     )
     page.section(
         "Between two shapes",
@@ -227,6 +235,11 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[evaluate.Scor
     page.section("Training", "The loss and its terms.", report.picture(curves, "loss curves"))
     page.section("Where the time went", "Seconds.", report.code(_seconds(demo)))
     return page.write(demo.folder / "index.html")
+
+
+def _head_and_rows(cards: Sequence[Card]) -> tuple[list[str], list[list[str]]]:
+    head, *rows = card_text.short_rows(cards, SHOWN)
+    return head, rows
 
 
 def _gallery(demo: _Demo, dataset: SyntheticDataset) -> Path:

@@ -1,129 +1,99 @@
-"""How far reconstructions are from the surfaces they should be.
+"""The card of one mesh or cloud: how far it is from the surfaces that it should be.
 
-Lengths are in the unit of the meshes; tables are printed in millimetres of metres.
+Lengths are metres, or in any other unit with relative thresholds.
 """
 
-import csv
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
+from shapespace.card import Card, Part, group_of
+from shapespace.conventions import Thresholds
+from shapespace.data.prepare import PER_METRE
+from shapespace.data.readers import RawScan, read_raw
 from shapespace.errors import InputError
-from shapespace.files import replacing
-from shapespace.mesh import components
-from shapespace.metrics import NUM_SAMPLES, point_distances, point_to_mesh, surface_points
+from shapespace.measure import measure
+from shapespace.mesh_facts import mesh_facts
+from shapespace.metrics import NUM_SAMPLES, Sampled
 
-CONVENTION = (
-    "chamfer: mean nearest-point distance between surface samples, both ways, unsquared and halved "
-    "(IGR, DGP, DiGS); accuracy: mean exact distance reconstruction -> surface; completeness: "
-    "surface -> reconstruction; point-to-mesh: half their sum, free of the sampling floor; "
-    f"{NUM_SAMPLES} samples of each surface, the largest component of a reconstruction"
-)
+RELATIVE = Thresholds(relative=True)
+"""Shares of the target's diagonal, for surfaces without a unit."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """One reconstruction against its surface, see :data:`CONVENTION`.
-
-    height: length that errors are related to, 1 where there is none; hausdorff: larger one-sided
-    maximum between the samples.
-    """
-
-    name: str
-    chamfer: float
-    accuracy: float
-    completeness: float
-    hausdorff: float
-    watertight: bool
-    components: int
-    height: float = 1.0
-
-    @property
-    def point_to_mesh(self) -> float:
-        """Half the sum of accuracy and completeness."""
-        return 0.5 * (self.accuracy + self.completeness)
-
-
-def score(
+def card_of(
     name: str,
-    mesh: trimesh.Trimesh,
-    surface: trimesh.Trimesh,
-    height: float = 1.0,
+    shape: trimesh.Trimesh | Sampled,
+    targets: Mapping[str, trimesh.Trimesh | Sampled],
     num_samples: int = NUM_SAMPLES,
-) -> Score:
-    """Measure ``mesh`` against ``surface``, both in one frame.
+    thresholds: Thresholds | None = None,
+    seed: int = 0,
+    group: str | None = None,
+) -> Card:
+    """Measure ``shape`` against each of ``targets``, part name -> surface, all in one frame.
 
-    An empty ``mesh`` has infinite distances; InputError for an empty ``surface``.
+    A mesh is sampled, its target with another seed; what :func:`~.mesh.extract_mesh` dropped of it
+    counts as a ghost. group: by default :func:`~.card.group_of` the name. InputError for a target
+    without surface.
     """
-    if len(surface.faces) == 0:
-        raise InputError(f"{name}: the surface has no faces, so that nothing can be measured")
-    if len(mesh.faces) == 0:
-        return Score(name, *4 * [math.inf], watertight=False, components=0, height=height)
-    samples, target = surface_points(mesh, num_samples), surface_points(surface, num_samples, 1)
-    distances = point_distances(samples, target)
-    return Score(
-        name,
-        distances.chamfer,
-        float(point_to_mesh(samples, surface).mean()),
-        float(point_to_mesh(target, mesh).mean()),
-        distances.hausdorff,
-        bool(mesh.is_watertight),
-        components(mesh)[0],
-        height,
-    )
+    start = time.perf_counter()
+    mine = _sampled(shape, num_samples, seed)
+    parts: dict[str, Part] = {}
+    for part, target in targets.items():
+        other = _sampled(target, num_samples, seed + 1)
+        if not len(other.points):
+            raise InputError(f"{name}: the {part} has no surface, so that nothing can be measured")
+        parts[part] = measure(mine, other, thresholds, num_samples, seed)
+    if mine.mesh is not None:
+        dropped = mine.mesh.metadata
+        count, share = (dropped.get(key, 0) for key in ("dropped_components", "dropped_area_share"))
+        parts["mesh"] = mesh_facts(mine.mesh, count, float(share))
+    parts["seconds"] = {"metrics": time.perf_counter() - start}
+    return Card(name, group_of(name) if group is None else group, parts)
 
 
-LENGTHS = ("chamfer", "point-to-mesh", "accuracy", "completeness", "hausdorff", "% height")
-COLUMNS = ("mm", *LENGTHS, "watertight", "parts")
+def sampled_raw(
+    raw: RawScan, per_metre: float = 1.0, num_samples: int = NUM_SAMPLES, seed: int = 0
+) -> Sampled:
+    """A mesh or cloud as read from a file, divided by ``per_metre``.
+
+    Of a cloud of more than ``num_samples`` points so many are drawn.
+    """
+    vertices = raw.vertices / per_metre
+    if raw.faces is not None:
+        return Sampled.of_mesh(
+            trimesh.Trimesh(vertices, raw.faces, process=False), num_samples, seed
+        )
+    count = len(vertices)
+    rows = np.arange(count)
+    if count > num_samples:
+        rows = np.random.default_rng(seed).choice(count, num_samples, replace=False)
+    return Sampled(vertices[rows], None if raw.normals is None else raw.normals[rows])
 
 
-def rows_in_mm(scores: Sequence[Score]) -> list[list[str]]:
-    """The :data:`COLUMNS` of each score, and of the median as the last row."""
-    values = np.array([_values(score) for score in scores])
-    rows = [
-        [s.name, *_shown(row), "yes" if s.watertight else "NO", str(s.components)]
-        for s, row in zip(scores, values, strict=True)
-    ]
-    sound = f"{sum(s.watertight for s in scores)}/{len(scores)}"
-    most = str(max(s.components for s in scores))
-    return [*rows, ["median", *_shown(np.median(values, axis=0)), sound, most]]
+def compare_files(
+    shapes: list[str], target: str, unit: str = "m", num_samples: int = NUM_SAMPLES, seed: int = 0
+) -> list[Card]:
+    """Cards of files against one file, all in one frame and ``unit``: m, cm, mm, in, or none."""
+    per_metre = PER_METRE.get(unit, 1.0)
+    other = sampled_raw(read_raw(target), per_metre, num_samples, seed + 1)
+    thresholds = None if unit in PER_METRE else RELATIVE
+    cards = []
+    for path, name in zip(shapes, _short_names(shapes), strict=True):
+        mine = sampled_raw(read_raw(path), per_metre, num_samples, seed)
+        if mine.points.shape[1] != other.points.shape[1]:
+            raise InputError(f"{path}: has another dimension than {target}; compare like with like")
+        cards.append(card_of(name, mine, {"target": other}, num_samples, thresholds, seed))
+    return cards
 
 
-def table(scores: Sequence[Score]) -> str:
-    """A readable table in millimetres, one line a shape and the median, with the convention."""
-    return "\n".join([aligned([COLUMNS, *rows_in_mm(scores)]), CONVENTION])
+def _short_names(paths: list[str]) -> list[str]:
+    """File names, or the paths where two have the same."""
+    names = [Path(path).name for path in paths]
+    return names if len(set(names)) == len(names) else list(paths)
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells, one below the other in columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join(text)
-
-
-def write_scores(scores: Sequence[Score], path: Path) -> None:
-    """All scores as CSV, lengths in the unit of the meshes."""
-    rows = [{**asdict(item), "point_to_mesh": item.point_to_mesh} for item in scores]
-    with replacing(path) as part, part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _values(item: Score) -> list[float]:
-    lengths = (
-        item.chamfer,
-        item.point_to_mesh,
-        item.accuracy,
-        item.completeness,
-        item.hausdorff,
-    )
-    return [1000 * length for length in lengths] + [100 * item.point_to_mesh / item.height]
-
-
-def _shown(values: Sequence[float] | np.ndarray) -> list[str]:
-    return [f"{value:.2f}" for value in values]
+def _sampled(shape: trimesh.Trimesh | Sampled, num_samples: int, seed: int) -> Sampled:
+    return shape if isinstance(shape, Sampled) else Sampled.of_mesh(shape, num_samples, seed)

@@ -64,6 +64,24 @@ def facts_of_surface(
     return {"deviation_median": float(shares[0]), "deviation_95_percent": float(shares[1])}
 
 
+def facts_of_meshing(mesh: trimesh.Trimesh, seconds: float) -> dict[str, Any]:
+    """A mesh as :func:`~.mesh.extract_mesh` left it, with what it dropped."""
+    return {
+        "watertight": bool(mesh.is_watertight),
+        "faces": len(mesh.faces),
+        "dropped_components": mesh.metadata.get("dropped_components", 0),
+        "dropped_area_share": mesh.metadata.get("dropped_area_share", 0.0),
+        "mesh_seconds": round(seconds, 3),
+    }
+
+
+def with_dropped(mesh: trimesh.Trimesh, facts: dict[str, Any]) -> trimesh.Trimesh:
+    """A mesh that was read from a file, with what was dropped of it as its metadata again."""
+    known = ("dropped_components", "dropped_area_share")
+    mesh.metadata.update({key: facts[key] for key in known if key in facts})
+    return mesh
+
+
 def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
     """How one scan of a batch was fitted; lengths in ``off_unit``."""
     per_unit, name = _shown(unit)

@@ -82,6 +82,7 @@ def extract_mesh(
         vertices if frame is None else frame.to_source(vertices),
         mesh.faces,
         vertex_normals=outward_normals(field, latent, vertices) if normals else None,
+        metadata=dict(mesh.metadata),
         process=False,
     )
 
@@ -117,10 +118,16 @@ def components(mesh: trimesh.Trimesh) -> tuple[int, Int[np.ndarray, " F"]]:
 
 
 def largest_component(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-    """The connected component of the largest area, the whole mesh if it has only one."""
+    """The connected component of the largest area, the whole mesh if it has only one.
+
+    Its metadata ``dropped_components`` and ``dropped_area_share`` (of the whole) count the others.
+    """
     if len(mesh.faces) == 0:
         return mesh
     count, label = components(mesh)
-    largest = np.bincount(label, weights=mesh.area_faces, minlength=count).argmax()
-    used, faces = np.unique(mesh.faces[label == largest], return_inverse=True)
-    return trimesh.Trimesh(mesh.vertices[used], faces.reshape(-1, 3), process=False)
+    area = np.bincount(label, weights=mesh.area_faces, minlength=count)
+    used, faces = np.unique(mesh.faces[label == area.argmax()], return_inverse=True)
+    share = 1 - area.max() / area.sum() if count > 1 else 0.0
+    dropped = {"dropped_components": count - 1, "dropped_area_share": float(share)}
+    vertices = mesh.vertices[used]
+    return trimesh.Trimesh(vertices, faces.reshape(-1, 3), metadata=dropped, process=False)

@@ -1,6 +1,137 @@
-"""The commands that measure: signatures are the syntax, docstrings the help."""
+"""The commands that measure: signatures are the syntax, docstrings the help.
+
+Each works through the library and prints what it found; nothing else lives here.
+"""
+
+from typing import Literal
 
 from shapespace.commands import say
+from shapespace.shape_commands import AnyUnit, Axis, Freedom, Method
+
+KnownUnit = Literal["m", "cm", "mm", "in", "none"]
+
+
+def evaluate(
+    checkpoint: str,
+    sources: list[str],
+    *,
+    out: str,
+    scans: str | None = None,
+    truth: str | None = None,
+    baselines: bool = False,
+    method: Method = "second-order",
+    pose: Freedom = "shift",
+    up: Axis = "y",
+    num_points: int = 16384,
+    steps: int = 800,
+    refine: int = 0,
+    resolution: int = 256,
+    batch: int = 8,
+    unit: AnyUnit = "auto",
+    num_samples: int = 100_000,
+    group_end: str = "_",
+    seed: int = 0,
+) -> None:
+    """Say how good a space is: reconstruct scans that it was not trained on, and measure them.
+
+    Reconstructs to OUT/shapes as shapespace reconstruct does, whose results are kept, and measures
+    each shape to its own scan and to its truth. Writes OUT/card.txt for people, OUT/card.csv with
+    a row a scan and OUT/card.json: each number in every convention, its 5, 50 and 95 percentiles
+    and mean over scans, and 95 % intervals of median and mean by bootstrap over people.
+
+      shapespace evaluate runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out card/
+      shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out card/
+
+    Args:
+        checkpoint: made by shapespace fit.
+        sources: scan files, folders of them, or stores written by shapespace prepare.
+        out: folder for the results.
+        scans: text file with the names of the scans to do, one a line; all by default.
+        truth: true surfaces that have the names of the scans: a folder of meshes, or D-FAUST
+            registrations. A scan without one is measured to itself alone.
+        baselines: measure too what any method must beat: the training shape nearest to the scan and
+            the mean shape, in the pose of the reconstruction.
+        method: as of shapespace reconstruct, like the next five.
+        pose: what of the pose second-order finds.
+        up: the upright axis of the scans, for rigid and similarity.
+        num_points: points of each scan that the fit sees.
+        steps: of adam-published.
+        refine: steps in which the decoder moves too, near each scan.
+        resolution: grid nodes along the longest side of a mesh.
+        batch: scans fitted together.
+        unit: length unit of the scan and truth files; auto takes the one that fits the space.
+        num_samples: points drawn of each surface.
+        group_end: what ends the person in the name of a scan; people are what the bootstrap draws.
+            If empty, each scan is drawn by itself.
+        seed: of fit, samples and bootstrap.
+    """
+    from pathlib import Path
+
+    from shapespace.card_text import card_head
+    from shapespace.data.collect import collect_sources
+    from shapespace.files import read_lines
+    from shapespace.fit_method import Fit
+    from shapespace.held_out import Protocol, evaluate_scans
+
+    found = evaluate_scans(
+        checkpoint,
+        collect_sources(sources, None if scans is None else read_lines(scans)),
+        out,
+        truth,
+        Fit(method, pose, up, num_points, steps, seed, refine=refine),
+        Protocol(num_samples, resolution, unit, baselines, group_end, seed),
+        batch,
+    )
+    say(f"{card_head(found.cards, found.unit)}\n")
+    for line in found.remarks():
+        say(line)
+    say(f"wrote card.txt, card.csv and card.json to {Path(out)}")
+
+
+def compare(
+    surfaces: list[str],
+    *,
+    out: str | None = None,
+    unit: KnownUnit = "m",
+    num_samples: int = 100_000,
+    seed: int = 0,
+) -> None:
+    """Measure meshes or clouds, of whatever method, against the last of them.
+
+    Prints every distance in every convention, with its formula: Chamfer, Hausdorff, F-scores,
+    normals, volume; and of each mesh its parts, holes, genus. P is the surface that is measured, T
+    the last one. All must lie in one frame.
+
+      shapespace compare reconstruction.ply truth.ply
+      shapespace compare ours.ply theirs.obj scan.xyz --out distances.json
+
+    Args:
+        surfaces: two or more files (PLY OBJ OFF STL GLB NPZ NPY XYZ); all others are measured
+            against the last.
+        out: JSON file to write too, with the exact numbers, lengths in metres.
+        unit: length unit of the files. With none, thresholds are shares of the diagonal of the last
+            one, and lengths are printed and written as they are.
+        num_samples: points drawn of each mesh; a cloud of more points is thinned to so many.
+        seed: of the samples.
+    """
+    from pathlib import Path
+
+    from shapespace.card import write_json
+    from shapespace.card_text import pair_table
+    from shapespace.errors import InputError, at_least
+    from shapespace.evaluate import compare_files
+
+    if len(surfaces) < 2:
+        raise InputError(f"surfaces={surfaces[0]}: give at least two files, the target last")
+    at_least(1, num_samples=num_samples)
+    at_least(0, seed=seed)
+    *shapes, target = surfaces
+    cards = compare_files(shapes, target, unit, num_samples, seed)
+    if out is not None:
+        facts = {"target": target, "surfaces": shapes, "unit": "none" if unit == "none" else "m"}
+        write_json(cards, facts | {"num_samples": num_samples, "seed": seed}, Path(out), seed)
+    say(pair_table(cards, "none" if unit == "none" else "m"))
+    say(f"\n{num_samples} samples of each mesh, clouds of no more points")
 
 
 def certify(

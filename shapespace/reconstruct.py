@@ -4,6 +4,7 @@ Everything is written in the frame and units of the scan it came from.
 """
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -30,9 +31,11 @@ from shapespace.exports import (
 from shapespace.facts import (
     bare_share,
     facts_of_fit,
+    facts_of_meshing,
     facts_of_refinement,
     facts_of_surface,
     line_of,
+    with_dropped,
 )
 from shapespace.files import output_folder, replacing
 from shapespace.fit_method import Fit, alike
@@ -60,7 +63,7 @@ class Reconstruction:
     @property
     def mesh(self) -> trimesh.Trimesh:
         """Read from the file."""
-        return trimesh.load_mesh(self.path, process=False)
+        return with_dropped(trimesh.load_mesh(self.path, process=False), self.facts)
 
     @property
     def terms(self) -> dict[str, float]:
@@ -242,7 +245,9 @@ class _Work:
         pose, code = fitted.poses.rows(torch.tensor([row])), fitted.codes[row]
         resolution, cell = self.made_by["resolution"], self.made_by["cell"]
         space = self._refined(scan, fitted, row, partial(advance, 1))
+        start = time.perf_counter()
         mesh = space.mesh(code, scan.frame, resolution, cell, pose)
+        made = facts_of_meshing(mesh, time.perf_counter() - start)
         deviation = self.space.deviation(fitted, row, mesh, scan.frame)
         known = deviation if np.isfinite(deviation).all() else None
         if self.pictures:
@@ -256,8 +261,7 @@ class _Work:
             "checkpoint": str(self.space.path),
             "made_by": self.made_by,
             "remark": remark(mesh),
-            "watertight": bool(mesh.is_watertight),
-            "faces": len(mesh.faces),
+            **made,
             "unit": unit_of(self.space, scan.frame),
             "centre": scan.frame.centre.tolist(),
             "scale": scan.frame.scale,

@@ -144,9 +144,7 @@ class TrainedSpace:
         pose = Pose(*(part.double().cpu() for part in pose))
         cell = None if cell is None else cell / frame.scale * float(pose.scale)
         mesh = extract_mesh(*field, cell=cell, bar=True)
-        vertices = torch.from_numpy(np.asarray(mesh.vertices, np.float64))
-        mesh.vertices = frame.to_source(pose.back(vertices[None])[0].numpy())
-        return mesh
+        return placed(mesh, frame, pose)
 
     def check_has_meshes(self) -> None:
         """InputError for a space of 2-D shapes."""
@@ -231,6 +229,14 @@ class TrainedSpace:
         return fit_codes(
             self.decoder, batch, objective, self.sampler, steps, seed=seed, on_step=on_step
         )
+
+
+def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
+    """A copy of a mesh of the space in the source frame of a scan that has a pose."""
+    vertices = torch.from_numpy(np.asarray(mesh.vertices, np.float64))
+    found = mesh.copy()
+    found.vertices = frame.to_source(pose.back(vertices[None])[0].numpy())
+    return found
 
 
 def usable_points(scan: PreparedScan, num_points: int) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shapespace.decoders import Field
 from shapespace.mesh import components, extract_mesh, largest_component
-from shapespace.metrics import inside_mesh, nearest_on_mesh, point_to_mesh
+from shapespace.metrics import inside, nearest_on_mesh, point_to_mesh
 
 NEWTON_STEPS = 2
 """Of each vertex, so that it lies on the zero set and not beside it."""
@@ -62,11 +62,11 @@ class ZeroSurface:
 
     def inside(self, points: Float[np.ndarray, "K 3"]) -> Bool[np.ndarray, " K"]:
         """Whether each point is inside the whole zero set."""
-        return inside_mesh(points, self.mesh)
+        return inside(points, self.mesh)
 
     def inside_largest(self, points: Float[np.ndarray, "K 3"]) -> Bool[np.ndarray, " K"]:
         """Whether each point is inside the largest component."""
-        return inside_mesh(points, self.largest)
+        return inside(points, self.largest)
 
     def sampled(
         self, count: int, seed: int

@@ -60,7 +60,10 @@ def test_no_zero_set_is_an_empty_mesh():
 def test_largest_component_is_kept_unless_all_are_wanted():
     assert components(extract_mesh(exact.two_spheres(), NONE, 64, largest_only=False))[0] == 2
     mesh = extract_mesh(exact.two_spheres(), NONE, 64)
-    assert components(mesh)[0] == 1
+    assert components(mesh)[0] == mesh.metadata["dropped_components"] == 1
+    whole = extract_mesh(exact.two_spheres(), NONE, 64, largest_only=False)
+    share = mesh.metadata["dropped_area_share"]
+    assert share == pytest.approx(1 - mesh.area / whole.area, abs=1e-3) and share > 0
     np.testing.assert_allclose(mesh.bounds, [[-0.4] * 3, [0.4] * 3], atol=0.01)
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from shapespace.evaluate import score, table, write_scores
+from shapespace.card import write_csv
+from shapespace.card_text import DISTANCES, MESH, short_table
+from shapespace.evaluate import card_of
 from shapespace.fit_method import Fit
 from shapespace.metrics import point_to_mesh
 from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
@@ -23,31 +25,32 @@ from shapespace.space import TrainedSpace
 from shapespace.training import fit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bodies import height, held_out, read_frames, reconstructed, registration, stored
+from bodies import held_out, read_frames, reconstructed, registration, stored
 
 NUM_TRAIN_SHOWN = 40
 WORST_SHOWN = 0.03
 
 
-def evaluate_train(space, rows, data, resolution):
+def card(row, mesh):
+    return card_of(row["name"], mesh, {"registration": registration(row)})
+
+
+def evaluate_train(space, rows, resolution):
     chosen = rows[:: max(1, len(rows) // NUM_TRAIN_SHOWN)][:NUM_TRAIN_SHOWN]
-    scores = []
+    cards = []
     for row in chosen:
         name = row["name"]
         mesh = space.mesh(space.code(name), space.frame(name), resolution)
-        scores.append(score(name, mesh, registration(row), height(row, data)))
-    return scores
+        cards.append(card(row, mesh))
+    return cards
 
 
 def evaluate_scans(space_path, rows, data, out, options):
     start = time.perf_counter()
     by_name = reconstructed(space_path, data, rows, out, *options)
     seconds = (time.perf_counter() - start) / len(by_name)
-    scores = [
-        score(name, by_name[name].mesh, registration(row), height(row, data))
-        for name, row in ((row["name"], row) for row in rows)
-    ]
-    return scores, by_name, seconds
+    cards = [card(row, by_name[row["name"]].mesh) for row in rows]
+    return cards, by_name, seconds
 
 
 def draw(rows, by_name, data, path):
@@ -96,7 +99,7 @@ def main():
     how = Fit(args.method, num_points=args.num_points, steps=args.steps, seed=args.seed)
     options = how, args.resolution
     space = TrainedSpace.load(checkpoint)
-    trained = evaluate_train(space, train_rows, args.data, args.resolution)
+    trained = evaluate_train(space, train_rows, args.resolution)
     groups = {"training frames, own codes": trained}
     for title, chosen in (
         ("raw scans, trained sequence", [r for r in scanned if r["sequence_name"] not in unseen]),
@@ -108,10 +111,11 @@ def main():
         )
         facts[f"seconds per scan, {title}"] = round(seconds, 1)
         draw(chosen, by_name, args.data, args.out / f"{folder.name}.png")
-    for title, scores in groups.items():
-        print(f"\n{title}\n{table(scores)}")
-        write_scores(scores, args.out / f"{title.replace(', ', '_').replace(' ', '_')}.csv")
-        chamfers = 1000 * np.array([item.chamfer for item in scores])
+    for title, cards in groups.items():
+        print(f"\n{title}\n{short_table(cards, (*DISTANCES, *MESH))}")
+        write_csv(cards, args.out / f"{title.replace(', ', '_').replace(' ', '_')}.csv")
+        chamfers = [item.value("registration", "chamfer_half_unsquared") for item in cards]
+        chamfers = 1000 * np.array(chamfers)
         facts[f"chamfer mm, {title}"] = {
             "median": round(float(np.median(chamfers)), 2),
             "5%": round(float(np.percentile(chamfers, 5)), 2),

@@ -15,7 +15,7 @@ import numpy as np
 import trimesh
 
 from shapespace.data.readers import read_raw
-from shapespace.metrics import NUM_SAMPLES, point_distances, point_to_mesh, surface_points
+from shapespace.evaluate import RELATIVE, card_of, sampled_raw
 from shapespace.render import GREY, Figure, render_grid, save_image
 from shapespace.surface import reconstruct_surface
 
@@ -33,24 +33,20 @@ def diagonal_of(shape):
 
 def measure(mesh, folder):
     truth = folder / "gt.ply"
-    reference = load(truth if truth.exists() else folder / "scan.ply")
-    closed = len(reference.faces) > 0
-    target = surface_points(reference, NUM_SAMPLES, 1) if closed else reference.vertices
-    samples = surface_points(mesh)
-    distances = point_distances(samples, target)
-    diagonal = diagonal_of(reference)
+    path = truth if truth.exists() else folder / "scan.ply"
+    reference = sampled_raw(read_raw(path), seed=1)
+    found = card_of(path.parent.name, mesh, {"target": reference}, thresholds=RELATIVE).parts
+    chamfer = found["target"]["chamfer_half_unsquared"]
     return {
-        "reference": "gt.ply" if truth.exists() else "scan.ply",
-        "diagonal": diagonal,
-        "chamfer": distances.chamfer,
-        "chamfer_percent_of_diagonal": 100 * distances.chamfer / diagonal,
-        "hausdorff": distances.hausdorff,
-        "reference_to_mesh_exact": float(point_to_mesh(target, mesh).mean()),
-        "mesh_to_reference_exact": float(point_to_mesh(samples, reference).mean())
-        if closed
-        else "",
-        "watertight": bool(mesh.is_watertight),
-        "faces": len(mesh.faces),
+        "reference": path.name,
+        "diagonal": diagonal_of(load(path)),
+        "chamfer": chamfer,
+        "chamfer_percent_of_diagonal": 100 * chamfer / diagonal_of(load(path)),
+        "hausdorff": found["target"]["hausdorff"],
+        "reference_to_mesh_exact": found["target"]["completeness_exact"],
+        "mesh_to_reference_exact": found["target"].get("accuracy_exact", ""),
+        "watertight": found["mesh"]["watertight"],
+        "faces": found["mesh"]["faces"],
     }
 
 

@@ -1,0 +1,177 @@
+"""Cards as text for people: millimetres where lengths are metres."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from shapespace.card import Card, columns, summary
+from shapespace.conventions import Kind, convention, sentences
+from shapespace.summary import Summary
+
+LengthUnit = Literal["m", "none"]
+"""Metres, or a unit that nobody named."""
+IN_MM: dict[Kind, tuple[float, str]] = {
+    "length": (1e3, " mm"),
+    "squared length": (1e6, " mm2"),
+    "area": (1.0, " m2"),
+    "volume": (1e3, " l"),
+}
+
+
+@dataclass(frozen=True)
+class Short:
+    """One column of a short table: its title, and where on a card its number lies."""
+
+    title: str
+    part: str
+    column: str
+
+
+DISTANCES = (
+    Short("chamfer", "registration", "chamfer_half_unsquared"),
+    Short("point-to-mesh", "registration", "point_to_mesh"),
+    Short("accuracy", "registration", "accuracy_exact"),
+    Short("completeness", "registration", "completeness_exact"),
+    Short("hausdorff", "registration", "hausdorff"),
+    Short("F 5 mm", "registration", "fscore_5mm"),
+    Short("normals", "registration", "normal_consistency"),
+    Short("IoU", "registration", "volume_iou"),
+)
+SCAN = (
+    Short("scan median", "scan", "completeness_exact_median"),
+    Short("scan mean", "scan", "completeness_exact"),
+)
+MESH = (Short("watertight", "mesh", "watertight"), Short("parts", "mesh", "components"))
+EFFORT = (Short("fit s", "seconds", "fit"), Short("mesh s", "seconds", "mesh"))
+BASELINES = (("nearest", "nearest training shape"), ("mean", "mean shape"))
+"""Prefix of the parts of a baseline, and what it is called."""
+
+
+def shown(value: float, kind: Kind, unit: LengthUnit = "m") -> str:
+    """A number as it is read, without its unit."""
+    if math.isnan(value):
+        return "-"
+    if kind == "yes or no":
+        return "yes" if value == 1 else "NO" if value == 0 else f"{100 * value:.0f} %"
+    if kind in ("share", "seconds"):
+        return f"{value:.3f}" if kind == "share" else f"{value:.2f}"
+    if kind == "count":
+        return f"{value:.4g}" if value % 1 or math.isinf(value) else f"{value:.0f}"
+    if unit == "m":
+        scaled = value * IN_MM[kind][0]
+        return f"{scaled:.2f}" if kind == "length" else f"{scaled:.4g}"
+    return f"{value:.4g}"
+
+
+def unit_name(kind: Kind, unit: LengthUnit) -> str:
+    """The unit of a shown number; nothing where there is none."""
+    if kind == "seconds":
+        return " s"
+    return IN_MM[kind][1] if unit == "m" and kind in IN_MM else ""
+
+
+def short_rows(
+    cards: Sequence[Card], shorts: Sequence[Short], unit: LengthUnit = "m"
+) -> list[list[str]]:
+    """Title row, a row a shape, and the median as the last."""
+    rows = [["mm" if unit == "m" else "", *(short.title for short in shorts)]]
+    rows += [[card.name, *(_cell(card, short, unit) for short in shorts)] for card in cards]
+    found = summary(cards)
+    return [*rows, ["median", *(_of_all(found, short, unit) for short in shorts)]]
+
+
+def short_table(cards: Sequence[Card], shorts: Sequence[Short], unit: LengthUnit = "m") -> str:
+    """A line a shape and the median, and below it what each column is."""
+    rows = short_rows(cards, shorts, unit)
+    return "\n".join([*aligned(rows), "", *short_legend(shorts)])
+
+
+def short_legend(shorts: Sequence[Short]) -> list[str]:
+    """What each column of a short table is, a line each."""
+    return [f"{s.title}: {s.part}.{s.column}: {convention(s.column).text}" for s in shorts]
+
+
+def card_head(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
+    """A line a shape, their median, and the medians of baselines if there are any."""
+    having = set(columns(cards))
+    shorts = [
+        short
+        for short in (*DISTANCES, *SCAN, *MESH, *EFFORT)
+        if (short.part, short.column) in having
+    ]
+    blocks = [aligned(short_rows(cards, shorts, unit)), _baselines(cards, unit)]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def card_text(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
+    """:func:`card_head`, every number over shapes, and what each number is."""
+    blocks = [card_head(cards, unit).splitlines()]
+    for part, items in summary(cards).items():
+        title = [f"{part}, {len(cards)} shapes", "5 %", "50 %", "95 %", "mean"]
+        rows = [[*title, "95 % of median", "95 % of mean"]]
+        rows += [_summary_row(column, item, unit) for column, item in items.items()]
+        blocks.append(aligned(rows))
+    meanings = sentences(column for _, column in columns(cards)).items()
+    blocks.append([f"{column}: {text}" for column, text in meanings])
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def pair_table(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
+    """A row a number, a column a card, what each number is at the end of its row."""
+    rows = [["", "", *(card.name for card in cards)]]
+    texts = [""]
+    for part, column in columns(cards):
+        known = convention(column)
+        cells = [shown(card.value(part, column), known.kind, unit) for card in cards]
+        rows.append([column, unit_name(known.kind, unit).strip(), *cells])
+        texts.append(known.text)
+    lines = aligned(rows, left=2)
+    return "\n".join(f"{line}  {text}".rstrip() for line, text in zip(lines, texts, strict=True))
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Lines with columns of one width each, the first ``left`` flush left."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return ["  ".join(_padded(row, widths, left)).rstrip() for row in rows]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int], left: int) -> Iterable[str]:
+    for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.ljust(width) if place < left else cell.rjust(width)
+
+
+def _cell(card: Card, short: Short, unit: LengthUnit) -> str:
+    return shown(card.value(short.part, short.column), convention(short.column).kind, unit)
+
+
+def _of_all(found: dict[str, dict[str, Summary]], short: Short, unit: LengthUnit) -> str:
+    item, kind = found.get(short.part, {}).get(short.column), convention(short.column).kind
+    if item is None:
+        return "-"
+    if kind == "yes or no":
+        return f"{round(item.mean * item.shapes)}/{item.shapes}"
+    return shown(item.p50, kind, unit)
+
+
+def _baselines(cards: Sequence[Card], unit: LengthUnit) -> list[str]:
+    """Medians of the space and of what it must beat."""
+    found = summary(cards)
+    kinds = [("", "the space")] + [(f"{prefix}_", title) for prefix, title in BASELINES]
+    rows = [["median", *(short.title for short in (*DISTANCES, *SCAN))]]
+    for prefix, title in kinds:
+        parts = [Short(s.title, prefix + s.part, s.column) for s in (*DISTANCES, *SCAN)]
+        if any(part.part in found for part in parts):
+            rows.append([title, *(_of_all(found, part, unit) for part in parts)])
+    return aligned(rows) if len(rows) > 2 else []
+
+
+def _summary_row(column: str, item: Summary, unit: LengthUnit) -> list[str]:
+    kind = convention(column).kind
+    as_share: Kind = "share" if kind == "yes or no" else kind
+    numbers = [shown(value, as_share, unit) for value in (item.p5, item.p50, item.p95, item.mean)]
+    spans = [
+        "-" if span is None else " to ".join(shown(value, as_share, unit) for value in span)
+        for span in (item.median_ci, item.mean_ci)
+    ]
+    return [f"{column}{unit_name(kind, unit)}", *numbers, *spans]
