@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from shapespace.conventions import sentences
+from shapespace.conventions import LETTERS, sentences
 from shapespace.files import replacing
 from shapespace.summary import Summary, summary_of
 
@@ -79,11 +79,12 @@ def write_csv(cards: Sequence[Card], path: Path) -> None:
 
 
 def write_json(cards: Sequence[Card], facts: Mapping[str, Any], path: Path, seed: int = 0) -> None:
-    """Conventions, ``facts`` of the run, all cards and their summary.
+    """Letters and conventions, ``facts`` of the run, all cards and their summary.
 
     An infinite number is written as the string "inf", an unknown one as null.
     """
     content = {
+        "letters": LETTERS,
         "conventions": sentences(column for _, column in columns(cards)),
         "facts": dict(facts),
         "shapes": [{"name": card.name, "group": card.group, **card.parts} for card in cards],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shapespace.card import Card, columns, summary
-from shapespace.conventions import Kind, convention, sentences
+from shapespace.conventions import LETTERS, Kind, convention, sentences
 from shapespace.summary import Summary
 
 LengthUnit = Literal["m", "none"]
@@ -89,7 +89,8 @@ def short_table(cards: Sequence[Card], shorts: Sequence[Short], unit: LengthUnit
 
 def short_legend(shorts: Sequence[Short]) -> list[str]:
     """What each column of a short table is, a line each."""
-    return [f"{s.title}: {s.part}.{s.column}: {convention(s.column).text}" for s in shorts]
+    lines = [f"{s.title} = {s.part}.{s.column}: {convention(s.column).text}" for s in shorts]
+    return [LETTERS, *lines]
 
 
 def card_head(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
@@ -113,7 +114,7 @@ def card_text(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
         rows += [_summary_row(column, item, unit) for column, item in items.items()]
         blocks.append(aligned(rows))
     meanings = sentences(column for _, column in columns(cards)).items()
-    blocks.append([f"{column}: {text}" for column, text in meanings])
+    blocks.append([LETTERS, *(f"{column}: {text}" for column, text in meanings)])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -127,7 +128,8 @@ def pair_table(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
         rows.append([column, unit_name(known.kind, unit).strip(), *cells])
         texts.append(known.text)
     lines = aligned(rows, left=2)
-    return "\n".join(f"{line}  {text}".rstrip() for line, text in zip(lines, texts, strict=True))
+    lines = [f"{line}  {text}".rstrip() for line, text in zip(lines, texts, strict=True)]
+    return "\n".join([*lines, "", LETTERS])
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "certify": "how far the field of a space is from a signed distance",
     "evaluate": "unseen scans -> how good a space is: every distance, beside baselines",
     "compare": "meshes or clouds against one: every distance, each by name",
+    "report": "a run -> one page: curves, metrics, certificate, gallery, walk through the space",
     "info": "what a store or a checkpoint holds",
     "data": "check, split or merge stores of scans",
     "codes": "add scans to a trained space, or take some out",
@@ -48,7 +49,7 @@ GROUPS = {"data": ("Data sets of scans.", DATA), "codes": ("Shapes of a trained 
 SHAPES = ("reconstruct", "interpolate", "mesh", "surface")
 """Commands that make meshes."""
 
-QUALITY = ("certify", "evaluate", "compare")
+QUALITY = ("certify", "evaluate", "compare", "report")
 """Commands that measure."""
 
 GROUP_USAGE = """usage: shapespace {group} COMMAND ...

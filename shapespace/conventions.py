@@ -1,14 +1,15 @@
-"""What every column of a card means: one sentence each, with formula and source.
-
-P is the reconstruction (or whatever is measured), T the target (a surface or a raw scan); d(x, S)
-is the distance of x to the nearest point of S; mean_P and max_P go over samples of P.
-"""
+"""What every column of a card means: one sentence each, with formula and source."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+LETTERS = (
+    "P is what is measured, T its target (a true surface or a raw scan); d(x, S) is the distance "
+    "of x to the nearest point of S; mean_P, median_P, max_P go over samples of P, as mean_T over T"
+)
+"""What the formulas are written in."""
 Kind = Literal[
     "length", "squared length", "area", "volume", "share", "count", "seconds", "yes or no"
 ]
@@ -49,7 +50,7 @@ DISTANCES: dict[str, Convention] = {
     ),
     "hausdorff_to": Convention("length", "max_P d(x, samples of T), one-sided"),
     "hausdorff_from": Convention("length", "max_T d(x, samples of P), one-sided (scan -> P)"),
-    "hausdorff": Convention("length", "the larger of hausdorff_to and hausdorff_from"),
+    "hausdorff": Convention("length", "max(max_P d(x, T), max_T d(x, P)), between samples"),
     "mesh_accuracy_90": Convention(
         "length", "90th percentile over P of d(x, samples of T) (DeepSDF, mesh accuracy)"
     ),
@@ -61,8 +62,8 @@ DISTANCES: dict[str, Convention] = {
     ),
     "normal_consistency": Convention(
         "share",
-        "half the sum of normal_consistency_to and _from (Occupancy Networks, NC): blind to "
-        "orientation",
+        "half of mean_P and mean_T of |n(x) . n(nearest sample of the other)| (Occupancy "
+        "Networks, NC): blind to orientation",
     ),
     "normal_consistency_signed": Convention(
         "share", "normal_consistency without | |: -1 for a surface that is inside out"
@@ -86,7 +87,9 @@ DISTANCES: dict[str, Convention] = {
         "length", "95th percentile over T of the exact distance to the triangles of P"
     ),
     "point_to_mesh": Convention(
-        "length", "(accuracy_exact + completeness_exact) / 2: a Chamfer without sampling floor"
+        "length",
+        "half of mean_P and mean_T of the exact distance to the triangles of the other: a Chamfer "
+        "without sampling floor",
     ),
     "hausdorff_exact": Convention(
         "length", "the largest exact distance of a sample of either to the triangles of the other"
@@ -112,7 +115,9 @@ THRESHOLDED: dict[str, Convention] = {
         "share of T nearer than {at} to P, to its triangles if it has any, else its points (mesh "
         "completion of DeepSDF)",
     ),
-    "fscore": Convention("share", "2 precision recall / (precision + recall) at {at}"),
+    "fscore": Convention(
+        "share", "harmonic mean of the shares of P and T nearer than {at} to the other"
+    ),
     "far_share": Convention(
         "share", "share of the surface of P farther than {at} from T: ghost sheets"
     ),

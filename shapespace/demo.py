@@ -7,6 +7,7 @@ demo goes on where it stood.
 import json
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,11 @@ WORST_SHOWN = 0.03
 """Error, in metres, at the bright end of the error map."""
 MOST_SHOWN = 8
 """Unseen scans in the picture; all are measured."""
-SHOWN = (*card_text.DISTANCES, *card_text.MESH)
+SHOWN = tuple(
+    short
+    for short in (*card_text.DISTANCES, *card_text.MESH)
+    if short.title not in ("accuracy", "completeness", "normals")
+)
 """Columns of the table."""
 
 
@@ -220,8 +225,8 @@ def _page(demo: _Demo, dataset: SyntheticDataset, cards: Sequence[Card]) -> Path
         "How far off",
         f"Against the true surfaces, in millimetres, by {NUM_SAMPLES} samples of each; metrics.csv "
         "has all the numbers there are.",
-        report.table(*_head_and_rows(cards)),
-        report.code("\n".join(card_text.short_legend(SHOWN))),
+        report.table(*_head_and_rows(cards), "summary"),
+        report.code("\n".join(map(_wrapped, card_text.short_legend(SHOWN)))),
     )
     page.section(
         "Between two shapes",
@@ -235,6 +240,10 @@ def _page(demo: _Demo, dataset: SyntheticDataset, cards: Sequence[Card]) -> Path
     page.section("Training", "The loss and its terms.", report.picture(curves, "loss curves"))
     page.section("Where the time went", "Seconds.", report.code(_seconds(demo)))
     return page.write(demo.folder / "index.html")
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 110, subsequent_indent="    ")
 
 
 def _head_and_rows(cards: Sequence[Card]) -> tuple[list[str], list[list[str]]]:

@@ -113,6 +113,7 @@ def evaluate_scans(
     if not found.cards:
         raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
     found.facts = work.facts(done, fit or Fit(), found)
+    found.facts["truth"] = None if truth is None else str(truth)
     found.write(folder, protocol.seed)
     return found
 

@@ -17,11 +17,17 @@ from shapespace.errors import InputError
 from shapespace.files import replacing
 
 
-def plot_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, step: str = "step") -> None:
+def plot_curves(
+    rows: Sequence[Mapping[str, Any]],
+    path: str | Path,
+    step: str = "step",
+    log_step: bool = False,
+) -> None:
     """One curve for every column of ``rows`` that holds numbers, over the column ``step``.
 
     rows: as a csv.DictReader gives them; empty and non-numeric cells leave gaps. The axis is
-    logarithmic where every value is positive. Raises InputError where no number is found.
+    logarithmic where every value is positive, that of the steps where ``log_step``. Raises
+    InputError where no number is found.
     """
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
@@ -33,9 +39,12 @@ def plot_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, step: str =
         raise InputError(f"{path}: nothing to plot, no column beside {step!r} holds numbers")
     with panels(path, (7.0, 4.2)) as axes:
         for name, curve in curves.items():
-            axes.plot(*zip(*curve, strict=True), label=name, linewidth=1.4)
+            marker = "o" if len(curve) == 1 else None
+            axes.plot(*zip(*curve, strict=True), label=name, linewidth=1.4, marker=marker)
         if all(value > 0 for curve in curves.values() for _, value in curve):
             axes.set_yscale("log")
+        if log_step:
+            axes.set_xscale("log")
         axes.set_xlabel(step)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)

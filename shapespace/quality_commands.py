@@ -180,3 +180,39 @@ def certify(
     stem = Path(checkpoint).stem
     say(f"wrote {write_certificate(certified, folder / f'{stem}.certificate.json')}")
     say(f"wrote {write_page(certified, folder / f'{stem}.certificate.html')}")
+
+
+def report(
+    run: str,
+    *,
+    evaluation: str | None = None,
+    truth: str | None = None,
+    out: str | None = None,
+    up: Axis = "y",
+    steps: int = 9,
+    resolution: int = 80,
+) -> None:
+    """Write one page about a training run: what was trained, how it went, how good it is.
+
+    One HTML file without network: a walk through the space to be played and turned, metrics with
+    their conventions, certificate, best and worst reconstructions, nearest training shapes, codes,
+    curves, recipe. What is not there yet is left out; the page says which command makes it.
+
+      shapespace report runs/bodies-cpu
+      shapespace report runs/bodies-cpu --evaluation test/ --out bodies.html
+
+    Args:
+        run: folder of a shapespace fit.
+        evaluation: folder written by shapespace evaluate; RUN/evaluation by default, if it exists.
+        truth: as given to shapespace evaluate: true surfaces, for maps of the error. Without it the
+            map is on the scan.
+        out: the page; RUN/report.html by default.
+        up: the axis of the shapes that points up.
+        steps: of the walk, shapes from each training shape to the next.
+        resolution: of the walk, grid nodes along the longest side of a shape.
+    """
+    from shapespace.report_page import write_report
+
+    film = {"steps": steps, "resolution": resolution}
+    path = write_report(run, evaluation, out, truth=truth, up=up, **film)
+    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

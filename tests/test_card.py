@@ -68,7 +68,7 @@ def test_the_json_says_what_its_numbers_are(tmp_path):
     lost = card("60003_hips_000001", math.inf)
     write_json([*CARDS, lost], {"unit": "m"}, path)
     found = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
-    assert list(found) == ["conventions", "facts", "shapes", "summary"]
+    assert list(found) == ["letters", "conventions", "facts", "shapes", "summary"]
     assert found["facts"] == {"unit": "m"}
     said = convention("chamfer_half_unsquared").text
     assert found["conventions"]["chamfer_half_unsquared"] == said

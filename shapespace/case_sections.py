@@ -1,0 +1,189 @@
+"""Sections of a report that show shapes: reconstructions with their errors, and the training shapes
+that are nearest to each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from shapespace import report
+from shapespace.card_sections import SHORT, TARGETS, cell, titled
+from shapespace.cases import Case, ranked, read_case
+from shapespace.charts import colour_bar
+from shapespace.code_statistics import nearest_codes
+from shapespace.mesh import extract_mesh
+from shapespace.probe import evaluate
+from shapespace.render import ORANGE, Figure, render_grid, save_image
+from shapespace.run_record import RunRecord
+from shapespace.space import TrainedSpace
+
+MOST_SHOWN, MOST_LISTED, ENDS = 6, 60, 3
+"""Shapes in a picture and in a table of neighbours, and at each end of the table of ranks."""
+NEAREST, POINTS = 64, 256
+"""Training shapes, nearest by code, that are asked how far they are from so many points."""
+MOST_COLUMNS = 6
+"""Of the table of ranks."""
+HEIGHT = 300
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The training shapes next to a reconstruction.
+
+    by_code: the nearest code; gap: its distance, 1 being the median distance of a training code to
+    the nearest other. by_surface: the shape whose field is smallest at the reconstruction; off: its
+    mean there, in the unit of the case.
+    """
+
+    by_code: str
+    gap: float
+    by_surface: str
+    off: float
+
+
+def reconstructions(
+    page: report.Page, record: RunRecord, folder: Path, up: str, resolution: int
+) -> None:
+    """Best to worst: scan, reconstruction and error; the ranks; the nearest training shapes."""
+    column, part, shapes = ranked(record)
+    chosen = [read_case(record, shape, part) for shape in _spread(shapes, MOST_LISTED)]
+    cases = [case for case in chosen if case is not None]
+    if not cases:
+        return
+    shown = _spread(cases, MOST_SHOWN)
+    blocks = _gallery(shown, column, folder, up, record.metres)
+    if column:
+        blocks.append(_ranks(shapes, part, record.metres))
+    ranks = f" ranked by {column} {TARGETS[part]}" if column else ""
+    if any(case.truth is not None for case in shown):
+        last = "its exact distance to the true surface"
+    else:
+        last = "the exact distance of each point of the scan to it"
+    page.section(
+        "Reconstructions, from the best to the worst",
+        f"{len(shapes)} shapes{ranks}, the best on the left. From top to bottom: the raw "
+        f"scan, its reconstruction, {last} in the colours below.",
+        *blocks,
+    )
+    _neighbours(page, record.space, cases, shown, folder, up, resolution)
+
+
+def _gallery(cases: Sequence[Case], column: str, folder: Path, up: str, metres: bool) -> list[str]:
+    """The picture and its colour bar."""
+    errors = [case.errors for case in cases if case.errors is not None]
+    high = _rounded_up(float(np.percentile(np.concatenate(errors), 95))) if errors else 1.0
+    rows: list[list[Figure]] = [[], [], []]
+    for case in cases:
+        value = case.numbers.get(column)
+        size = "" if value is None else cell(column, value, metres) + "\u00a0mm" * metres
+        label = f"{case.name}: {size}" if size else case.name
+        for row, figure in zip(rows, (*case.figures(), case.error_map(high, label)), strict=True):
+            row.append(figure)
+    save_image(render_grid(rows, HEIGHT, up), folder / "cases.png")
+    colour_bar(0.0, high, f"error in {cases[0].unit}", folder / "bar.svg")
+    alts = {"cases.png": "scan, reconstruction and error", "bar.svg": "colours of the error"}
+    return [report.picture(folder / name, alt) for name, alt in alts.items()]
+
+
+def _ranks(shapes: Sequence[dict], part: str, metres: bool) -> str:
+    """The numbers of the best and the worst shapes."""
+    every = list(range(len(shapes)))
+    rows = every if len(every) <= 2 * ENDS else [*every[:ENDS], *every[-ENDS:]]
+    having = [name for name in SHORT if any((shape.get(part) or {}).get(name) for shape in shapes)]
+    having = having[:MOST_COLUMNS]
+    header = ["", "rank", *(titled(name, metres) for name in having)]
+    body = [
+        [
+            str(shapes[row]["name"]),
+            f"{row + 1} of {len(shapes)}",
+            *(cell(name, (shapes[row].get(part) or {}).get(name), metres) for name in having),
+        ]
+        for row in rows
+    ]
+    return report.table(header, body)
+
+
+def _neighbours(
+    page: report.Page,
+    space: TrainedSpace,
+    cases: Sequence[Case],
+    shown: Sequence[Case],
+    folder: Path,
+    up: str,
+    resolution: int,
+) -> None:
+    """The nearest training shapes of each case: a table of all, a picture of some."""
+    found = {case.name: near for case in cases if (near := neighbours(space, case)) is not None}
+    if not found:
+        return
+    header = ("", "nearest by code", "distance", "nearest by surface", f"off, {cases[0].unit}")
+    rows = [
+        [name, near.by_code, f"{near.gap:.2f}", near.by_surface, f"{near.off:.1f}"]
+        for name, near in found.items()
+    ]
+    pairs = [case for case in shown if case.name in found]
+    top = [Figure(case.mesh, label=case.name) for case in pairs]
+    bottom = []
+    for case in pairs:
+        name = found[case.name].by_surface
+        mesh = extract_mesh(space.decoder, space.code(name), resolution, space.extent)
+        frame = space.frame(name)
+        mesh.vertices = frame.to_source(np.asarray(mesh.vertices).reshape(-1, 3))
+        bottom.append(Figure(mesh, ORANGE, name))
+    save_image(render_grid([top, bottom], HEIGHT, up), folder / "near.png")
+    page.section(
+        "Is it only remembering?",
+        "Each reconstruction (blue) and the training shape (orange) whose surface is nearest to "
+        f"it, of the {min(NEAREST, len(space.names))} nearest by code. The distance of codes is in "
+        "median distances of a training code to its nearest other; off is the mean |f| of the "
+        "training shape at points of the reconstruction.",
+        report.picture(folder / "near.png", "reconstructions and their nearest training shapes"),
+        report.table(header, rows, "names"),
+    )
+
+
+def neighbours(space: TrainedSpace, case: Case) -> Neighbours | None:
+    """The training shapes next to a case; None if it has no code or no surface."""
+    table = space.codes.table.weight.double().cpu().numpy()
+    if case.code is None or case.code.shape != table.shape[1:] or not len(case.mesh.vertices):
+        return None
+    rows, gaps = nearest_codes(case.code[None].astype(np.float64), table, NEAREST)
+    points = case.in_space(POINTS).to(space.codes.table.weight)
+    codes = space.codes.table.weight[torch.from_numpy(rows[0]).to(points.device)]
+    off = [float(evaluate(space.decoder, code, points).abs().mean()) for code in codes]
+    best = int(np.argmin(off))
+    scale = 100.0 if space.unit == "radius" else 1000.0
+    return Neighbours(
+        space.names[rows[0, 0]],
+        float(gaps[0, 0]) / usual_gap(table),
+        space.names[rows[0, best]],
+        scale * off[best],
+    )
+
+
+def usual_gap(table: np.ndarray) -> float:
+    """Median distance of a code to the nearest other; 1 where there is none."""
+    if len(table) < 2:
+        return 1.0
+    gaps = [
+        np.linalg.norm(np.delete(table, row, 0) - code, axis=1)
+        for row, code in list(enumerate(table))[:: max(1, len(table) // 200)]
+    ]
+    return float(np.median([each.min() for each in gaps])) or 1.0
+
+
+def _spread(items: Sequence, count: int) -> list:
+    """At most ``count`` of the items, evenly, with both ends."""
+    rows = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[row] for row in rows]
+
+
+def _rounded_up(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20 ..., for the end of a scale."""
+    if not 0 < value < float("inf"):
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999999))

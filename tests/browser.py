@@ -1,0 +1,27 @@
+"""A headless Chromium for tests of pages; skips where there is none."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OPTIONS = (
+    *("--headless=new", "--no-sandbox", "--disable-background-networking", "--disable-sync"),
+    *("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--hide-scrollbars"),
+    *("--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=900,1400"),
+)
+
+
+def opened(path):
+    """The page as the browser has it in the end, and what its console said."""
+    program = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"no browser among {', '.join(NAMES)}")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, *OPTIONS, f"--user-data-dir={folder}", "--dump-dom", path.as_uri()]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout, re.findall(r'CONSOLE[^"]*"(.*)", source', run.stderr)
