@@ -27,27 +27,36 @@ class Sampler:
 
 
 class NearSurface(Sampler):
-    """One Gaussian neighbour of each surface point, and uniform points in a box (IGR, sec. 4).
+    """Gaussian neighbours of surface points, and uniform points in a box (IGR, sec. 4).
 
     Args:
         sigma: standard deviation of the neighbours in the store's unit, one for all; None takes
             each point's own, the distance to its 50th neighbour.
         extent: half side of the box [-extent, extent]^D; it must hold every scan.
         uniform: uniform points for each surface point; N // 8 in the published recipe.
+        near: the fraction of the surface points that get a neighbour; 1 in the published recipe.
     """
 
     def __init__(
-        self, sigma: float | None = None, extent: float = 1.8, uniform: float = 0.125
+        self,
+        sigma: float | None = None,
+        extent: float = 1.8,
+        uniform: float = 0.125,
+        near: float = 1.0,
     ) -> None:
         positive(extent=extent, sigma=1.0 if sigma is None else sigma)
         if uniform < 0:
             raise InputError(f"uniform={uniform}: give 0 or more")
-        self.sigma, self.extent, self.uniform = sigma, extent, uniform
+        if not 0 <= near <= 1:
+            raise InputError(f"near={near}: give a fraction, 0 to 1")
+        self.sigma, self.extent, self.uniform, self.near = sigma, extent, uniform, near
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
-        """M = N + floor(N * uniform) space points a scan."""
-        sigma = scan.sigma.unsqueeze(-1) if self.sigma is None else self.sigma
-        near = scan.points + sigma * _draw(torch.randn, scan.points, scan.num_points, generator)
+        """M = floor(N * near) + floor(N * uniform) space points a scan."""
+        count = int(scan.num_points * self.near)
+        sigma = scan.sigma[:, :count, None] if self.sigma is None else self.sigma
+        noise = _draw(torch.randn, scan.points, count, generator)
+        near = scan.points[:, :count] + sigma * noise
         count = int(scan.num_points * self.uniform)
         box = (2 * _draw(torch.rand, scan.points, count, generator) - 1) * self.extent
         return Samples(scan.points, scan.normals, torch.cat([near, box], dim=1))

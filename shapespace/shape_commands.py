@@ -174,7 +174,7 @@ def surface(
     *,
     out: str,
     config: str | None = None,
-    steps: int = 3000,
+    steps: int = 2000,
     num_points: int = 1024,
     resolution: int = 256,
     run: str | None = None,

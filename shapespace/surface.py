@@ -21,7 +21,7 @@ def reconstruct_surface(
     scan: str | Path,
     out: str | Path,
     config: str | Path | None = None,
-    steps: int = 3000,
+    steps: int = 2000,
     num_points: int = 1024,
     resolution: int = 256,
     run: str | Path | None = None,
@@ -31,7 +31,8 @@ def reconstruct_surface(
     """Train on the one scan, write its surface in its own frame and units; a line that says so.
 
     The run folder goes away with the call unless ``run`` names one, from which a stopped call goes
-    on. The learning rate is halved six times over ``steps``, whatever their number. normals: as
+    on. The learning rate falls over ``steps``, whatever their number: as half a cosine, or halved
+    six times by a recipe that says ``schedule: halve``. normals: as
     :func:`~shapespace.data.prepare.prepare` takes them.
     """
     if Path(out).suffix.lower() not in MESH_SUFFIXES:

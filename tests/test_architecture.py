@@ -13,7 +13,7 @@ MAX_LINES, MAX_FUNCTION = 300, 50
 LAYERS = (
     "errors",
     "files scan rays camera shading metrics conventions summary launch progress workers capacity",
-    "row_adam reports exchange card measure",
+    "row_adam reports exchange poisson card measure",
     "rates",
     "decoders sampling checkpoint",
     "cells probe",

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from shapespace.errors import InputError
 from shapespace.sampling import NearSurface, seeded_generator
 from shapespace.scan import Scan
 
@@ -34,6 +36,22 @@ def test_an_eighth_is_uniform_in_the_box():
     assert samples.num_points == 4000 + 4000 + 500
     assert box.abs().max() <= 0.7
     assert abs(box.std() - 1.4 / 12**0.5) < 0.02
+
+
+@pytest.mark.parametrize(("near", "count"), [(0.0, 0), (0.25, 1000), (1.0, 4000)])
+def test_a_fraction_of_the_points_gets_a_neighbour(near, count):
+    given = scan()
+    samples = NearSurface(near=near)(given, seeded_generator("cpu", 0))
+    assert samples.surface is given.points
+    assert samples.space.shape == (2, count + 500, 3)
+    offset = samples.space[:, :count] - given.points[:, :count]
+    assert (offset.norm(dim=-1) < 6 * given.sigma[:, :count]).all()
+
+
+@pytest.mark.parametrize("near", [-0.1, 1.1])
+def test_a_wrong_fraction(near):
+    with pytest.raises(InputError, match="near="):
+        NearSurface(near=near)
 
 
 def test_surface_is_the_scan_itself_and_the_draw_follows_its_keys():

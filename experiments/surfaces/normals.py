@@ -8,7 +8,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from run import load, measure
+from measure import Reference, load, measure
 
 from shapespace.data.readers import read_raw
 from shapespace.surface import reconstruct_surface
@@ -26,6 +26,8 @@ def main():
     bare, given = args.out / "bare.npz", args.out / "given.npz"
     np.savez(bare, points=raw.vertices)
     np.savez(given, points=raw.vertices, normals=raw.normals)
+    scan = load(args.objects / args.name / "scan.ply")
+    reference = Reference.of_scan(scan, slice(None))
     rows = []
     for title, scan, kind in (
         ("its own", given, "source"),
@@ -34,7 +36,7 @@ def main():
     ):
         out = args.out / f"{kind}.ply"
         print(reconstruct_surface(scan, out, steps=args.steps, resolution=128, normals=kind))
-        rows.append({"normals": title, **measure(load(out), args.objects / args.name)})
+        rows.append({"normals": title, **measure(load(out), reference)})
         print(rows[-1])
     with (args.out / "normals.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -1,83 +1,93 @@
-"""``shapespace surface`` on single objects, measured and drawn.
+"""``shapespace surface`` and screened Poisson on single objects, measured and drawn.
 
-    python experiments/surfaces/run.py OBJECTS OUT [--steps 3000] [NAME ...]
+    python experiments/surfaces/run.py OBJECTS OUT [NAME ...] [--steps N] [--measure-only]
 
 OBJECTS holds a folder for each NAME with scan.ply and, where there is a ground truth, gt.ply.
-Without one the distances are to the points of the scan.
+Without one both methods see four fifths of the scan, and the others are what they are measured
+against. Meshes that are in OUT already are kept: a stopped run goes on.
 """
 
 import argparse
 import csv
+import json
 import time
 from pathlib import Path
 
 import numpy as np
-import trimesh
+from draw import draw
+from measure import SEEN, Reference, floor, load, measure, seen_and_hidden
 
-from shapespace.data.readers import read_raw
-from shapespace.evaluate import RELATIVE, card_of, sampled_raw
-from shapespace.render import GREY, Figure, render_grid, save_image
+from shapespace.mesh import largest_component
+from shapespace.poisson import screened_poisson
 from shapespace.surface import reconstruct_surface
 
-
-def load(path):
-    raw = read_raw(path)
-    faces = raw.faces if raw.faces is not None else []
-    return trimesh.Trimesh(raw.vertices, faces, vertex_normals=raw.normals, process=False)
+NAMES = ["anchor_sim", "armadillo_sim", "plane_sim", "gargoyle_real"]
+DEPTHS = (8, 9, 10)
 
 
-def diagonal_of(shape):
-    """Of the box of all vertices; trimesh's own scale needs faces."""
-    return float(np.linalg.norm(np.ptp(shape.vertices, axis=0)))
+def problem(folder, out):
+    """The file that the methods see, and what they are measured against."""
+    scan = load(folder / "scan.ply")
+    if (folder / "gt.ply").exists():
+        return folder / "scan.ply", Reference.of_mesh(load(folder / "gt.ply"))
+    seen, hidden = seen_and_hidden(scan)
+    path = out / f"{folder.name}_{SEEN:.0%}.npz".replace("%", "")
+    np.savez(path, points=scan.vertices[seen], normals=scan.vertex_normals[seen])
+    return path, Reference.of_scan(scan, hidden)
 
 
-def measure(mesh, folder):
-    truth = folder / "gt.ply"
-    path = truth if truth.exists() else folder / "scan.ply"
-    reference = sampled_raw(read_raw(path), seed=1)
-    found = card_of(path.parent.name, mesh, {"target": reference}, thresholds=RELATIVE).parts
-    chamfer = found["target"]["chamfer_half_unsquared"]
-    return {
-        "reference": path.name,
-        "diagonal": diagonal_of(load(path)),
-        "chamfer": chamfer,
-        "chamfer_percent_of_diagonal": 100 * chamfer / diagonal_of(load(path)),
-        "hausdorff": found["target"]["hausdorff"],
-        "reference_to_mesh_exact": found["target"]["completeness_exact"],
-        "mesh_to_reference_exact": found["target"].get("accuracy_exact", ""),
-        "watertight": found["mesh"]["watertight"],
-        "faces": found["mesh"]["faces"],
-    }
+def ours(scan, mesh, steps):
+    reconstruct_surface(scan, mesh, steps=steps, run=mesh.with_suffix(""))
+
+
+def poisson(scan, mesh, depth):
+    cloud = load(scan)
+    found = screened_poisson(cloud.vertices, cloud.vertex_normals, depth)
+    largest_component(found).export(mesh)
+
+
+def timed(mesh, method, *arguments):
+    """Make the mesh file unless it is there; CPU seconds of this process, one thread or more."""
+    clock = mesh.with_suffix(".json")
+    if not clock.exists():
+        start = time.process_time()
+        method(*arguments)
+        clock.write_text(json.dumps(time.process_time() - start))
+    return json.loads(clock.read_text())
+
+
+def rows_of(folder, out, steps):
+    """A row for each method, and its mesh."""
+    scan, reference = problem(folder, out)
+    methods = {"ours": (ours, steps)} | {f"poisson {d}": (poisson, d) for d in DEPTHS}
+    for name, (method, number) in methods.items():
+        path = out / f"{folder.name}_{name.replace(' ', '_')}.ply"
+        seconds = timed(path, method, scan, path, number)
+        row = {"object": folder.name, "method": name, **measure(load(path), reference)}
+        yield {**row, "chamfer_floor": floor(reference), "cpu_seconds": round(seconds, 1)}, path
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("objects", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("names", nargs="*", default=["gargoyle_real", "anchor_sim"])
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("--steps", type=int, default=2000)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows, figures = [], []
+    rows, meshes = [], {}
     for name in args.names:
-        path = args.out / f"{name}.ply"
-        start = time.perf_counter()
-        print(reconstruct_surface(args.objects / name / "scan.ply", path, steps=args.steps))
-        seconds = time.perf_counter() - start
-        mesh, scan = load(path), load(args.objects / name / "scan.ply")
-        rows.append(
-            {"object": name, **measure(mesh, args.objects / name), "seconds": round(seconds)}
-        )
-        size = 1 / diagonal_of(scan)
-        for shape in (scan, mesh):
-            shape.apply_scale(size)
-        figures.append([Figure(scan, GREY, f"{name}: scan"), Figure(mesh, label="surface")])
-        print(rows[-1])
+        for row, path in rows_of(args.objects / name, args.out, args.steps):
+            print(row, flush=True)
+            rows.append(row)
+            meshes.setdefault(name, {})[row["method"]] = path
     with (args.out / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
-    save_image(render_grid(figures, height=420), args.out / "surfaces.png")
+        writer.writerows(
+            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+        )
+    draw(args.objects, meshes, args.out / "surfaces.png")
 
 
 if __name__ == "__main__":

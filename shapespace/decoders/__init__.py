@@ -3,5 +3,6 @@
 from shapespace.decoders.base import Decoder, Field, value_and_gradient
 from shapespace.decoders.mlp import SkipMLP
 from shapespace.decoders.published import PublishedMLP
+from shapespace.decoders.waves import WaveMLP
 
-__all__ = ["Decoder", "Field", "PublishedMLP", "SkipMLP", "value_and_gradient"]
+__all__ = ["Decoder", "Field", "PublishedMLP", "SkipMLP", "WaveMLP", "value_and_gradient"]
