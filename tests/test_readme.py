@@ -24,6 +24,10 @@ SMALL = {
     "reconstruct": "--num-points 64 --steps 2 --resolution 24",
     "interpolate": "--steps 2 --resolution 24",
     "surface": "--steps 2 --resolution 24",
+    "evaluate": "--num-points 64 --steps 2 --resolution 24 --num-samples 500",
+    "certify": "--num-shapes 1 --num-points 300 --num-rays 16 --resolution 24",
+    "report": "--steps 2 --resolution 24",
+    "compare": "--num-samples 500",
 }
 
 
@@ -76,6 +80,10 @@ def test_own_scans(home):
     assert sorted(path.name for path in Path("test").glob("*.ply")) == ["bert.ply"]
     for path in ("out/new_scan.ply", "walk/000.ply", "bunny_surface.ply"):
         assert Path(path).exists()
+    files = {"reconstruction.ply": "out/new_scan.ply", "truth.ply": "new_scan.ply"}
+    for line in commands("shapespace evaluate"):
+        run(line, **files)
+    assert "Content-Security-Policy" in Path("runs/bodies-cpu/report.html").read_text()
     write_scans(Path("my_scans"), carl=(0.6, 0.7, 0.4))
     for line in commands("codes add"):
         run(line, ["--trainer.max_epochs=2"] if "shapespace fit" in line else ())

@@ -184,7 +184,8 @@ def draw_bodies(data, groups, meshes, path):
     """Raw scans of unseen sequences and people, both reconstructions, both errors."""
     chosen = groups["unseen sequence"][1::2] + groups["unseen person"]
     rows = [[Figure(bodies.raw_scan(row, data), GREY) for row in chosen]]
-    for method in (OURS, PUBLISHED):
+    theirs = PUBLISHED if (PUBLISHED, chosen[0]["name"]) in meshes else THEIR_SPACE
+    for method in (OURS, theirs):
         mine = [meshes[method, row["name"]] for row in chosen]
         errors = [
             point_to_mesh(np.asarray(mesh.vertices), bodies.registration(row))

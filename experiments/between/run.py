@@ -69,15 +69,15 @@ def walk(space, first, last, steps, resolution):
 
 def facts_of(meshes, truths):
     """Of one walk; distances in millimetres."""
-    bodies_ = [largest_component(mesh) for mesh in meshes]
-    volumes = np.array([mesh.volume for mesh in bodies_])
-    areas = np.array([mesh.area for mesh in bodies_])
-    between = np.array([nearest_truth(mesh, truths) for mesh in bodies_[1:-1]])
-    ends = np.array([nearest_truth(mesh, truths) for mesh in (bodies_[0], bodies_[-1])])
+    people = [largest_component(mesh) for mesh in meshes]
+    volumes = np.array([mesh.volume for mesh in people])
+    areas = np.array([mesh.area for mesh in people])
+    between = np.array([nearest_truth(mesh, truths) for mesh in people[1:-1]])
+    ends = np.array([nearest_truth(mesh, truths) for mesh in (people[0], people[-1])])
     return {
         "one_component": float(np.mean([components(mesh)[0] == 1 for mesh in meshes])),
-        "watertight": float(np.mean([mesh.is_watertight for mesh in bodies_])),
-        "genus_0": float(np.mean([mesh.euler_number == 2 for mesh in bodies_])),
+        "watertight": float(np.mean([mesh.is_watertight for mesh in people])),
+        "genus_0": float(np.mean([mesh.euler_number == 2 for mesh in people])),
         "volume_back": backwards(volumes),
         "area_back": backwards(areas),
         "ends_mm": ends.mean(),
