@@ -105,10 +105,10 @@ def card_head(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def card_text(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
-    """:func:`card_head`, every number over shapes, and what each number is."""
+def card_text(cards: Sequence[Card], unit: LengthUnit = "m", seed: int = 0) -> str:
+    """:func:`card_head`, every number over shapes, and what each number is; seed: of intervals."""
     blocks = [card_head(cards, unit).splitlines()]
-    for part, items in summary(cards).items():
+    for part, items in summary(cards, seed).items():
         title = [f"{part}, {len(cards)} shapes", "5 %", "50 %", "95 %", "mean"]
         rows = [[*title, "95 % of median", "95 % of mean"]]
         rows += [_summary_row(column, item, unit) for column, item in items.items()]

@@ -223,7 +223,8 @@ def _on_surface(found: Survey) -> dict[str, float]:
 
 def _signs(found: Survey) -> dict[str, float]:
     assert found.surface is not None
-    space, cell = found.space, found.surface.cell
+    sound = np.isfinite(found.space.value)
+    space, cell = found.space.take(sound), found.surface.cell
     negative = space.value < 0
     wrong = (negative != space.inside) & (space.distance > cell)
     far = space.distance > found.surface.band
@@ -271,7 +272,12 @@ def _remarks(field: Field, latent: Tensor, found: Survey) -> list[str]:
 
 
 def _why_empty(field: Field, latent: Tensor, found: Survey) -> str:
-    """Whether f has no zero set, or touches zero without changing sign."""
+    """Whether f has no zero set, touches zero without changing sign, or could not be meshed."""
+    known = found.space.value[np.isfinite(found.space.value)]
+    if not len(known):
+        return "f is finite nowhere in the box"
+    if known.min() < 0 < known.max():
+        return "f changes sign, but no sound surface was found at this resolution"
     low = np.argsort(np.abs(found.space.value))[:64]
     landed = project(field, latent, found.space.points[low], 12, found.extent)
     value = np.abs(places_of(field, latent, landed, None).value).min(initial=np.inf)

@@ -22,7 +22,7 @@ COMMANDS = {
     "mesh": "training shapes of a checkpoint -> meshes",
     "surface": "one scan -> one mesh, no space needed",
     "certify": "how far the field of a space is from a signed distance",
-    "evaluate": "unseen scans -> how good a space is: every distance, beside baselines",
+    "evaluate": "unseen scans -> how good a space is: every distance, over people",
     "compare": "meshes or clouds against one: every distance, each by name",
     "report": "a run -> one page: curves, metrics, certificate, gallery, walk through the space",
     "info": "what a store or a checkpoint holds",

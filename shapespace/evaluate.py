@@ -17,7 +17,7 @@ from shapespace.data.readers import RawScan, read_raw
 from shapespace.errors import InputError
 from shapespace.measure import measure
 from shapespace.mesh_facts import mesh_facts
-from shapespace.metrics import NUM_SAMPLES, Sampled
+from shapespace.metrics import NUM_SAMPLES, Sampled, joined
 
 RELATIVE = Thresholds(relative=True)
 """Shares of the target's diagonal, for surfaces without a unit."""
@@ -63,9 +63,8 @@ def sampled_raw(
     """
     vertices = raw.vertices / per_metre
     if raw.faces is not None:
-        return Sampled.of_mesh(
-            trimesh.Trimesh(vertices, raw.faces, process=False), num_samples, seed
-        )
+        mesh = trimesh.Trimesh(vertices, raw.faces, process=False)
+        return Sampled.of_mesh(joined(mesh), num_samples, seed)
     count = len(vertices)
     rows = np.arange(count)
     if count > num_samples:

@@ -65,7 +65,7 @@ class Evaluation:
         write_csv(self.cards, folder / "card.csv")
         write_json(self.cards, self.facts, folder / "card.json", seed)
         with replacing(folder / "card.txt") as part:
-            text = [card_text(self.cards, self.unit), "", *self.remarks()]
+            text = [card_text(self.cards, self.unit, seed), "", *self.remarks()]
             part.write_text("\n".join(text).rstrip() + "\n", "utf-8")
 
     def remarks(self) -> list[str]:
@@ -78,6 +78,11 @@ class Evaluation:
             lines.append(f"NOT UNSEEN: {_some(known)} is the name of a training shape too")
         if bare and len(bare) < len(self.cards):
             lines.append(f"without truth: {_some(bare)}")
+        if self.facts["groups"] < 2 <= len(self.cards):
+            lines.append(
+                "no intervals: by their names all scans are of one person; --group-end '' draws "
+                "each scan by itself"
+            )
         return lines
 
 

@@ -12,6 +12,12 @@ from shapespace.errors import InputError
 from shapespace.metrics import NUM_SAMPLES, Sampled, nearest, point_to_mesh, volume_iou
 
 Numbers = dict[str, float]
+NORMALS = (
+    "normal_consistency",
+    "normal_consistency_to",
+    "normal_consistency_from",
+    "normal_consistency_signed",
+)
 
 
 def measure(
@@ -40,8 +46,10 @@ def measure(
     found |= _exact_columns(exact)
     if target.mesh is not None:
         found["sampling_floor"] = _floor(target, seed)
-        if shape.mesh is not None and shape.mesh.is_watertight and target.mesh.is_watertight:
-            found["volume_iou"] = volume_iou(shape.mesh, target.mesh, num_points, seed)
+        mine = shape.mesh
+        closed = mine is not None and (mine.is_watertight or not len(mine.faces))
+        if mine is not None and closed and target.mesh.is_watertight:
+            found["volume_iou"] = volume_iou(mine, target.mesh, num_points, seed)
     return found
 
 
@@ -90,19 +98,17 @@ def _normals(
     row_there: Int[np.ndarray, " K"],
     row_back: Int[np.ndarray, " J"],
 ) -> Numbers:
-    if shape.normals is None or target.normals is None or not len(shape.points):
+    if shape.normals is None or target.normals is None:
         return {}
+    if not len(shape.points):
+        return dict.fromkeys(NORMALS, 0.0)
     sides = (shape.normals, target.normals[row_there]), (target.normals, shape.normals[row_back])
     cosines = [_cosines(*side) for side in sides]
     if not all(len(each) for each in cosines):
         return {}
     to, from_ = (float(np.abs(each).mean()) for each in cosines)
-    return {
-        "normal_consistency": 0.5 * (to + from_),
-        "normal_consistency_to": to,
-        "normal_consistency_from": from_,
-        "normal_consistency_signed": 0.5 * float(sum(each.mean() for each in cosines)),
-    }
+    signed = 0.5 * float(sum(each.mean() for each in cosines))
+    return dict(zip(NORMALS, (0.5 * (to + from_), to, from_, signed), strict=True))
 
 
 def _cosines(a: Float[np.ndarray, "K D"], b: Float[np.ndarray, "K D"]) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from shapespace.mesh import components
+from shapespace.metrics import joined
 
 Facts = dict[str, float | int | bool]
 
@@ -23,7 +24,7 @@ def mesh_facts(
     """
     if not len(mesh.faces):
         return {"faces": 0, "components": 0, "watertight": False, "area": 0.0}
-    whole = mesh if mesh.is_watertight else _merged(mesh)
+    whole = joined(mesh)
     count, label = components(whole)
     area = np.bincount(label, weights=whole.area_faces, minlength=count)
     kept = area.max() / area.sum() * (1 - dropped_area_share)
@@ -66,8 +67,3 @@ def genus(mesh: trimesh.Trimesh) -> int:
 def _parts(links: np.ndarray, size: int) -> int:
     graph = coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), (size, size))
     return int(connected_components(graph, directed=False)[0])
-
-
-def _merged(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-    vertices, row = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    return trimesh.Trimesh(vertices, row.ravel()[mesh.faces], process=False)

@@ -53,6 +53,14 @@ class Sampled:
         return float(np.linalg.norm(np.ptp(self.points, axis=0))) if len(self.points) else 0.0
 
 
+def joined(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """``mesh`` itself if it is watertight, else with equal positions as one (of an STL)."""
+    if mesh.is_watertight:
+        return mesh
+    vertices, row = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    return trimesh.Trimesh(vertices, row.ravel()[mesh.faces], process=False)
+
+
 def surface_points(
     mesh: trimesh.Trimesh, num_samples: int = NUM_SAMPLES, seed: int = 0
 ) -> Float[np.ndarray, "K 3"]:

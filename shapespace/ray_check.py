@@ -73,7 +73,8 @@ def mesh_depth(
 def _rays(
     field: Field, latent: Tensor, surface: ZeroSurface, extent: float, count: int, seed: int
 ) -> tuple[Tensor, Tensor]:
-    rng = np.random.default_rng(seed)
+    # The seed alone would repeat the draws that pick the triangles.
+    rng = np.random.default_rng((seed, 1))
     aims, normals = surface.sampled(count, seed)
     aims = aims + normals * rng.uniform(-surface.band, surface.band, (count, 1))
     directions = rng.normal(size=(count, 3))

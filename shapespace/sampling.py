@@ -49,11 +49,13 @@ class NearSurface(Sampler):
             raise InputError(f"uniform={uniform}: give 0 or more")
         if not 0 <= near <= 1:
             raise InputError(f"near={near}: give a fraction, 0 to 1")
+        if near == 0 and uniform == 0:
+            raise InputError("near=0 and uniform=0: nothing is left for the eikonal term")
         self.sigma, self.extent, self.uniform, self.near = sigma, extent, uniform, near
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
-        """M = floor(N * near) + floor(N * uniform) space points a scan."""
-        count = int(scan.num_points * self.near)
+        """M = floor(N * near) + floor(N * uniform) space points a scan; one near at least."""
+        count = max(int(scan.num_points * self.near), 1 if self.near else 0)
         sigma = scan.sigma[:, :count, None] if self.sigma is None else self.sigma
         noise = _draw(torch.randn, scan.points, count, generator)
         near = scan.points[:, :count] + sigma * noise

@@ -7,9 +7,9 @@ import trimesh
 
 from shapespace.certificate import MEANING, REGIONS, certify
 from shapespace.decoders import SkipMLP
-from shapespace.ray_check import mesh_depth
+from shapespace.ray_check import _rays, mesh_depth
 from shapespace.survey import places_of, survey
-from shapespace.zero_surface import ZeroSurface
+from shapespace.zero_surface import ZeroSurface, zero_surface
 from tests import exact
 
 pytest.importorskip("embreex", reason="rays are cast by embreex")
@@ -147,6 +147,24 @@ def test_what_is_not_finite_is_counted():
     found = measured(holed)
     assert found["not_finite"] == pytest.approx(0.2 / 2.4, abs=0.02)
     assert found["gradient_max_space"] < 1e-12
+
+
+def test_what_is_not_finite_has_no_sign():
+    def hollow(points, latent):
+        return torch.where(points.norm(dim=-1) < 0.4, torch.nan, SPHERE(points, latent))
+
+    found = measured(hollow)
+    assert found["not_finite"] > 0
+    assert found["sign_errors"] < 0.01 and found["ghost_share"] == 0, "cells at its rim alone"
+    assert "finite nowhere" in measured(lambda points, latent: points[..., 0] / 0 * 0).remarks[0]
+
+
+def test_rays_aim_beside_the_surface_wherever_on_it():
+    found = zero_surface(exact.capsule(), NONE, EXTENT, 48)
+    aims, directions = _rays(exact.capsule(), NONE, found, EXTENT, 2000, 0)
+    apart = aims + 4 * EXTENT * directions
+    off = exact.capsule()(apart[None], NONE)[0]
+    assert abs(np.corrcoef(apart[:, 1], off)[0, 1]) < 0.1
 
 
 def test_numbers_depend_on_the_seed_alone():

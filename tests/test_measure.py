@@ -157,6 +157,7 @@ def test_an_empty_reconstruction_is_infinitely_far_and_shares_nothing(target):
     ball = Sampled.of_mesh(sphere(1.0), 100)
     other = ball if target == "mesh" else Sampled(ball.points)
     found = measure(Sampled.of_mesh(trimesh.Trimesh()), other)
+    assert ("normal_consistency" in found, "volume_iou" in found) == 2 * (target == "mesh",)
     for name, value in found.items():
         if name != "sampling_floor":
             far = convention(name).kind != "share" or name.startswith("far_share")

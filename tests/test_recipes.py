@@ -77,12 +77,22 @@ def test_a_packaged_recipe_is_known_by_its_name(capsys):
     assert model["sampler"]["init_args"]["sigma"] == 0.01
 
 
+def test_the_published_recipe_fits_on_the_demo_s(capsys):
+    with pytest.raises(SystemExit):
+        fit(["--config=demo", "--config=igr-published", *PRINT])
+    model = yaml.safe_load(capsys.readouterr().out)["model"]
+    assert model["objective"]["init_args"]["outside"] == 0
+
+
 def test_a_file_comes_before_a_recipe_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = str(RECIPE_FILES["demo"])
     assert with_recipes(["--config", "demo", "-c", "x", "--config=demo", "demo"]) == [
         *("--config", path, "-c", "x", f"--config={path}", "demo")
     ]
+    Path("demo").mkdir()
+    assert with_recipes(["--config=demo"]) == [f"--config={path}"], "a folder is no config"
+    Path("demo").rmdir()
     Path("demo").write_text("seed_everything: 1")
     assert with_recipes(["--config=demo"]) == ["--config=demo"]
 

@@ -8,7 +8,7 @@ import trimesh
 
 from shapespace.data.readers import read_raw
 from shapespace.mesh import components
-from shapespace.metrics import NUM_SAMPLES, point_distances, surface_points
+from shapespace.metrics import NUM_SAMPLES, chamfer, nearest_distances, surface_points
 
 SEEN = 0.8
 """Fraction of a scan that the methods see where there is no ground truth."""
@@ -66,13 +66,14 @@ def measure(mesh, reference):
     """A row of the table; lengths in percent of the diagonal of the reference."""
     percent = 100 / reference.diagonal
     samples, faces = trimesh.sample.sample_surface(mesh, NUM_SAMPLES, seed=0)
-    sampled = point_distances(np.asarray(samples), reference.points)
+    there = nearest_distances(np.asarray(samples), reference.points)
+    back = nearest_distances(reference.points, np.asarray(samples))
     missed, normals = nearest(reference.points, mesh)
     cosines = (normals * reference.normals).sum(axis=1)
     row = {
         "reference": reference.name,
-        "chamfer": percent * sampled.chamfer,
-        "hausdorff": percent * sampled.hausdorff,
+        "chamfer": percent * 0.5 * float(there.mean() + back.mean()),
+        "hausdorff": percent * float(max(there.max(), back.max())),
         "reference_to_mesh": percent * float(missed.mean()),
         "reference_to_mesh_95": percent * float(np.quantile(missed, 0.95)),
     }
@@ -100,4 +101,4 @@ def floor(reference):
     if reference.mesh is None:
         return ""
     again = surface_points(reference.mesh, NUM_SAMPLES, 2)
-    return 100 / reference.diagonal * point_distances(again, reference.points).chamfer
+    return 100 / reference.diagonal * chamfer(again, reference.points)

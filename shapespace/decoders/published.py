@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.decoders.base import gradient_by_autograd
+from shapespace.decoders.base import Decoder, gradient_by_autograd
 from shapespace.decoders.mlp import SkipMLP
 
 
@@ -47,3 +47,7 @@ class PublishedMLP(SkipMLP):
         if not self.training:
             return super().value_and_gradient(points, latent, first, last)
         return gradient_by_autograd(self, points, latent, first, last)
+
+    def bytes_per_point(self) -> int:
+        """Those of a graph that is differentiated twice."""
+        return Decoder.bytes_per_point(self)

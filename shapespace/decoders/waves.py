@@ -3,13 +3,15 @@
 Letters: B scans, N points a scan, D dimension, L code length, E = D + 2 D octaves coordinates seen.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Decoder, Precision
 from shapespace.decoders.mlp import SkipMLP
-from shapespace.errors import at_least, positive
+from shapespace.errors import InputError, at_least, positive
 
 
 class WaveMLP(Decoder):
@@ -50,6 +52,11 @@ class WaveMLP(Decoder):
         positive(base=base)
         self.dimension, self.latent_size = dimension, latent_size
         waves = 2 * dimension * octaves
+        if skip and width <= dimension + waves + latent_size:
+            raise InputError(
+                f"width={width}: must exceed the {dimension + waves} coordinates and waves (1 + 2 "
+                f"octaves of each) and the {latent_size} numbers of a code; give fewer octaves"
+            )
         self.inner = SkipMLP(latent_size, dimension + waves, width, depth, skip, beta, radius)
         self.precision: Precision = precision
         self.frequencies = tuple(base * 2.0**octave for octave in range(octaves))
@@ -80,6 +87,10 @@ class WaveMLP(Decoder):
     def bytes_per_point(self) -> int:
         """Those of the perceptron, and the waves."""
         return self.inner.bytes_per_point() + 16 * self.inner.dimension
+
+    def lipschitz_bound(self) -> float:
+        """That of the perceptron; the waves of a coordinate move sqrt(1 + octaves) times as far."""
+        return self.inner.lipschitz_bound() * math.sqrt(1 + len(self.frequencies))
 
     def drop_memory(self) -> None:
         """Give back the tensors of blocks of points."""

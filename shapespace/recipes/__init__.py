@@ -30,4 +30,4 @@ def with_recipes(arguments: Sequence[str]) -> list[str]:
 
 
 def _path(name: str) -> str:
-    return name if Path(name).exists() else str(RECIPES.get(name, name))
+    return name if Path(name).is_file() else str(RECIPES.get(name, name))

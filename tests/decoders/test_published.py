@@ -5,6 +5,7 @@ import torch
 
 from shapespace.decoders import PublishedMLP, SkipMLP
 from shapespace.decoders.base import gradient_by_autograd
+from shapespace.errors import InputError
 from shapespace.objectives import IGR, PublishedIGR
 from shapespace.scan import Samples
 
@@ -39,3 +40,14 @@ def test_the_loss_moves_the_weights_alike(twins):
         gradients.append(torch.cat([weight.grad.flatten() for weight in decoder.parameters()]))
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-8)
     assert gradients[0].abs().max() > 1e-3
+
+
+def test_a_step_is_said_to_need_what_a_graph_differentiated_twice_needs(twins):
+    published, ours = twins
+    assert published.bytes_per_point() > 2 * ours.bytes_per_point()
+
+
+def test_what_the_published_loss_does_not_have_is_refused(twins):
+    samples = Samples(torch.randn(1, 6, 3).double(), None, torch.randn(1, 6, 3).double())
+    with pytest.raises(InputError, match="outside"):
+        PublishedIGR(outside=1.0).terms(twins[0], samples, torch.zeros(1, 5).double())

@@ -93,3 +93,19 @@ def test_the_precision_is_that_of_the_perceptron():
 def test_a_wrong_argument(given):
     with pytest.raises(InputError, match=next(iter(given))):
         WaveMLP(**given)
+
+
+def test_its_slope_stays_below_the_bound():
+    torch.manual_seed(0)
+    made = WaveMLP(**SMALL).double()
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    points = torch.rand(1, 2000, 3).double() * 2 - 1
+    steepest = made.value_and_gradient(points, torch.zeros(1, 0).double())[1].norm(dim=-1).max()
+    assert 0 < steepest <= made.lipschitz_bound() < torch.inf
+
+
+def test_too_narrow_a_network_is_refused_by_what_was_given():
+    with pytest.raises(InputError, match=r"width=32.*octaves"):
+        WaveMLP(width=32, octaves=6)
