@@ -16,7 +16,6 @@ OPTION = "--model.sampler.init_args.sigma"
 TRIALS = {
     "0.01": f"{OPTION}=0.01",
     "0.05": f"{OPTION}=0.05",
-    "0.15": f"{OPTION}=0.15",
     "50th neighbour": f"{OPTION}=null",
 }
 
