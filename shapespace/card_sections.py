@@ -3,31 +3,23 @@
 Both are read from files as they are, with whatever columns those have.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from shapespace import report
+from shapespace import card_text, report
+from shapespace.card_text import DISTANCES, SCAN, LengthUnit, shown, unit_name
+from shapespace.conventions import Kind, convention
 from shapespace.run_record import CERTIFICATE, RunRecord
 
-SHORT = (
-    *("chamfer_half_unsquared", "point_to_mesh", "accuracy_exact", "completeness_exact"),
-    *("hausdorff", "fscore_5mm", "completeness_exact_median", "normal_consistency", "volume_iou"),
-    "sampling_floor",
-)
+SHORT = tuple(dict.fromkeys([*(short.column for short in (*DISTANCES, *SCAN)), "sampling_floor"]))
 """Columns of a card that are shown at once; the others open with a click."""
 TARGETS = {"registration": "to the true surface", "scan": "to the raw scan"}
-BASELINES = {"nearest": "nearest training shape", "mean": "mean shape"}
+BASELINES = dict(card_text.BASELINES)
 """Prefix of the parts of a card that a method must beat, and what they are called."""
 PERCENTILES = {"p5": "5 %", "p50": "median", "p95": "95 %", "mean": "mean"}
 INTERVALS = {"median_ci": "median, 95 % CI", "mean_ci": "mean, 95 % CI"}
-NO_LENGTHS = re.compile(
-    "fscore|precision|recall|share|normal|iou|ratio|cosine|watertight|converged|outliers|"
-    "strangeness|faces|components|genus|steps|^fit$|^mesh$|^metrics$|^baselines$|seconds|count|volume"
-)
-
 MOST_ITEMS = 24
 """Of a list of facts."""
 
@@ -41,12 +33,12 @@ def metric_card(page: report.Page, record: RunRecord) -> None:
         return
     summary: Mapping[str, Summary] = record.card.get("summary", {})
     conventions = {name: str(text) for name, text in record.card.get("conventions", {}).items()}
-    metres = record.metres
-    blocks = [_short_table(summary, part, metres) for part in TARGETS if summary.get(part)]
-    means = {titled(name, metres): conventions[name] for name in conventions}
-    shown = {titled(n, metres) for n in SHORT for part in TARGETS if n in summary.get(part, {})}
-    blocks.append(report.words([each for each in means.items() if each[0] in shown]))
-    full = [_full_table(summary, part, metres) for part in summary]
+    unit = record.unit
+    blocks = [_short_table(summary, part, unit) for part in TARGETS if summary.get(part)]
+    means = {titled(name, unit): conventions[name] for name in conventions}
+    found = {titled(n, unit) for n in SHORT for part in TARGETS if n in summary.get(part, {})}
+    blocks.append(report.words([each for each in means.items() if each[0] in found]))
+    full = [_full_table(summary, part, unit) for part in summary]
     blocks.append(report.details("all measures", *full))
     blocks.append(report.details("what each of them is", report.words([*means.items()])))
     facts = [[name, plain(value)] for name, value in record.card.get("facts", {}).items()]
@@ -84,28 +76,26 @@ def certificate(page: report.Page, record: RunRecord) -> None:
     )
 
 
-def length_factor(column: str, metres: bool = True) -> float:
-    """What a column of a card is multiplied by to be read in mm or mm²; 1 if it is no length.
-
-    metres: whether lengths of the card are in metres; the unit is not named otherwise.
-    """
-    if not metres or NO_LENGTHS.search(column):
-        return 1.0
-    return 1e6 if re.search(r"(?<!un)squared|^area$", column) else 1e3
+def titled(column: str, unit: LengthUnit = "m") -> str:
+    """The name of a column and the unit it is shown in."""
+    name = unit_shown(column, unit).strip()
+    return f"{column}, {name}" if name else column
 
 
-def titled(column: str, metres: bool = True) -> str:
-    """The name of a column and its unit."""
-    return column + {1.0: "", 1e3: ", mm", 1e6: ", mm²"}[length_factor(column, metres)]
+def unit_shown(column: str, unit: LengthUnit = "m") -> str:
+    """The unit in which a column is shown, after a space that does not break; "" without one."""
+    kind = _kind(column)
+    return "" if kind is None else unit_name(kind, unit).replace("2", "²").replace(" ", "\u00a0")
 
 
-def cell(column: str, value: Any, metres: bool = True) -> str:
-    """A value of a column, or an interval, as it is read."""
+def cell(column: str, value: Any, unit: LengthUnit = "m") -> str:
+    """A value of a column, or an interval, as it is read; one that answers yes or no is a share."""
     if isinstance(value, list | tuple):
-        return " to ".join(cell(column, each, metres) for each in value)
-    if isinstance(value, bool) or value is None:
+        return " to ".join(cell(column, each, unit) for each in value)
+    kind = _kind(column)
+    if kind is None or isinstance(value, bool) or value is None or not np.isfinite(float(value)):
         return number(value)
-    return number(float(value) * length_factor(column, metres))
+    return shown(float(value), "share" if kind == "yes or no" else kind, unit)
 
 
 def number(value: Any) -> str:
@@ -130,7 +120,7 @@ def plain(value: Any) -> str:
     return ", ".join([*map(plain, value[:MOST_ITEMS]), *more])
 
 
-def _short_table(summary: Mapping[str, Summary], part: str, metres: bool) -> str:
+def _short_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) -> str:
     """The best known columns of a part, with what the baselines reach."""
     columns = [name for name in SHORT if name in summary[part]]
     if not columns:
@@ -143,16 +133,24 @@ def _short_table(summary: Mapping[str, Summary], part: str, metres: bool) -> str
         others = [summary[f"{each}_{part}"].get(name, {}).get("p50") for each in baselines]
         values = [summary[part][name].get(key) for key in keys]
         rows.append(
-            [titled(name, metres), *(cell(name, value, metres) for value in (*values, *others))]
+            [titled(name, unit), *(cell(name, value, unit) for value in (*values, *others))]
         )
     return report.table(header, rows)
 
 
-def _full_table(summary: Mapping[str, Summary], part: str, metres: bool) -> str:
+def _full_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) -> str:
     keys = {**PERCENTILES, **INTERVALS}
     rows = [
-        [titled(name, metres), *(cell(name, of.get(key), metres) for key in keys)]
+        [titled(name, unit), *(cell(name, of.get(key), unit) for key in keys)]
         for name, of in summary[part].items()
         if isinstance(of, Mapping)
     ]
     return report.table([TARGETS.get(part, part.replace("_", " ")), *keys.values()], rows)
+
+
+def _kind(column: str) -> Kind | None:
+    """What a column counts; None for one of another version."""
+    try:
+        return convention(column).kind
+    except KeyError:
+        return None

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from shapespace import report
-from shapespace.card_sections import SHORT, TARGETS, cell, titled
+from shapespace.card_sections import SHORT, TARGETS, cell, titled, unit_shown
+from shapespace.card_text import LengthUnit
 from shapespace.cases import Case, ranked, read_case
 from shapespace.charts import colour_bar
 from shapespace.code_statistics import nearest_codes
-from shapespace.mesh import extract_mesh
 from shapespace.probe import evaluate
 from shapespace.render import ORANGE, Figure, render_grid, save_image
 from shapespace.run_record import RunRecord
@@ -34,8 +33,8 @@ class Neighbours:
     """The training shapes next to a reconstruction.
 
     by_code: the nearest code; gap: its distance, 1 being the median distance of a training code to
-    the nearest other. by_surface: the shape whose field is smallest at the reconstruction; off: its
-    mean there, in the unit of the case.
+    the nearest other. by_surface: the shape whose surface is nearest; off: its mean |f| at
+    the reconstruction, in the unit of the case.
     """
 
     by_code: str
@@ -54,31 +53,41 @@ def reconstructions(
     if not cases:
         return
     shown = _spread(cases, MOST_SHOWN)
-    blocks = _gallery(shown, column, folder, up, record.metres)
+    blocks = _gallery(shown, column, folder, up, record.unit)
     if column:
-        blocks.append(_ranks(shapes, part, record.metres))
-    ranks = f" ranked by {column} {TARGETS[part]}" if column else ""
-    if any(case.truth is not None for case in shown):
-        last = "its exact distance to the true surface"
-    else:
-        last = "the exact distance of each point of the scan to it"
+        blocks.append(_ranks(shapes, part, record.unit))
+    ranks = f" ranked by {column} {TARGETS[part]}, the best on the left" if column else ""
+    without = len(record.shapes) - len(shapes)
+    rest = f" {without} without this number are left out." if without else ""
     page.section(
-        "Reconstructions, from the best to the worst",
-        f"{len(shapes)} shapes{ranks}, the best on the left. From top to bottom: the raw "
-        f"scan, its reconstruction, {last} in the colours below.",
+        "Reconstructions, from the best to the worst" if column else "Reconstructions",
+        f"{len(shapes)} shapes{ranks}.{rest} From top to bottom: the raw scan, its reconstruction, "
+        f"{_error_named(shown)} in the colours below.",
         *blocks,
     )
-    _neighbours(page, record.space, cases, shown, folder, up, resolution)
+    _neighbours(page, record, cases, shown, folder, up, resolution)
 
 
-def _gallery(cases: Sequence[Case], column: str, folder: Path, up: str, metres: bool) -> list[str]:
+def _error_named(cases: Sequence[Case]) -> str:
+    """What the lowest row of the gallery shows."""
+    known = [case.name for case in cases if case.truth is not None]
+    surface = "its exact distance to the true surface"
+    scan = "the exact distance of each point of the scan to it"
+    if len(known) in (0, len(cases)):
+        return surface if known else scan
+    return f"{surface} (of {', '.join(known)}) or {scan} (of the others)"
+
+
+def _gallery(
+    cases: Sequence[Case], column: str, folder: Path, up: str, unit: LengthUnit
+) -> list[str]:
     """The picture and its colour bar."""
     errors = [case.errors for case in cases if case.errors is not None]
     high = _rounded_up(float(np.percentile(np.concatenate(errors), 95))) if errors else 1.0
     rows: list[list[Figure]] = [[], [], []]
     for case in cases:
         value = case.numbers.get(column)
-        size = "" if value is None else cell(column, value, metres) + "\u00a0mm" * metres
+        size = "" if value is None else cell(column, value, unit) + unit_shown(column, unit)
         label = f"{case.name}: {size}" if size else case.name
         for row, figure in zip(rows, (*case.figures(), case.error_map(high, label)), strict=True):
             row.append(figure)
@@ -88,18 +97,18 @@ def _gallery(cases: Sequence[Case], column: str, folder: Path, up: str, metres: 
     return [report.picture(folder / name, alt) for name, alt in alts.items()]
 
 
-def _ranks(shapes: Sequence[dict], part: str, metres: bool) -> str:
+def _ranks(shapes: Sequence[dict], part: str, unit: LengthUnit) -> str:
     """The numbers of the best and the worst shapes."""
     every = list(range(len(shapes)))
     rows = every if len(every) <= 2 * ENDS else [*every[:ENDS], *every[-ENDS:]]
-    having = [name for name in SHORT if any((shape.get(part) or {}).get(name) for shape in shapes)]
+    having = [name for name in SHORT if any(name in (shape.get(part) or {}) for shape in shapes)]
     having = having[:MOST_COLUMNS]
-    header = ["", "rank", *(titled(name, metres) for name in having)]
+    header = ["", "rank", *(titled(name, unit) for name in having)]
     body = [
         [
             str(shapes[row]["name"]),
             f"{row + 1} of {len(shapes)}",
-            *(cell(name, (shapes[row].get(part) or {}).get(name), metres) for name in having),
+            *(cell(name, (shapes[row].get(part) or {}).get(name), unit) for name in having),
         ]
         for row in rows
     ]
@@ -108,7 +117,7 @@ def _ranks(shapes: Sequence[dict], part: str, metres: bool) -> str:
 
 def _neighbours(
     page: report.Page,
-    space: TrainedSpace,
+    record: RunRecord,
     cases: Sequence[Case],
     shown: Sequence[Case],
     folder: Path,
@@ -116,7 +125,10 @@ def _neighbours(
     resolution: int,
 ) -> None:
     """The nearest training shapes of each case: a table of all, a picture of some."""
-    found = {case.name: near for case in cases if (near := neighbours(space, case)) is not None}
+    space, nearest = record.space, record.facts.get("nearest_training_shape") or {}
+    usual = usual_gap(space.codes.table.weight.double().cpu().numpy())
+    near = {case.name: neighbours(space, case, usual, nearest.get(case.name)) for case in cases}
+    found = {name: each for name, each in near.items() if each is not None}
     if not found:
         return
     header = ("", "nearest by code", "distance", "nearest by surface", f"off, {cases[0].unit}")
@@ -125,42 +137,56 @@ def _neighbours(
         for name, near in found.items()
     ]
     pairs = [case for case in shown if case.name in found]
-    top = [Figure(case.mesh, label=case.name) for case in pairs]
-    bottom = []
-    for case in pairs:
-        name = found[case.name].by_surface
-        mesh = extract_mesh(space.decoder, space.code(name), resolution, space.extent)
-        frame = space.frame(name)
-        mesh.vertices = frame.to_source(np.asarray(mesh.vertices).reshape(-1, 3))
-        bottom.append(Figure(mesh, ORANGE, name))
+    top = [Figure(case.drawn(case.mesh), label=case.name) for case in pairs]
+    bottom = [beside(space, case, found[case.name].by_surface, resolution) for case in pairs]
     save_image(render_grid([top, bottom], HEIGHT, up), folder / "near.png")
+    by_card = "by the points of the scan, as shapespace evaluate found it"
+    by_code = f"to it, of the {min(NEAREST, len(space.names))} nearest by code"
     page.section(
         "Is it only remembering?",
-        "Each reconstruction (blue) and the training shape (orange) whose surface is nearest to "
-        f"it, of the {min(NEAREST, len(space.names))} nearest by code. The distance of codes is in "
-        "median distances of a training code to its nearest other; off is the mean |f| of the "
-        "training shape at points of the reconstruction.",
+        "Each reconstruction (blue) and the training shape (orange) whose surface is nearest, "
+        f"{by_card if nearest else by_code}; in the pose of the reconstruction. The distance of "
+        "codes is in median distances of a training code to its nearest other; off is the mean "
+        "|f| of the training shape at points of the reconstruction.",
         report.picture(folder / "near.png", "reconstructions and their nearest training shapes"),
         report.table(header, rows, "names"),
     )
 
 
-def neighbours(space: TrainedSpace, case: Case) -> Neighbours | None:
-    """The training shapes next to a case; None if it has no code or no surface."""
-    table = space.codes.table.weight.double().cpu().numpy()
-    if case.code is None or case.code.shape != table.shape[1:] or not len(case.mesh.vertices):
+def beside(space: TrainedSpace, case: Case, name: str, resolution: int) -> Figure:
+    """A training shape in the pose of a case."""
+    assert case.place is not None
+    frame, pose = case.place
+    mesh = space.mesh(space.code(name), frame, resolution, pose=pose)
+    return Figure(case.drawn(mesh), ORANGE, name)
+
+
+def neighbours(
+    space: TrainedSpace, case: Case, usual: float, by_surface: str | None = None
+) -> Neighbours | None:
+    """The training shapes next to a case; None if it has no code, no place or no surface.
+
+    usual: as by :func:`usual_gap`. by_surface: the shape nearest by its surface; of those nearest
+    by code, by default.
+    """
+    weight = space.codes.table.weight
+    if case.code is None or case.place is None or not len(case.mesh.vertices):
         return None
+    if case.code.shape != weight.shape[1:]:
+        return None
+    table = weight.double().cpu().numpy()
     rows, gaps = nearest_codes(case.code[None].astype(np.float64), table, NEAREST)
-    points = case.in_space(POINTS).to(space.codes.table.weight)
-    codes = space.codes.table.weight[torch.from_numpy(rows[0]).to(points.device)]
-    off = [float(evaluate(space.decoder, code, points).abs().mean()) for code in codes]
+    known = by_surface in space.names
+    asked = [space.names.index(by_surface)] if known else rows[0].tolist()
+    points = case.in_space(case.place, POINTS).to(weight)
+    off = [float(evaluate(space.decoder, weight[row], points).abs().mean()) for row in asked]
     best = int(np.argmin(off))
-    scale = 100.0 if space.unit == "radius" else 1000.0
+    whole = 100.0 if space.unit == "radius" else 1000.0
     return Neighbours(
         space.names[rows[0, 0]],
-        float(gaps[0, 0]) / usual_gap(table),
-        space.names[rows[0, best]],
-        scale * off[best],
+        float(gaps[0, 0]) / usual,
+        space.names[asked[best]],
+        whole * off[best] / float(case.place[1].scale),
     )
 
 

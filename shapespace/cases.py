@@ -3,9 +3,9 @@
 Lengths are in millimetres, or in percent of the radius in a space without a unit.
 """
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,17 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
+from shapespace.baselines import pose_of
 from shapespace.data.prepare import PER_METRE
 from shapespace.data.readers import RawScan
 from shapespace.data.sources import find_sources
 from shapespace.data.store import store_at
-from shapespace.errors import InputError
+from shapespace.errors import InputError, one_line
 from shapespace.exports import likely_unit
 from shapespace.fitting import Pose
 from shapespace.metrics import point_to_mesh
 from shapespace.render import GREY, Figure, colour_map
-from shapespace.run_record import RunRecord
+from shapespace.run_record import RunRecord, read_object
 from shapespace.scan import Frame
 
 RANKED_BY = ("point_to_mesh", "chamfer_half_unsquared", "accuracy_exact", "completeness_exact")
@@ -32,6 +33,7 @@ RANKED_BY = ("point_to_mesh", "chamfer_half_unsquared", "accuracy_exact", "compl
 TARGETS = ("registration", "scan")
 AROUND = 0.15
 """What is drawn of a scan: what is within this share of the shape's longest side around it."""
+_MAKER = "shapespace evaluate"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Case:
     """One reconstruction of an evaluation.
 
     numbers: of the card, to the surface or else the scan. facts: of its fit, empty if unknown.
-    code: None if it was not kept. truth: the true surface, None if it is not known.
+    code: None if it was not kept. surface: reads the true surface, None if it is not known.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Case:
     mesh: trimesh.Trimesh
     facts: dict[str, Any]
     code: Float[np.ndarray, " L"] | None
-    truth: trimesh.Trimesh | None = None
+    surface: Callable[[], trimesh.Trimesh | None] = lambda: None
 
     @property
     def unit(self) -> str:
@@ -58,7 +60,22 @@ class Case:
     def per_unit(self) -> float:
         """What a length of the scan's file is multiplied by to be in :attr:`unit`."""
         whole = 100 if self.facts.get("unit") == "radius" else 1000
-        return whole / float(self.facts.get("scale", 1.0))
+        return whole / self.scale
+
+    @property
+    def scale(self) -> float:
+        """Lengths of the scan's file in one of the space's unit; 1 where it is not known."""
+        return float(self.facts.get("scale", 1.0))
+
+    @cached_property
+    def place(self) -> tuple[Frame, Pose] | None:
+        """Where the reconstruction lies in its space; None if it is not known."""
+        return pose_of(self.facts) if self.facts else None
+
+    @cached_property
+    def truth(self) -> trimesh.Trimesh | None:
+        """The true surface in the unit of the scan, None if it is not known."""
+        return self.surface()
 
     @cached_property
     def scan(self) -> RawScan | None:
@@ -101,76 +118,93 @@ class Case:
             return Figure(trimesh.Trimesh(), label=label)
         shape = self.mesh if self.truth is not None else self.shown_scan
         assert shape is not None
-        return Figure(shape, label=label, vertex_colors=colour_map(self.errors, 0.0, high))
+        colours = colour_map(self.errors, 0.0, high)
+        return Figure(self.drawn(shape), label=label, vertex_colors=colours)
 
     def figures(self) -> tuple[Figure, Figure]:
         """The scan, and the reconstruction."""
         scan = self.shown_scan
-        return Figure(trimesh.Trimesh() if scan is None else scan, GREY), Figure(self.mesh)
+        grey = trimesh.Trimesh() if scan is None else self.drawn(scan)
+        return Figure(grey, GREY), Figure(self.drawn(self.mesh))
 
-    def in_space(self, count: int, seed: int = 0) -> Float[Tensor, "K D"]:
+    def drawn(self, shape: trimesh.Trimesh) -> trimesh.Trimesh:
+        """A shape in the unit of the space, as scans of one picture may differ in theirs."""
+        found = shape.copy()
+        found.vertices = np.asarray(shape.vertices).reshape(-1, 3) / self.scale
+        return found
+
+    def in_space(
+        self, place: tuple[Frame, Pose], count: int, seed: int = 0
+    ) -> Float[Tensor, "K D"]:
         """``count`` vertices of the reconstruction in the frame of the space."""
+        frame, pose = place
         points = np.asarray(self.mesh.vertices, np.float64)
         chosen = np.random.default_rng(seed).permutation(len(points))[:count]
-        centre = np.asarray(self.facts.get("centre", np.zeros(points.shape[1])))
-        stored = Frame(centre, float(self.facts.get("scale", 1.0))).to_store(points[chosen])
-        batch = torch.from_numpy(stored)[None]
-        given = self.facts.get("pose")
-        if given is None:
-            return batch[0]
-        parts = (given["rotation"], given["shift"], given["scale"])
-        return Pose(*(torch.tensor(part, dtype=torch.float64)[None] for part in parts))(batch)[0]
+        return pose(torch.from_numpy(frame.to_store(points[chosen]))[None])[0]
 
 
 def ranked(record: RunRecord) -> tuple[str, str, list[dict[str, Any]]]:
     """What the shapes of a card are ranked by, its column and part, and they from best to worst.
 
-    Shapes without that number come last.
+    Shapes without that number are left out; without any, column and part are "" and all are there.
     """
     for part in TARGETS:
         for column in RANKED_BY:
-            if any((shape.get(part) or {}).get(column) is not None for shape in record.shapes):
-                return column, part, sorted(record.shapes, key=lambda s: _value(s, part, column))
+            having = [s for s in record.shapes if (s.get(part) or {}).get(column) is not None]
+            if having:
+                return column, part, sorted(having, key=lambda s: float(s[part][column]))
     return "", "", list(record.shapes)
 
 
 def read_case(record: RunRecord, shape: dict[str, Any], part: str) -> Case | None:
-    """What lies in the files of one shape of a card; None if its mesh is not there."""
+    """What lies in the files of one shape of a card; None if its mesh is not there.
+
+    InputError if one of them is damaged.
+    """
     name = str(shape["name"])
     path = record.file_of(name, ".ply")
     if path is None:
         return None
-    told, code = record.file_of(name, ".json"), record.file_of(name, ".npy")
-    facts = {} if told is None else json.loads(told.read_text("utf-8"))
+    facts = _facts(path.with_suffix(".json"))
+    code = record.file_of(name, ".npy")
     return Case(
         name,
         shape.get(part) or {},
-        trimesh.load_mesh(path, process=False),
+        _read(path, partial(trimesh.load_mesh, process=False)),
         facts,
-        None if code is None else np.load(code, allow_pickle=False),
-        _truth(record, name, float(facts.get("scale", 1.0))),
+        None if code is None else _read(code, partial(np.load, allow_pickle=False)),
+        partial(_truth, record, name, float(facts.get("scale", 1.0))),
     )
 
 
-def _value(shape: dict[str, Any], part: str, column: str) -> float:
-    value = (shape.get(part) or {}).get(column)
-    return float("inf") if value is None else float(value)
+def _facts(path: Path) -> dict[str, Any]:
+    """How a shape was fitted, {} if it is not told."""
+    facts = read_object(path, _MAKER) or {}
+    if facts:
+        _read(path, lambda _: pose_of(facts))
+    return facts
+
+
+def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
+    """What a reader makes of a file; InputError if it cannot."""
+    try:
+        return reader(path)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError) as error:
+        raise InputError(f"{path}: is damaged ({one_line(error)}); redo {_MAKER}") from error
 
 
 def _truth(record: RunRecord, name: str, scale: float) -> trimesh.Trimesh | None:
     """The true surface in the unit of the scan, whose ``scale`` in a metre it is given.
 
-    None if it is not known where it lies.
+    None if it is not known or has no faces.
     """
-    if record.truth is None:
+    if name not in record.truths:
         return None
-    try:
-        raw = find_sources(record.truth, [name])[0].load()[0]
-    except InputError:
-        return None
+    raw = record.truths[name].load()[0]
     if raw.faces is None or raw.vertices.shape[1] != 3:
         return None
-    unit = likely_unit(record.space, raw.vertices)
+    unit = record.facts.get("protocol", {}).get("unit", "auto")
+    unit = likely_unit(record.space, raw.vertices) if unit == "auto" else unit
     times = scale / PER_METRE[unit] if record.space.unit == "m" else 1.0
     return trimesh.Trimesh(times * raw.vertices, raw.faces, process=False)
 
@@ -184,7 +218,8 @@ def _scan(source: str) -> RawScan | None:
         store = store_at(path.parent) if path.parent.is_file() else None
         if store is None:
             return None
-        points, frame = store.read(path.name)[0], store.frame(path.name)
+        with store:
+            points, frame = store.read(path.name)[0], store.frame(path.name)
     except InputError:
         return None
     return RawScan(frame.to_source(points), None, None)

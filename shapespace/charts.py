@@ -73,12 +73,11 @@ def plot_map(
         for number, group in enumerate(known):
             part = places[[each == group for each in groups]]
             marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
-            axes.scatter(
-                *part.T, s=28, label=group, color=_colour(number), marker=marker, lw=0, zorder=3
-            )
+            axes.scatter(*part.T, s=28, color=_colour(number), marker=marker, lw=0, zorder=3)
         for point, label in labels.items():
             left = places[point, 0] <= middle
             style = {"ha": "left" if left else "right", "fontsize": 7, "color": "0.2", "zorder": 2}
+            style["parse_math"] = False
             shift = (5 if left else -5, 4)
             text = axes.annotate(label, places[point], shift, textcoords="offset points", **style)
             text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
@@ -87,8 +86,7 @@ def plot_map(
         axes.set_aspect("equal", "datalim")
         _finish(axes)
         if 1 < len(known) <= MOST_NAMED:
-            outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-            axes.legend(frameon=False, fontsize=8, ncols=1 + len(known) // 21, **outside)
+            _legend(axes, known)
 
 
 def colour_bar(
@@ -99,6 +97,17 @@ def colour_bar(
         axes.imshow(np.linspace(0, 1, 256)[None], name, aspect="auto", extent=(low, high, 0, 1))
         axes.set_yticks([])
         axes.set_xlabel(label)
+
+
+def _legend(axes: Any, names: Sequence[str]) -> None:
+    """Names of the scattered groups beside the axes, each as it is written."""
+    outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "ncols": 1 + len(names) // 21}
+    numbers = [str(number) for number in range(len(names))]
+    legend = axes.legend(axes.collections, numbers, frameon=False, fontsize=8, **outside)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        # A legend leaves out labels that begin with "_" and reads "$" as mathematics.
+        text.set_parse_math(False)
+        text.set_text(name)
 
 
 def _colour(number: int) -> str:

@@ -174,11 +174,12 @@ class Thresholds:
 
 
 def convention(column: str) -> Convention:
-    """What a column of a card means."""
+    """What a column of a card means; KeyError for one that no card has."""
     if column in CONVENTIONS:
         return CONVENTIONS[column]
     found = re.fullmatch(r"([a-z_]+)_([0-9.e-]+)(mm|_percent)", column)
-    assert found is not None, column
+    if found is None:
+        raise KeyError(column)
     name, value, unit = found.groups()
     at = f"{value} mm" if unit == "mm" else f"{value} % of the diagonal of T"
     known = THRESHOLDED[name]

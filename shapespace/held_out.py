@@ -25,8 +25,8 @@ from shapespace.metrics import NUM_SAMPLES, Sampled
 from shapespace.progress import progress
 from shapespace.reconstruct import Reconstruction, Reconstructions, reconstruct_files
 
-SHAPES = "shapes"
-"""Folder of the reconstructions."""
+SHAPES, CARD = "shapes", "card.json"
+"""Folder of the reconstructions, and the file of all numbers."""
 OF_FIT = ("steps", "converged", "outliers", "strangeness", "share_without_points")
 
 
@@ -63,7 +63,7 @@ class Evaluation:
     def write(self, folder: Path, seed: int) -> None:
         """card.csv, card.json and card.txt."""
         write_csv(self.cards, folder / "card.csv")
-        write_json(self.cards, self.facts, folder / "card.json", seed)
+        write_json(self.cards, self.facts, folder / CARD, seed)
         with replacing(folder / "card.txt") as part:
             text = [card_text(self.cards, self.unit, seed), "", *self.remarks()]
             part.write_text("\n".join(text).rstrip() + "\n", "utf-8")
@@ -118,7 +118,7 @@ def evaluate_scans(
     if not found.cards:
         raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
     found.facts = work.facts(done, fit or Fit(), found)
-    found.facts["truth"] = None if truth is None else str(truth)
+    found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
     found.write(folder, protocol.seed)
     return found
 

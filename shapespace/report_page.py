@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from shapespace import card_sections, case_sections, report, run_sections, space_sections
-from shapespace.errors import at_least
+from shapespace.errors import InputError, at_least
+from shapespace.files import output_folder
 from shapespace.run_record import read_run
 
 PAGE = "report.html"
@@ -26,11 +27,15 @@ def write_report(
     is one. out: the page, ``report.html`` in the run by default. truth: the true surfaces, by the
     names of the shapes, for maps of the error. up: the axis that points up. steps, resolution: of
     the film, places from a shape to the next and nodes along the longest side. InputError if the
-    run holds no checkpoint or a file is damaged.
+    run holds no checkpoint, a file is damaged, or the page cannot be written.
     """
     at_least(1, steps=steps)
     at_least(2, resolution=resolution)
     record = read_run(run, evaluation, truth)
+    target = record.folder / PAGE if out is None else Path(out)
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; name the page in it, such as {target / PAGE}")
+    output_folder(target.parent)
     space = record.space
     count, length = len(space.names), space.decoder.latent_size
     page = report.Page(
@@ -48,4 +53,4 @@ def write_report(
         space_sections.codes(page, space, folder)
         run_sections.curves(page, record, folder)
         run_sections.missing(page, record)
-    return page.write(record.folder / PAGE if out is None else Path(out))
+    return page.write(target)

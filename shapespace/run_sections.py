@@ -65,7 +65,7 @@ def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
 def missing(page: report.Page, record: RunRecord) -> None:
     """What the page would show beside, and which command makes it."""
     checkpoint, folder = record.folder / CHECKPOINT, record.folder / EVALUATION
-    lines = []
+    lines = list(record.remarks)
     if not record.metrics:
         lines.append("Curves: metrics.csv is missing or empty; shapespace fit writes it.")
     if record.card is None:
@@ -78,7 +78,7 @@ def missing(page: report.Page, record: RunRecord) -> None:
     if lines:
         page.section(
             "Not on this page",
-            "What is not there yet, and the command that makes it.",
+            "What is not there, and the command that makes it.",
             report.bullets(lines),
         )
 
@@ -121,8 +121,8 @@ def _store(path: str | None, names: tuple[str, ...]) -> str:
     if path is None:
         return ""
     try:
-        store = ScanStore(path)
-        manifest: list[dict[str, Any]] = store.manifest()
+        with ScanStore(path) as store:
+            manifest: list[dict[str, Any]] = store.manifest()
     except InputError:
         return f"{path} (not there any more)"
     known = set(names)

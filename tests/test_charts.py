@@ -27,6 +27,16 @@ def test_points_of_each_group_have_a_colour_of_their_own(tmp_path):
         assert ((image == wanted).all(axis=1).sum() > 30) == many
 
 
+def test_any_name_stands_in_a_map_as_it_is_written(tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    names = ["_under", "a$b_1$", "$", "_$x^$"]
+    places = np.random.default_rng(0).normal(size=(4, 2))
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        plot_map(places, names, tmp_path / "map.svg", ("x", "y"), {2: "$\\oops$"})
+    text = (tmp_path / "map.svg").read_text("utf-8")
+    assert all(f">{name}</text>" in text for name in names)
+
+
 @pytest.mark.parametrize("values", [np.zeros(0), np.zeros(3), np.array([2.0]), np.arange(50.0)])
 def test_any_number_of_values_is_drawn(values, tmp_path):
     plot_histogram(values, tmp_path / "histogram.svg", "length")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from shapespace.card_sections import cell, number, titled
-from shapespace.case_sections import neighbours, usual_gap
-from shapespace.cases import ranked, read_case
+from shapespace.case_sections import beside, neighbours, usual_gap
+from shapespace.cases import Case, ranked, read_case
 from shapespace.cli import main
 from shapespace.data.points import prepare_scan
 from shapespace.data.readers import checked
@@ -147,7 +148,8 @@ def test_a_whole_page(whole):
     assert page.tables >= 8
     for text in ("both <ways>, halved", "Nearly a distance.", "nearest training shape", "∞"):
         assert text in page.words
-    assert "1 of 3" in page.words and "600 points a scan, normals: measured 4" in page.words
+    assert "1 of 2" in page.words and "1 without this number are left out" in page.words
+    assert "600 points a scan, normals: measured 4" in page.words
 
 
 @pytest.mark.slow
@@ -205,8 +207,8 @@ def test_cases_come_from_best_to_worst_with_exact_errors(run, evaluation):
     record = read_run(run, evaluation)
     column, part, shapes = ranked(record)
     assert (column, part) == ("point_to_mesh", "scan")
-    assert [shape["name"] for shape in shapes] == ["ball", "egg", "lost"]
-    assert read_case(record, shapes[2], part) is None
+    assert [shape["name"] for shape in shapes] == ["ball", "egg"]
+    assert read_case(record, record.shapes[2], part) is None
     case = read_case(record, shapes[0], part)
     assert (case.unit, case.per_unit) == ("mm", 1000)
     in_mm = replace(case, facts={**case.facts, "unit": "mm", "scale": 1000.0})
@@ -218,9 +220,32 @@ def test_cases_come_from_best_to_worst_with_exact_errors(run, evaluation):
 def test_a_training_shape_is_its_own_neighbour(run, evaluation):
     record = read_run(run, evaluation)
     for shape in record.shapes[:2]:
-        near = neighbours(record.space, read_case(record, shape, "scan"))
+        case = read_case(record, shape, "scan")
+        near = neighbours(record.space, case, 1.0)
         assert near.by_code == near.by_surface == shape["name"]
         assert near.gap < 0.1 and near.off < 20
+        told = neighbours(record.space, case, 1.0, "lens")
+        assert told.by_surface == "lens" and told.off > near.off
+
+
+def test_a_neighbour_stands_in_the_pose_and_unit_of_the_case(run):
+    space = TrainedSpace.load(run / "last.ckpt")
+    code, half = space.code("egg"), np.sqrt(0.5)
+    turn = [[half, -half, 0], [half, half, 0], [0, 0, 1]]
+    facts = {"unit": "mm", "scale": 1000.0, "centre": [5.0, 6.0, 7.0]}
+    facts |= {"pose": {"rotation": turn, "shift": [0.1, 0.2, 0.3], "scale": 2.0}}
+    moved = Case("egg", {}, space.mesh(code, None, 16), facts, code.numpy())
+    moved = replace(moved, mesh=space.mesh(code, moved.place[0], 16, pose=moved.place[1]))
+    figure = beside(space, moved, "egg", 16)
+    np.testing.assert_allclose(figure.shape.vertices, moved.drawn(moved.mesh).vertices)
+    still = {"unit": "m", "scale": 1.0, "centre": [0.0] * 3}
+    still |= {"pose": {"rotation": np.eye(3).tolist(), "shift": [0.0] * 3, "scale": 1.0}}
+    plain = replace(moved, mesh=space.mesh(code, None, 16), facts=still)
+    assert np.ptp(figure.shape.vertices[:, 2]) == pytest.approx(
+        np.ptp(plain.mesh.vertices[:, 2]) / 2
+    )
+    off = [neighbours(space, case, 1.0, "egg").off for case in (moved, plain)]
+    assert off[0] == pytest.approx(off[1] / 2, rel=1e-3)
 
 
 def test_usual_gap_is_that_of_a_slow_search():
@@ -237,9 +262,13 @@ def test_numbers_are_read_in_millimetres():
     assert titled("chamfer_half_unsquared") == "chamfer_half_unsquared, mm"
     assert cell("chamfer_half_unsquared", 0.00123) == "1.23"
     assert titled("chamfer_sum_squared") == "chamfer_sum_squared, mm²"
-    assert cell("chamfer_sum_squared", 2e-6) == "2.00"
+    assert cell("chamfer_sum_squared", 2e-6) == "2"
+    assert titled("area") == "area, m²" and cell("volume", 0.07) == "70"
+    assert titled("hausdorff", "none") == "hausdorff" and cell("watertight", 0.5) == "0.500"
     assert titled("fscore_5mm") == "fscore_5mm" and cell("fscore_5mm", 0.5) == "0.500"
-    assert cell("median", [0.001, 0.25]) == "1.00 to 250"
+    assert cell("hausdorff", [0.001, "inf"]) == "1.00 to ∞"
+    assert titled("of_another_version") == "of_another_version"
+    assert cell("of_another_version", 0.25) == "0.250"
     assert [number(value) for value in (None, True, "inf", 3, 12345.6)] == [
         *("–", "yes", "∞", "3", "12346")
     ]
@@ -253,8 +282,55 @@ def test_mistakes(run, tmp_path):
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         write_report(run, tmp_path)
+    (tmp_path / "card.json").write_text('{"shapes": [{"group": "a"}]}')
+    with pytest.raises(InputError, match="holds a shape without a name; redo"):
+        write_report(run, tmp_path)
     with pytest.raises(InputError, match="steps=0"):
         write_report(run, steps=0)
+    with pytest.raises(InputError, match="there is no such file or folder"):
+        write_report(run, truth=tmp_path / "mistyped")
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_film(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("shapespace.space_sections.film", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be an output folder"):
+        write_report(run, out=tmp_path / "file" / "page.html")
+    with pytest.raises(InputError, match="is a folder; name the page"):
+        write_report(run, out=tmp_path)
+
+
+def test_what_is_of_other_weights_is_left_out(toy_checkpoint, tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(toy_checkpoint.read_bytes())
+    (tmp_path / "evaluation").mkdir()
+    card, shapes = tmp_path / "evaluation" / "card.json", [{"name": "ball"}]
+    digest = TrainedSpace.load(toy_checkpoint).digest
+    for space, kept in (("0" * 64, False), (digest, True)):
+        card.write_text(json.dumps({"facts": {"space": space}, "shapes": shapes}))
+        told = json.dumps(CERTIFICATE | {"digest": space})
+        (tmp_path / "last.certificate.json").write_text(told)
+        record = read_run(tmp_path)
+        assert (record.card is not None, record.certificate is not None) == (kept, kept)
+        said = [line for line in record.remarks if "is of an earlier state of the run" in line]
+        assert len(said) == (0 if kept else 2)
+        if not kept:
+            with pytest.raises(InputError, match="is of other weights than"):
+                read_run(tmp_path, card.parent)
+    card.write_text(json.dumps({"facts": {"truth": str(tmp_path / "gone")}, "shapes": shapes}))
+    assert "which are gone" in read(write_report(tmp_path, **QUICK)).words
+    (tmp_path / "other.ply").write_text("")
+    with pytest.raises(InputError, match="has no surface with the name of a shape such as 'ball'"):
+        read_run(tmp_path, truth=tmp_path / "other.ply")
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".json", ".npy"])
+@pytest.mark.parametrize("content", [b"", b'{"pose": 1}', b"ply\nformat ascii 1.0\nelement"])
+def test_damaged_files_are_named(run, evaluation, tmp_path, suffix, content):
+    record = replace(read_run(run, evaluation), evaluation=tmp_path)
+    shutil.copytree(evaluation / "shapes", tmp_path / "shapes")
+    (tmp_path / "shapes" / f"ball{suffix}").write_bytes(content)
+    with pytest.raises(InputError, match=rf"ball\{suffix}: is .*; redo shapespace evaluate"):
+        read_case(record, next(s for s in record.shapes if s["name"] == "ball"), "scan")
 
 
 def test_errors_are_to_the_true_surface_in_its_own_unit(run, evaluation, tmp_path):
@@ -264,7 +340,11 @@ def test_errors_are_to_the_true_surface_in_its_own_unit(run, evaluation, tmp_pat
     surface.vertices = 1000 * (surface.vertices + np.array([0.1, 0, 0]))
     surface.export(tmp_path / f"{name}.ply")
     shape = next(shape for shape in record.shapes if shape["name"] == name)
-    case = read_case(read_run(run, evaluation, tmp_path), shape, "scan")
+    given = read_run(run, evaluation, tmp_path)
+    case = read_case(given, shape, "scan")
     np.testing.assert_allclose(case.truth.bounds - case.mesh.bounds, [[0.1, 0, 0]] * 2, atol=1e-4)
     assert len(case.errors) == len(case.mesh.vertices)
     assert 90 < case.errors.max() < 101
+    protocol = {"facts": {"protocol": {"unit": "m"}}}
+    named = replace(record, card=record.card | protocol, truths=given.truths)
+    assert np.ptp(read_case(named, shape, "scan").truth.vertices[:, 0]) > 1000
