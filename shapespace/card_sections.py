@@ -10,7 +10,7 @@ import numpy as np
 
 from shapespace import card_text, report
 from shapespace.card_text import DISTANCES, SCAN, LengthUnit, shown, unit_name
-from shapespace.conventions import Kind, convention
+from shapespace.conventions import LETTERS, Kind, convention
 from shapespace.run_record import CERTIFICATE, RunRecord
 
 SHORT = tuple(dict.fromkeys([*(short.column for short in (*DISTANCES, *SCAN)), "sampling_floor"]))
@@ -47,7 +47,7 @@ def metric_card(page: report.Page, record: RunRecord) -> None:
     page.section(
         "How far off",
         f"{len(record.shapes)} reconstructed shapes: percentiles over the shapes, and how sure "
-        "median and mean are.",
+        f"median and mean are. {LETTERS}",
         *blocks,
     )
 
