@@ -1,6 +1,7 @@
 """The house rules of the design that a machine can check."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -192,6 +193,20 @@ def test_public_names_are_documented_and_annotated(name):
 @pytest.mark.parametrize("name", FILES)
 def test_annotations_are_evaluated(name):
     assert "__future__.annotations" not in set(imported_names(TREES[name]))
+
+
+@pytest.mark.parametrize("folder", ["experiments", "benchmarks"])
+def test_scripts_import_what_there_is(folder):
+    wanted = {
+        (node.module, alias.name)
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shapespace")
+        for alias in node.names
+    }
+    assert wanted
+    found = {pair: importlib.import_module(pair[0]) for pair in wanted}
+    assert [pair for pair in sorted(wanted) if not hasattr(found[pair], pair[1])] == []
 
 
 def test_import_is_light():
