@@ -36,18 +36,18 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from shapespace.capacity import free_memory
 from shapespace.codes import LatentCodes
-from shapespace.data.steps import Batch, Steps
 from shapespace.decoders import SkipMLP
-from shapespace.health import Health
-from shapespace.keep import KeepCheckpoint
-from shapespace.module import ShapeSpace
 from shapespace.objectives import IGR
-from shapespace.ranks import Ranks
 from shapespace.sampling import NearSurface, samples_of_visits
 from shapespace.scan import Scan
-from shapespace.training import TRAINER
+from shapespace.training.batches import Batch, Steps
+from shapespace.training.callbacks.checkpoints import KeepCheckpoint
+from shapespace.training.callbacks.divergence import Health
+from shapespace.training.callbacks.ranks import Ranks
+from shapespace.training.cli import TRAINER
+from shapespace.training.module import ShapeSpace
+from shapespace.utils.memory import free_memory
 
 LATENT, LR, CODE_LR, STD = 256, 1e-4, 1e-3, 0.02
 NAMES, WARM, WAITS = ("ours", "dense"), 3, ("code rows", "report", "boundary", "sigterm")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from memory import largest_memory
 
-from shapespace.data.points import PointOptions, prepare_scan
-from shapespace.data.readers import checked
-from shapespace.data.synthetic import MOTIONS, SUBJECTS, body, body_mesh
-from shapespace.data.writer import StoreWriter
-from shapespace.training import fit
+from shapespace.data.formats.readers import checked
+from shapespace.data.prepare.points import PointOptions, prepare_scan
+from shapespace.data.store.writer import StoreWriter
+from shapespace.synthetic.dataset import MOTIONS, SUBJECTS, body, body_mesh
+from shapespace.training.cli import fit
 
 NUM_SCANS = 16
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 import trimesh
 
-from shapespace.data.collect import collect_sources
-from shapespace.evaluate import card_of
-from shapespace.exports import prepare_for
-from shapespace.fit_method import Fit
+from shapespace.data.sources import collect_sources
+from shapespace.evaluation.compare import card_of
+from shapespace.reconstruction.inputs import prepare_for
+from shapespace.reconstruction.method import Fit
 from shapespace.space import TrainedSpace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))

@@ -23,14 +23,14 @@ import torch
 from memory import largest_memory
 from torch.utils.data import DataLoader, Dataset
 
-from shapespace.data.datamodule import ScanData
-from shapespace.data.steps import Batch
-from shapespace.data.store import ScanStore
-from shapespace.data.writer import StoreWriter
+from shapespace.data.store.store import ScanStore
+from shapespace.data.store.writer import StoreWriter
 from shapespace.decoders import SkipMLP
 from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface, seeded_generator
 from shapespace.scan import Frame, PreparedScan, Scan, rounded_normals
+from shapespace.training.batches import Batch
+from shapespace.training.datamodule import ScanData
 
 NUM_POINTS, WINDOW, BATCH, WORKERS = 250_000, 8000, 16, 2
 BATCHES = 60

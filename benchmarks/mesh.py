@@ -34,10 +34,11 @@ import torch
 from memory import largest_memory
 from scipy.spatial import KDTree
 
-from shapespace.data.synthetic import SUBJECTS, body
 from shapespace.decoders import SkipMLP
-from shapespace.grid import Grid, evaluator
-from shapespace.level_set import zero_set
+from shapespace.surface.grid import Grid
+from shapespace.surface.level_set import zero_set
+from shapespace.surface.mesh import evaluator
+from shapespace.synthetic.dataset import SUBJECTS, body
 
 EXTENT = 1.2
 STEPS, POINTS, BATCH = 400, 40_000, 1024

@@ -19,10 +19,10 @@ from statistics import median
 import numpy as np
 import trimesh
 
-from shapespace.data.prepare import prepare
-from shapespace.data.readers import READERS
-from shapespace.data.store import ScanStore
-from shapespace.data.synthetic import SUBJECTS, write_dataset
+from shapespace.data.formats.readers import READERS
+from shapespace.data.prepare.run import prepare
+from shapespace.data.store.store import ScanStore
+from shapespace.synthetic.dataset import SUBJECTS, write_dataset
 
 NUM_POINTS = 250_000
 

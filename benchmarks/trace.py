@@ -16,15 +16,15 @@ import time
 import numpy as np
 import torch
 
-from shapespace.camera import Orthographic, Pose
-from shapespace.data.synthetic import SUBJECTS, body
 from shapespace.decoders import Decoder, SkipMLP
-from shapespace.mesh import extract_mesh
-from shapespace.portrait import sight
-from shapespace.probe import evaluate
-from shapespace.rays import RayScene
+from shapespace.geometry.rays import RayScene
+from shapespace.rendering.camera import Orthographic, Pose
+from shapespace.rendering.fields import sight
 from shapespace.space import TrainedSpace
-from shapespace.trace import trace
+from shapespace.surface.mesh import extract_mesh
+from shapespace.surface.query import evaluate
+from shapespace.surface.sphere_tracing import trace
+from shapespace.synthetic.dataset import SUBJECTS, body
 
 EXTENT, SAMPLES, HALVINGS, EVERY = 1.2, 512, 12, 16
 CAMERA = Orthographic(-1.1, 1.1, -1.1, 1.1, Pose(), 2 * EXTENT)

@@ -17,12 +17,13 @@ import numpy as np
 import trimesh
 
 from shapespace.checkpoint import CHECKPOINT
-from shapespace.data import dfaust
-from shapespace.data.prepare import prepare
+from shapespace.data.formats import dfaust
+from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
-from shapespace.fit_method import Fit
-from shapespace.metrics import point_to_mesh, surface_points
-from shapespace.reconstruct import reconstruct_files
+from shapespace.evaluation.metrics import surface_points
+from shapespace.geometry.proximity import point_to_mesh
+from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.space import TrainedSpace
 
 ROOT = Path(__file__).resolve().parents[1]

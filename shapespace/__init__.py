@@ -7,7 +7,7 @@ cost nothing.
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from shapespace.version import __version__ as __version__
 
 _HOME = {
     "Frame": "scan",
@@ -25,25 +25,29 @@ _HOME = {
     "fit_codes": "fitting",
     "FitResult": "fitting",
     "Search": "fitting",
-    "extract_mesh": "mesh",
-    "chamfer": "metrics",
+    "extract_mesh": "surface.mesh",
+    "chamfer": "evaluation.metrics",
     "TrainedSpace": "space",
     "InputError": "errors",
 }
 
 if TYPE_CHECKING:
     from shapespace.codes import LatentCodes
-    from shapespace.data.prepare import prepare
-    from shapespace.data.store import ScanStore
-    from shapespace.decoders import Decoder, Field, SkipMLP
+    from shapespace.data.prepare.run import prepare
+    from shapespace.data.store.store import ScanStore
+    from shapespace.decoders.base import Decoder, Field
+    from shapespace.decoders.mlp import SkipMLP
     from shapespace.errors import InputError
-    from shapespace.fitting import FitResult, Search, fit_codes
-    from shapespace.mesh import extract_mesh
-    from shapespace.metrics import chamfer
-    from shapespace.objectives import IGR, Objective
+    from shapespace.evaluation.metrics import chamfer
+    from shapespace.fitting.reference import fit_codes
+    from shapespace.fitting.result import FitResult
+    from shapespace.fitting.search import Search
+    from shapespace.objectives.base import Objective
+    from shapespace.objectives.igr import IGR
     from shapespace.sampling import NearSurface
     from shapespace.scan import Frame, Samples, Scan
     from shapespace.space import TrainedSpace
+    from shapespace.surface.mesh import extract_mesh
 
 __all__ = [
     "IGR",

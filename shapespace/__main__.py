@@ -2,7 +2,7 @@
 
 import sys
 
-from shapespace.cli import main
+from shapespace.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

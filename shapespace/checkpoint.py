@@ -7,14 +7,19 @@ import os
 import pickle
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
 
+from shapespace.codes import plain_scans, row_of
 from shapespace.errors import InputError, one_line
-from shapespace.files import replacing
+from shapespace.scan import Frame
+from shapespace.utils.files import replacing
 
 FORMAT = 1
 CHECKPOINT, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -22,6 +27,10 @@ CHECKPOINT, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 TRUSTED = ("shapespace", "torch", "pytorch_lightning")
 TRUST_VARIABLE = "SHAPESPACE_TRUST"
 """Environment variable with further packages, separated by commas, whose classes may be built."""
+TABLE, SCANS = "codes.table.weight", "codes._extra_state"
+"""Keys of the codes in the state of a module."""
+PLACE = "ScanData"
+"""Key of the place in the data, as ``ScanData.state_dict`` tells it."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -124,3 +133,61 @@ def _check_class_paths(path: Path, value: object) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _check_class_paths(path, item)
+
+
+def with_scans(
+    content: dict[str, Any],
+    names: Sequence[str],
+    new: Mapping[str, tuple[Frame, Float[Tensor, " L"]]] | None = None,
+) -> dict[str, Any]:
+    """The content of a checkpoint whose scans are ``names``, in that order; ``content`` stays.
+
+    Each scan keeps its code, its frame and what the optimiser knows of its row; those of ``new``,
+    which were not there, begin with the frame and code given and an optimiser that has seen
+    nothing. Nothing else changes, but an epoch that was begun begins anew, because its order was
+    that of other rows. InputError for a name that is neither there nor in ``new``.
+    """
+    new, before = new or {}, content["state_dict"][SCANS]["names"]
+    assert len({*before, *new}) == len(before) + len(new) and len(set(names)) == len(names)
+    if list(names) == before:
+        return content
+    rows = {name: row for row, name in enumerate([*before, *new])}
+    which = torch.tensor([rows[n] if n in rows else row_of(before, n) for n in names]).long()
+    state = copy(content["state_dict"])
+    state[TABLE] = _picked(state[TABLE], which, [code for _, code in new.values()])
+    more = plain_scans(list(new), [frame for frame, _ in new.values()])
+    facts = {key: [*values, *more[key]] for key, values in state[SCANS].items()}
+    state[SCANS] = {key: [values[row] for row in which.tolist()] for key, values in facts.items()}
+    changed = content | {"state_dict": state}
+    changed["hyper_parameters"] = content["hyper_parameters"] | {"num_scans": len(names)}
+    if "optimizer_states" in content:
+        *others, of_codes = content["optimizer_states"]
+        changed["optimizer_states"] = [*others, _of_rows(of_codes, which, len(new))]
+    if PLACE in content:
+        visits, length = content[PLACE]["visits"], content[PLACE]["visits_of_an_epoch"]
+        changed[PLACE] = content[PLACE] | {"visits": visits - visits % length}
+    return changed
+
+
+def _of_rows(optimiser: dict[str, Any], which: Int[Tensor, " K"], num_new: int) -> dict[str, Any]:
+    """The state of the codes' optimiser: of its tensors, all but scalars have a row for a scan."""
+
+    def picked(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.dim():
+            return value
+        return _picked(value, which, [torch.zeros_like(value[0])] * num_new)
+
+    state = {
+        table: {name: picked(value) for name, value in values.items()}
+        for table, values in optimiser["state"].items()
+    }
+    return optimiser | {"state": state}
+
+
+def _picked(
+    rows: Shaped[Tensor, "S *L"],
+    which: Int[Tensor, " K"],
+    more: Sequence[Shaped[Tensor, "*L"]],
+) -> Shaped[Tensor, "K *L"]:
+    """Rows of ``rows`` and, counted on, of ``more``."""
+    return torch.cat([rows, *(row.to(rows)[None] for row in more)])[which]

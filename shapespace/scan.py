@@ -45,11 +45,9 @@ class Frame:
 
 NormalsKind = Literal["measured", "estimated-oriented", "estimated-unoriented", "none"]
 """Where normals come from: the source, a fit with a consistent side, a fit without, nowhere."""
-
 NORMALS_KINDS: tuple[NormalsKind, ...] = get_args(NormalsKind)
 TRUSTED = ("measured", "estimated-oriented")
 """Kinds of normals whose direction may be learnt."""
-
 NORMAL_STEPS = 32767
 """Stored normals are multiples of 1/32767: the angle is off by less than 0.002 degrees."""
 

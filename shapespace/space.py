@@ -20,17 +20,21 @@ from torch import Tensor
 
 from shapespace.checkpoint import read_checkpoint
 from shapespace.codes import LatentCodes
-from shapespace.decoders import Decoder
+from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, one_line
-from shapespace.fitting import FitResult, Pose, Refinement, Search, fit_codes
-from shapespace.fitting.problem import State, median_distance
+from shapespace.fitting.pose import Pose
+from shapespace.fitting.reference import fit_codes
+from shapespace.fitting.refine import Refinement
+from shapespace.fitting.residuals import State, median_distance
+from shapespace.fitting.result import FitResult
+from shapespace.fitting.search import Search
 from shapespace.fitting.terms import draw, terms_of
 from shapespace.fitting.uncertainty import surface_deviation
-from shapespace.launch import own_device
-from shapespace.mesh import extract_mesh
-from shapespace.objectives import Objective
+from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame, PreparedScan, Scan
+from shapespace.surface.mesh import extract_mesh
+from shapespace.utils.launch import own_device
 
 
 class TrainedSpace:

@@ -29,9 +29,9 @@ def ellipsoid(radii, count=600, seed=0):
 
 def write_toy_store(path, radii=RADII):
     """A store of one ellipsoid for each name, its centre moved by its row."""
-    from shapespace.data.points import prepare_scan
-    from shapespace.data.readers import checked
-    from shapespace.data.writer import StoreWriter
+    from shapespace.data.formats.readers import checked
+    from shapespace.data.prepare.points import prepare_scan
+    from shapespace.data.store.writer import StoreWriter
 
     with StoreWriter(path, "m", 3) as writer:
         for row, (name, axes) in enumerate(radii.items()):
@@ -67,7 +67,7 @@ def toy_arguments(toy_store):
 @pytest.fixture(scope="session")
 def train(toy_arguments):
     """Train quickly in a folder for so many epochs, with more arguments: the path of last.ckpt."""
-    from shapespace.training import fit
+    from shapespace.training.cli import fit
 
     def run(folder, epochs, *more):
         options = [f"--trainer.max_epochs={epochs}", f"--trainer.default_root_dir={folder}"]

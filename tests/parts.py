@@ -5,9 +5,9 @@ import os
 import torch
 from pytorch_lightning.plugins import Precision
 
-from shapespace import module
 from shapespace.sampling import NearSurface
 from shapespace.scan import Samples
+from shapespace.training import module
 
 
 class InDouble(NearSurface):

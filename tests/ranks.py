@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from shapespace.training import fit
+from shapespace.training.cli import fit
 
 torch.set_default_dtype(torch.float64)
 for arguments in json.loads(sys.argv[1]):

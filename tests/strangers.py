@@ -15,10 +15,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from shapespace.data.hdf5 import set_attributes
-from shapespace.data.layout import FORMAT, VERSION, write_scan
+from shapespace.data.store.hdf5 import set_attributes
+from shapespace.data.store.layout import FORMAT, VERSION, write_scan
 from shapespace.scan import Targets
-from tests.data.test_store import make_scan, write
+from tests.data.store.test_store import make_scan, write
 
 SECRET = "/etc/passwd"
 FIFO = "fifo"  # beside each store: who opens it hangs

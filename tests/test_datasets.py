@@ -9,11 +9,11 @@ import pytest
 import trimesh
 import yaml
 
-from shapespace.arguments import build_parser
-from shapespace.cli import main
-from shapespace.commands import prepare
-from shapespace.data.store import ScanStore
-from shapespace.files import read_lines
+from shapespace.cli.data import prepare
+from shapespace.cli.main import main
+from shapespace.config.arguments import build_parser
+from shapespace.data.store.store import ScanStore
+from shapespace.utils.files import read_lines
 from tests.conftest import ROOT, ellipsoid
 
 DATASETS = ROOT / "datasets"

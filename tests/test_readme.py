@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from shapespace.cli import COMMANDS, main
-from shapespace.data.store import ScanStore
+from shapespace.cli.main import COMMANDS, main
+from shapespace.data.store.store import ScanStore
 from shapespace.space import TrainedSpace
 from tests.conftest import ROOT, ellipsoid, write_registrations
 

@@ -80,7 +80,7 @@ def test_loaded_from_a_checkpoint_it_is_what_was_trained(toy_checkpoint):
 
 
 def test_lightning_rebuilds_it_with_weights_only(toy_checkpoint):
-    from shapespace.module import ShapeSpace
+    from shapespace.training.module import ShapeSpace
 
     module = ShapeSpace.load_from_checkpoint(toy_checkpoint, weights_only=True)
     trained = TrainedSpace.load(toy_checkpoint)

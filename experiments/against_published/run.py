@@ -18,9 +18,10 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
-from shapespace.fit_method import Fit
-from shapespace.metrics import chamfer, point_to_mesh, surface_points
-from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
+from shapespace.evaluation.metrics import chamfer, surface_points
+from shapespace.geometry.proximity import point_to_mesh
+from shapespace.reconstruction.method import Fit
+from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from shapespace.interpolate import Stop, interpolate
-from shapespace.mesh import components, extract_mesh, largest_component
-from shapespace.metrics import point_to_mesh
-from shapespace.render import Figure, render_grid, save_image
+from shapespace.geometry.components import components, largest_component
+from shapespace.geometry.proximity import point_to_mesh
+from shapespace.reconstruction.interpolate import Stop, interpolate
+from shapespace.rendering.meshes import Figure, render_grid, save_image
 from shapespace.space import TrainedSpace
+from shapespace.surface.mesh import extract_mesh
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bodies

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from shapespace.data.sources import find_sources
-from shapespace.exports import prepare_for
 from shapespace.fitting import Search
 from shapespace.fitting.starts import nearest
-from shapespace.metrics import point_to_mesh
+from shapespace.geometry.proximity import point_to_mesh
+from shapespace.reconstruction.inputs import prepare_for
 from shapespace.space import TrainedSpace, as_batch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

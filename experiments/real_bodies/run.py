@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from shapespace.card import write_csv
-from shapespace.card_text import DISTANCES, MESH, short_table
-from shapespace.evaluate import card_of
-from shapespace.fit_method import Fit
-from shapespace.metrics import point_to_mesh
-from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
+from shapespace.evaluation.compare import card_of
+from shapespace.evaluation.scores import write_csv
+from shapespace.evaluation.tables import DISTANCES, MESH, short_table
+from shapespace.geometry.proximity import point_to_mesh
+from shapespace.reconstruction.method import Fit
+from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
-from shapespace.training import fit
+from shapespace.training.cli import fit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bodies import held_out, read_frames, reconstructed, registration, stored

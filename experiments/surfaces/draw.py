@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from measure import diagonal_of, load, nearest
 
-from shapespace.metrics import nearest_distances
-from shapespace.render import GREY, Figure, colour_map, render_grid, save_image
+from shapespace.evaluation.metrics import nearest_distances
+from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 
 SHOWN = {"ours": "shapespace", "poisson 9": "Poisson, depth 9"}
 WORST = {True: 0.1, False: 1.0}

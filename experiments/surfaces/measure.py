@@ -6,9 +6,9 @@ import igl
 import numpy as np
 import trimesh
 
-from shapespace.data.readers import read_raw
-from shapespace.mesh import components
-from shapespace.metrics import NUM_SAMPLES, chamfer, nearest_distances, surface_points
+from shapespace.data.formats.readers import read_raw
+from shapespace.evaluation.metrics import NUM_SAMPLES, chamfer, nearest_distances, surface_points
+from shapespace.geometry.components import components
 
 SEEN = 0.8
 """Fraction of a scan that the methods see where there is no ground truth."""

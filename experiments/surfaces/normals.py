@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from measure import Reference, load, measure
 
-from shapespace.data.readers import read_raw
-from shapespace.surface import reconstruct_surface
+from shapespace.data.formats.readers import read_raw
+from shapespace.reconstruction.single_scan import reconstruct_surface
 
 
 def main():

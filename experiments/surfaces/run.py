@@ -17,9 +17,9 @@ import numpy as np
 from draw import draw
 from measure import SEEN, Reference, floor, load, measure, seen_and_hidden
 
-from shapespace.mesh import largest_component
-from shapespace.poisson import screened_poisson
-from shapespace.surface import reconstruct_surface
+from shapespace.baselines.poisson import screened_poisson
+from shapespace.geometry.components import largest_component
+from shapespace.reconstruction.single_scan import reconstruct_surface
 
 NAMES = ["anchor_sim", "armadillo_sim", "plane_sim", "gargoyle_real"]
 DEPTHS = (8, 9, 10)

@@ -19,8 +19,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shapespace.data.sources import find_sources
-from shapespace.exports import prepare_for
-from shapespace.metrics import point_to_mesh
+from shapespace.geometry.proximity import point_to_mesh
+from shapespace.reconstruction.inputs import prepare_for
 from shapespace.space import TrainedSpace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

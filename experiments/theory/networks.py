@@ -5,9 +5,10 @@ import torch
 
 from shapespace.decoders import SkipMLP
 from shapespace.objectives import IGR
-from shapespace.rates import cosine, decoder_optimisers
 from shapespace.sampling import NearSurface, seeded_generator
 from shapespace.scan import Scan
+from shapespace.training.optimisers import decoder_optimisers
+from shapespace.utils.schedules import cosine
 
 NO_CODE = torch.zeros(1, 0)
 RATE, SIGMA, EXTENT = 2e-3, 0.1, 1.5

@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 
 from shapespace.codes import LatentCodes
-from shapespace.data.datamodule import Windows
-from shapespace.data.store import ScanStore
+from shapespace.data.store.store import ScanStore
 from shapespace.decoders import PublishedMLP, SkipMLP
 from shapespace.objectives import IGR, PublishedIGR
-from shapespace.rates import decoder_optimisers
 from shapespace.sampling import NearSurface, seeded_generator
+from shapespace.training.datamodule import Windows
+from shapespace.training.optimisers import decoder_optimisers
 
 NETWORKS = {"published": PublishedMLP, "package": SkipMLP}
 EVALUATION_SEED, EVALUATION_POINTS, EVALUATION_CHUNK = 20261123, 64, 41

@@ -1,1 +1,1 @@
-"""Scans on disk: reading, preparing, storing, streaming; and bodies made from formulas."""
+"""Scans on disk: reading, preparing, checking, storing."""

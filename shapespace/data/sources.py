@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from shapespace.data import dfaust
-from shapespace.data.readers import READERS, RawScan, parse_raw, read_bytes
+from shapespace.data.formats import dfaust
+from shapespace.data.formats.readers import READERS, RawScan, parse_raw, read_bytes
+from shapespace.data.store.store import ScanStore, store_at
 from shapespace.errors import InputError, one_line
+from shapespace.scan import PreparedScan
 
 
 @runtime_checkable
@@ -72,7 +74,7 @@ def find_sources(source: Path, scans: Sequence[str] | None = None, every: int = 
     scan, so that each finds the other. The frame is that of the raw scan's file; for a column of a
     registration file it comes from ``frames.csv`` beside the file, or from the raw scans in
     ``scans/`` beside it if they are as many as the columns; otherwise the frame is the column,
-    five digits, and joins nothing. See :func:`~.dfaust.list_frames`.
+    five digits, and joins nothing. See :func:`~shapespace.data.formats.dfaust.list_frames`.
 
     scans: names to keep. every: keep each ``every``-th frame of each sequence, counted by ascending
     frame, or each ``every``-th file. :class:`InputError` if nothing is found, a name is unknown,
@@ -196,3 +198,50 @@ def _unique(sources: list[Source]) -> list[Source]:
         if other is not source:
             raise InputError(f"{source} and {other} would both be {source.name!r}; rename one")
     return sources
+
+
+@dataclass(frozen=True)
+class StoredScan:
+    """The scan ``name`` of a store, which knows its frame and unit."""
+
+    name: str
+    store: ScanStore
+
+    def __str__(self) -> str:
+        return f"{self.store.path}/{self.name}"
+
+    def digest(self) -> str:
+        """Its checksum in the store, hexadecimal, by which it is known again."""
+        return self.store.checksum(self.name)
+
+    def prepared(self) -> PreparedScan:
+        """All that is stored of it, with :meth:`digest` as hash; InputError if it is damaged."""
+        return replace(self.store.scan(self.name), source=str(self), source_hash=self.digest())
+
+
+AnySource = Source | StoredScan
+
+
+def collect_sources(
+    paths: Sequence[str | Path], scans: Sequence[str] | None = None
+) -> list[AnySource]:
+    """The scans of files, folders and stores, in the order of ``paths`` and then of their names.
+
+    scans: names to keep. InputError if one is unknown, nothing is found, or two scans would be
+    written to the same name.
+    """
+    found = [source for path in paths for source in _sources_of(Path(path))]
+    kept = found if scans is None else named(found, scans)
+    for name, count in Counter(source.name for source in kept).items():
+        if count > 1:
+            raise InputError(f"{count} scans are called {name!r}: reconstruct them apart")
+    return kept
+
+
+def _sources_of(path: Path) -> Sequence[AnySource]:
+    store = store_at(path)
+    if store is None:
+        return find_sources(path)
+    if not store.names:
+        raise InputError(f"{path}: holds no scan; prepare some, or merge all shards")
+    return [StoredScan(name, store) for name in store.names]

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapespace.decoders.base import Decoder, Precision
-from shapespace.decoders.fused import Options, evaluate, evaluate_jacobian
-from shapespace.decoders.layers import Layer
-from shapespace.decoders.memory import Memory
+from shapespace.decoders.fused.autograd import Options, evaluate, evaluate_jacobian
+from shapespace.decoders.fused.blocks import Layer
+from shapespace.decoders.fused.buffers import Memory
 from shapespace.errors import at_least, positive
 
 

@@ -1,7 +1,7 @@
 """The codes of scans that were not trained on."""
 
 from shapespace.fitting.pose import Freedom, Pose
-from shapespace.fitting.published import fit_codes
+from shapespace.fitting.reference import fit_codes
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search, Stage

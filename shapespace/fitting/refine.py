@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.decoders import Decoder
+from shapespace.decoders.base import Decoder
 from shapespace.errors import at_least, positive
 from shapespace.fitting.terms import draw
-from shapespace.objectives import Objective
-from shapespace.rates import cosine
+from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, seeded_generator
 from shapespace.scan import Scan
+from shapespace.utils.schedules import cosine
 
 MOST_KNOWN = 4000
 """Points of the scan that tell how far a place is from it."""

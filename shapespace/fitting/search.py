@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapespace.decoders import Decoder
+from shapespace.decoders.base import Decoder
 from shapespace.errors import at_least, positive
+from shapespace.fitting.levenberg_marquardt import solve
 from shapespace.fitting.pose import Freedom
-from shapespace.fitting.problem import (
+from shapespace.fitting.residuals import (
     Prior,
     Problem,
     State,
@@ -26,7 +27,6 @@ from shapespace.fitting.problem import (
 )
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.robust import Loss, Robust
-from shapespace.fitting.solver import solve
 from shapespace.fitting.starts import starts, turns_about
 from shapespace.fitting.uncertainty import covariance
 from shapespace.scan import Scan

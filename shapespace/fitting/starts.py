@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapespace.decoders import Decoder
+from shapespace.decoders.base import Decoder
 from shapespace.fitting.pose import Pose, cross
-from shapespace.fitting.problem import State
+from shapespace.fitting.residuals import State
 
 FIRST_POINTS, LAST_POINTS = 64, 512
 """Of a scan, in the first look at all training codes and in the second at the best of them."""

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.decoders import Decoder
-from shapespace.objectives import Objective
+from shapespace.decoders.base import Decoder
+from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, seeded_generator
 from shapespace.scan import Samples, Scan
 

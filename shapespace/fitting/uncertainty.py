@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.decoders import Decoder
+from shapespace.decoders.base import Decoder
 from shapespace.fitting.pose import Freedom, pose_columns
-from shapespace.fitting.problem import State
+from shapespace.fitting.residuals import State
 
 PATCHES = 9.0
 """Independent pieces of a scan: what no code can draw is wrong alike over a whole limb of a person.

@@ -2,6 +2,6 @@
 
 from shapespace.objectives.base import Objective
 from shapespace.objectives.igr import IGR
-from shapespace.objectives.published import PublishedIGR
+from shapespace.objectives.reference import PublishedIGR
 
 __all__ = ["IGR", "Objective", "PublishedIGR"]

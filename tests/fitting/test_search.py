@@ -6,14 +6,14 @@ from itertools import pairwise
 import pytest
 import torch
 
-from shapespace.data.neighbours import neighbour_distance
+from shapespace.data.prepare.neighbours import neighbour_distance
 from shapespace.decoders import SkipMLP
 from shapespace.fitting import Pose, Search, Stage
+from shapespace.fitting.levenberg_marquardt import solve
 from shapespace.fitting.pose import cross
-from shapespace.fitting.problem import Prior, Problem, State
+from shapespace.fitting.residuals import Prior, Problem, State
 from shapespace.fitting.robust import Robust
 from shapespace.fitting.search import median_distance
-from shapespace.fitting.solver import solve
 from shapespace.fitting.starts import TILT, starts, turns_about
 from shapespace.scan import Scan
 from tests.fitting.ellipsoids import CODES, Ellipsoids, ellipsoids, training_codes

@@ -2,7 +2,7 @@ import torch
 
 from shapespace.decoders import Decoder
 from shapespace.fitting import Pose, Search
-from shapespace.fitting.problem import State
+from shapespace.fitting.residuals import State
 from shapespace.fitting.uncertainty import PATCHES, covariance, surface_deviation
 from tests.fitting.ellipsoids import CODES, Ellipsoids, ellipsoids, training_codes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shapespace.callbacks import read_metrics
+from shapespace.training.statistics import read_metrics
 from tests.conftest import ROOT
 from tests.slurm.cluster import Cluster
 from tests.slurm.jobs import fit_script

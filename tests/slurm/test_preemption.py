@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from shapespace.callbacks import read_metrics
+from shapespace.training.statistics import read_metrics
 from tests.slurm.jobs import fit_script
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

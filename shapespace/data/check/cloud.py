@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from shapespace.data.points import NEIGHBOUR, NUM_POINTS
-from shapespace.data.readers import RawScan, double_area_normals
-from shapespace.data.targets import welded
+from shapespace.data.formats.readers import RawScan, double_area_normals
+from shapespace.data.prepare.points import NEIGHBOUR, NUM_POINTS
+from shapespace.data.prepare.targets import welded
 from shapespace.errors import InputError, one_line
 from shapespace.scan import NormalsKind, PreparedScan
 

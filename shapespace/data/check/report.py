@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from shapespace.data.check.facts import ScanFacts
+from shapespace.data.check.measurements import ScanFacts
 from shapespace.data.check.rules import Finding
 from shapespace.data.check.sets import common_dimension, longest_axes
 from shapespace.errors import one_line
 
 SHOWN = 10
 """Scans that are named for each kind of finding."""
-
 LEVELS = ("error", "warning", "note")
-
 Column = Callable[[ScanFacts], float | None]
 COLUMNS: dict[str, Column] = {
     "longest side": lambda f: f.length or None,
@@ -69,7 +67,7 @@ class CheckReport:
         return "\n".join([*lines, "", self._verdict()])
 
     def as_json(self) -> str:
-        """All facts and findings as JSON; numbers as in :class:`.facts.ScanFacts`."""
+        """All facts and findings as JSON; numbers as in ``ScanFacts``."""
         hidden = ("occupancy", "moments")
         facts = [{k: v for k, v in asdict(f).items() if k not in hidden} for f in self.facts]
         content = {

@@ -8,42 +8,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from shapespace.data.check.facts import ScanFacts
-from shapespace.data.points import NEIGHBOUR
+from shapespace.data.check.measurements import ScanFacts
+from shapespace.data.prepare.points import NEIGHBOUR
 from shapespace.errors import one_line
 
 Level = Literal["error", "warning", "note"]
-
 FLAT = 1e-3
 """Thickness below which a scan lies in a plane or on a line; a plate of 1 by 100 has 0.01."""
-
 OPPOSED = 0.05
 """Share of opposite neighbours: 0.008 at most in clean scans, 0.5 if half of all are flipped."""
-
 BOUNDARY, REGION = 0.002, 0.2
 """Opposite neighbours at the border of a flipped region (0.003 at least; raw scans 0.0001, meshes
 that cut themselves 0.008), and share of the outermost points that look inward: clean 0.16 at most,
 a flipped half 0.27 at least, a flipped fifth 0.1 to 0.6. Only both together are told."""
-
 INWARD, WHOLE = 0.65, 0.8
 """Share of the outermost points that look inward where all normals do: 0.84 at least, but 0.68 of a
 body seen from one side, where no neighbours are opposed."""
-
 OPEN = 0.2
 """Mean normal of the area: raw scans 0.04, three cameras 0.07, one camera 0.7."""
-
 RAW = 0.05
 """Share of border edges above which a mesh is a raw scan, open as such (they have 0.09 to 0.2)."""
-
 SPARSE = 0.1
 """Noise scale in longest sides of the shape; people at 250 000 points have 0.006."""
-
 UNEVEN = 100.0
 """Area a point stands for, 95th by 5th percentile; vertices of registered people have 27."""
-
 FAR = 1000.0
 """Distance of the origin in longest sides from which on float32 is coarser than 0.1 mm in 1.7 m."""
-
 STRAY, STRAY_GAP = 0.001, 10.0
 """Share of isolated points, and their gap in spacings, that are told; clean up to 0.0007 and 5."""
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from shapespace.data.check.cloud import cloud_of_scan, cloud_of_source
-from shapespace.data.check.facts import ScanFacts, measure
+from shapespace.data.check.measurements import ScanFacts, measure
 from shapespace.data.check.report import CheckReport, by_severity
 from shapespace.data.check.rules import findings_of
 from shapespace.data.check.sets import Setting, findings_of_set
-from shapespace.data.prepare import PER_METRE
 from shapespace.data.sources import Source, find_sources
-from shapespace.data.store import ScanStore, store_at
+from shapespace.data.store.store import ScanStore, store_at
+from shapespace.data.units import per_metre
 from shapespace.errors import InputError, at_least, positive
-from shapespace.progress import progress as progress_bar
-from shapespace.workers import run_in_workers
+from shapespace.utils.progress import progress as progress_bar
+from shapespace.utils.workers import run_in_workers
 
 LOST = "the process that read it died, for want of memory or by a crash in a library"
 
@@ -35,7 +35,7 @@ def check_scans(
     a worker, and some 2 kB for each scan seen.
 
     Args:
-        path: a store, or what :func:`~.sources.find_sources` accepts.
+        path: a store, or what :func:`~shapespace.data.sources.find_sources` accepts.
         workers: processes; with more than one, a script needs its ``__main__`` guard.
         unit: of the files; a store knows its own.
         extent: half side of the sampling box, in stored units.
@@ -47,12 +47,11 @@ def check_scans(
     """
     at_least(1, workers=workers)
     positive(extent=extent)
-    if unit not in PER_METRE:
-        raise InputError(f"unit={unit!r}: one of {' '.join(PER_METRE)}")
     store = store_at(Path(path))
     if store is None:
+        scale = per_metre(unit)
         sources = find_sources(Path(path), scans)
-        facts = _measured(partial(_of_source, PER_METRE[unit]), sources, workers, progress)
+        facts = _measured(partial(_of_source, scale), sources, workers, progress)
     else:
         names = _selected(store, scans)
         if not names:

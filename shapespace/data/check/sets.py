@@ -12,20 +12,17 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from shapespace.data.check.facts import ScanFacts
+from shapespace.data.check.measurements import ScanFacts
+from shapespace.data.check.rotations import axis_here, find_turns, words
 from shapespace.data.check.rules import FLAT, Finding
-from shapespace.data.check.turns import axis_here, find_turns, words
-from shapespace.data.prepare import PER_METRE
+from shapespace.data.units import PER_METRE
 
 TIMES = 5.0
 """A scan is out of scale if it is so many times larger or smaller than the median."""
-
 SMALL = 20.0
 """A scan is too small if the sampling box is so many times larger."""
-
 SAME = 1e-6
 """Two scans are the same if their moments differ by less, in radii."""
-
 UNIT_NAMES = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from shapespace.data.check import check_scans, cloud
-from shapespace.data.points import PointOptions, prepare_scan
+from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.data.sources import find_sources
-from shapespace.data.writer import StoreWriter
+from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
 from tests.data.check.corpus import clean_meshes, write_clean, write_faults
 

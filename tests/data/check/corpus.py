@@ -3,8 +3,8 @@
 import numpy as np
 import trimesh
 
-from shapespace.data.people.bodies import body, body_mesh
-from shapespace.data.synthetic import SUBJECTS
+from shapespace.synthetic.bodies import body, body_mesh
+from shapespace.synthetic.dataset import SUBJECTS
 
 POSES = (
     ("hips", 0.0),

@@ -10,11 +10,11 @@ import trimesh
 
 from shapespace.data.check import check_scans
 from shapespace.data.check.cloud import cloud_of_scan
-from shapespace.data.points import PointOptions, prepare_scan
-from shapespace.data.readers import checked
-from shapespace.data.synthetic import write_dataset
-from shapespace.data.writer import StoreWriter
+from shapespace.data.formats.readers import checked
+from shapespace.data.prepare.points import PointOptions, prepare_scan
+from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
+from shapespace.synthetic.dataset import write_dataset
 from tests.data.check.corpus import ERRORS, FAULTS
 
 FOUND_IN_STORE = {k: v for k, v in FAULTS.items() if k not in ("nan", "empty", "clean1_moved")}

@@ -1,0 +1,1 @@
+"""The ``shapespace`` command: it parses, calls the library and prints."""

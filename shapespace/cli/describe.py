@@ -1,0 +1,93 @@
+"""What a store or a checkpoint holds, in readable lines."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shapespace.data.store.hdf5 import is_hdf5
+from shapespace.data.store.store import ScanStore
+from shapespace.errors import InputError, one_line
+from shapespace.utils.progress import progress
+
+SHOWN = 10
+
+
+def describe(path: str | Path, all_names: bool = False) -> str:
+    """Text about a store (HDF5) or a checkpoint; InputError if it is neither.
+
+    all_names: list every scan, not the first few.
+    """
+    lines = _store_lines if _is_hdf5(Path(path)) else _checkpoint_lines
+    return "\n".join(lines(Path(path), all_names))
+
+
+def faults(path: str | Path) -> list[str]:
+    """What is damaged in a store, all of which is read; InputError if ``path`` is none."""
+    if not _is_hdf5(Path(path)):
+        raise InputError(f"{path}: is no store; only those have checksums to verify")
+    store = ScanStore(path)
+    verified = progress(store.verify(), "verify", len(store), "scan")
+    return [fault for fault in verified if fault is not None]
+
+
+def _is_hdf5(path: Path) -> bool:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a store or a checkpoint")
+    return is_hdf5(path)
+
+
+def _store_lines(path: Path, all_names: bool) -> list[str]:
+    store = ScanStore(path)
+    rows: list[dict[str, Any]] = store.manifest()
+    if not rows:
+        return [f"{path}: store without scans"]
+    counts = [row["num_points"] for row in rows]
+    kinds = Counter(row["normals"] for row in rows)
+    shard = f", shard {store.shard}" if store.shard else ""
+    targets = sum(row["num_targets"] > 0 for row in rows)
+    points, _, sigma = store.read(store.names[0])
+    size = np.ptp(points, axis=0)
+    return [
+        f"{path}: store of {len(store)} scans, dimension {store.dimension}, unit {store.unit}"
+        f"{shard}, content {store.content[:16]}",
+        f"points a scan: {min(counts)} to {max(counts)}; normals: "
+        f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}"
+        f"{f'; with targets: {targets}' if targets else ''}",
+        f"first scan: size {' x '.join(f'{s:.3f}' for s in size)}, median sigma "
+        f"{np.median(sigma):.4f}, from {one_line(rows[0]['source'])}",
+        *_names(store.names, all_names),
+    ]
+
+
+def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
+    from shapespace.checkpoint import read_checkpoint
+    from shapespace.space import TrainedSpace
+
+    space = TrainedSpace.load(path)
+    content = read_checkpoint(path)
+    weights = sum(weight.numel() for weight in space.decoder.parameters())
+    norms = space.codes.table.weight.norm(dim=1)
+    return [
+        f"{path}: space of {len(space.codes)} shapes, dimension {space.decoder.dimension}, "
+        f"code length {space.decoder.latent_size}, unit {space.unit}",
+        f"{type(space.decoder).__name__} with {weights} weights, objective "
+        f"{type(space.objective).__name__}, box ±{space.extent}",
+        f"trained for {_epochs_done(content)} epochs, {content['global_step']} steps, by version "
+        f"{content['shapespace']['version']}",
+        f"code norms: {norms.min():.3f} to {norms.max():.3f}, mean {norms.mean():.3f}",
+        *_names(space.names, all_names),
+    ]
+
+
+def _epochs_done(content: dict[str, Any]) -> int:
+    # "epoch" counts one less in a checkpoint saved within the run than in one saved at its end.
+    return content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+
+
+def _names(names: tuple[str, ...], all_names: bool) -> list[str]:
+    shown = names if all_names else names[:SHOWN]
+    more = len(names) - len(shown)
+    rest = [f"  ... and {more} more, see --names"] if more else []
+    return [*(f"  {name}" for name in shown), *rest]

@@ -1,0 +1,218 @@
+"""The commands that measure: signatures are the syntax, docstrings the help.
+
+Each works through the library and prints what it found; nothing else lives here.
+"""
+
+from typing import Literal
+
+from shapespace.cli.output import say
+from shapespace.cli.shapes import AnyUnit, Axis, Freedom, Method
+
+KnownUnit = Literal["m", "cm", "mm", "in", "none"]
+
+
+def evaluate(
+    checkpoint: str,
+    sources: list[str],
+    *,
+    out: str,
+    scans: str | None = None,
+    truth: str | None = None,
+    baselines: bool = False,
+    method: Method = "second-order",
+    pose: Freedom = "shift",
+    up: Axis = "y",
+    num_points: int = 16384,
+    steps: int = 800,
+    refine: int = 0,
+    resolution: int = 256,
+    batch: int = 8,
+    unit: AnyUnit = "auto",
+    num_samples: int = 100_000,
+    group_end: str = "_",
+    seed: int = 0,
+) -> None:
+    """Say how good a space is: reconstruct scans that it was not trained on, and measure them.
+
+    Reconstructs to OUT/shapes as shapespace reconstruct does, whose results are kept, and measures
+    each shape to its own scan and to its truth. Writes OUT/card.txt for people, OUT/card.csv with
+    a row a scan and OUT/card.json: each number in every convention, its 5, 50 and 95 percentiles
+    and mean over scans, and 95 % intervals of median and mean by bootstrap over people.
+
+      shapespace evaluate runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out card/
+      shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out card/
+
+    Args:
+        checkpoint: made by shapespace fit.
+        sources: scan files, folders of them, or stores written by shapespace prepare.
+        out: folder for the results.
+        scans: text file with the names of the scans to do, one a line; all by default.
+        truth: true surfaces that have the names of the scans: a folder of meshes, or D-FAUST
+            registrations. A scan without one is measured to itself alone.
+        baselines: measure too what any method must beat: the training shape nearest to the scan and
+            the mean shape, in the pose of the reconstruction.
+        method: as of shapespace reconstruct, like the next five.
+        pose: what of the pose second-order finds.
+        up: the upright axis of the scans, for rigid and similarity.
+        num_points: points of each scan that the fit sees.
+        steps: of adam-published.
+        refine: steps in which the decoder moves too, near each scan.
+        resolution: grid nodes along the longest side of a mesh.
+        batch: scans fitted together.
+        unit: length unit of the scan and truth files; auto takes the one that fits the space.
+        num_samples: points drawn of each surface.
+        group_end: what ends the person in the name of a scan; people are what the bootstrap draws.
+            If empty, each scan is drawn by itself.
+        seed: of fit, samples and bootstrap.
+    """
+    from pathlib import Path
+
+    from shapespace.data.sources import collect_sources
+    from shapespace.evaluation.evaluate import Protocol, evaluate_scans
+    from shapespace.evaluation.tables import card_head
+    from shapespace.reconstruction.method import Fit
+    from shapespace.utils.files import read_lines
+
+    found = evaluate_scans(
+        checkpoint,
+        collect_sources(sources, None if scans is None else read_lines(scans)),
+        out,
+        truth,
+        Fit(method, pose, up, num_points, steps, seed, refine=refine),
+        Protocol(num_samples, resolution, unit, baselines, group_end, seed),
+        batch,
+    )
+    say(f"{card_head(found.cards, found.unit)}\n")
+    for line in found.remarks():
+        say(line)
+    say(f"wrote card.txt, card.csv and card.json to {Path(out)}")
+
+
+def compare(
+    surfaces: list[str],
+    *,
+    out: str | None = None,
+    unit: KnownUnit = "m",
+    num_samples: int = 100_000,
+    seed: int = 0,
+) -> None:
+    """Measure meshes or clouds, of whatever method, against the last of them.
+
+    Prints every distance in every convention, with its formula: Chamfer, Hausdorff, F-scores,
+    normals, volume; and of each mesh its parts, holes, genus. P is the surface that is measured, T
+    the last one. All must lie in one frame.
+
+      shapespace compare reconstruction.ply truth.ply
+      shapespace compare ours.ply theirs.obj scan.xyz --out distances.json
+
+    Args:
+        surfaces: two or more files (PLY OBJ OFF STL GLB NPZ NPY XYZ); all others are measured
+            against the last.
+        out: JSON file to write too, with the exact numbers, lengths in metres.
+        unit: length unit of the files. With none, thresholds are shares of the diagonal of the last
+            one, and lengths are printed and written as they are.
+        num_samples: points drawn of each mesh; a cloud of more points is thinned to so many.
+        seed: of the samples.
+    """
+    from pathlib import Path
+
+    from shapespace.errors import InputError, at_least
+    from shapespace.evaluation.compare import compare_files
+    from shapespace.evaluation.scores import write_json
+    from shapespace.evaluation.tables import pair_table
+
+    if len(surfaces) < 2:
+        raise InputError(f"surfaces={surfaces[0]}: give at least two files, the target last")
+    at_least(1, num_samples=num_samples)
+    at_least(0, seed=seed)
+    *shapes, target = surfaces
+    cards = compare_files(shapes, target, unit, num_samples, seed)
+    if out is not None:
+        facts = {"target": target, "surfaces": shapes, "unit": "none" if unit == "none" else "m"}
+        write_json(cards, facts | {"num_samples": num_samples, "seed": seed}, Path(out), seed)
+    say(pair_table(cards, "none" if unit == "none" else "m"))
+    say(f"\n{num_samples} samples of each mesh, clouds of no more points")
+
+
+def certify(
+    checkpoint: str,
+    *,
+    names: list[str] | None = None,
+    num_shapes: int = 8,
+    num_points: int = 50_000,
+    resolution: int = 128,
+    num_rays: int = 1024,
+    seed: int = 0,
+    out: str | None = None,
+) -> None:
+    """Say how far the field of a space is from a signed distance.
+
+    Measures training shapes: |grad f| - 1, |f| against the exact distance to the mesh of its zero
+    set, signs, extra sheets, how steep f gets, and the factor that makes sphere tracing safe, tried
+    on rays. Prints a table; writes CHECKPOINT.certificate.json, all numbers with what they mean,
+    and CHECKPOINT.certificate.html, a page with pictures.
+
+      shapespace certify runs/bodies-cpu/last.ckpt
+      shapespace certify runs/bodies-cpu/last.ckpt --names 60001_hips_001466 --out checked/
+
+    Args:
+        checkpoint: made by shapespace fit.
+        names: shapes to measure, or a text file with their names, one a line.
+        num_shapes: how many are measured without names, evenly from the first to the last.
+        num_points: random places in the box, and as many near each surface.
+        resolution: grid nodes along the longest side of the mesh that stands for a zero set.
+        num_rays: rays that are traced at each shape.
+        seed: of all that is drawn.
+        out: folder for the files; beside the checkpoint by default.
+    """
+    from pathlib import Path
+
+    from shapespace.diagnostics.space import Settings, certify_space, write_certificate
+    from shapespace.report.diagnostics import write_page
+    from shapespace.space import TrainedSpace
+    from shapespace.utils.files import output_folder
+
+    space = TrainedSpace.load(checkpoint)
+    folder = output_folder(Path(checkpoint).parent if out is None else out)
+    settings = Settings(num_points, seed, resolution, num_rays)
+    certified = certify_space(space, names, num_shapes, settings)
+    say(certified.text())
+    stem = Path(checkpoint).stem
+    say(f"wrote {write_certificate(certified, folder / f'{stem}.certificate.json')}")
+    say(f"wrote {write_page(certified, folder / f'{stem}.certificate.html')}")
+
+
+def report(
+    run: str,
+    *,
+    evaluation: str | None = None,
+    truth: str | None = None,
+    out: str | None = None,
+    up: Axis = "y",
+    steps: int = 9,
+    resolution: int = 80,
+) -> None:
+    """Write one page about a training run: what was trained, how it went, how good it is.
+
+    One HTML file without network: a walk through the space to be played and turned, metrics with
+    their conventions, certificate, best and worst reconstructions, nearest training shapes, codes,
+    curves, recipe. What is not there yet is left out; the page says which command makes it.
+
+      shapespace report runs/bodies-cpu
+      shapespace report runs/bodies-cpu --evaluation test/ --out bodies.html
+
+    Args:
+        run: folder of a shapespace fit.
+        evaluation: folder written by shapespace evaluate; RUN/evaluation by default, if it exists.
+        truth: as given to shapespace evaluate: true surfaces, for maps of the error. Without it the
+            map is on the scan.
+        out: the page; RUN/report.html by default.
+        up: the axis of the shapes that points up.
+        steps: of the walk, shapes from each training shape to the next.
+        resolution: of the walk, grid nodes along the longest side of a shape.
+    """
+    from shapespace.report.page import write_report
+
+    film = {"steps": steps, "resolution": resolution}
+    path = write_report(run, evaluation, out, truth=truth, up=up, **film)
+    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,39 @@
+"""Wavefront OBJ files.
+
+The reader takes the bytes of a file. A ``ValueError`` gives the reason; ``readers.py`` adds the
+name of the file.
+"""
+
+import numpy as np
+
+from shapespace.data.formats.polygons import Arrays, three_words, triangulate
+
+
+def read_obj(content: bytes) -> Arrays:
+    """OBJ: ``v``, ``f`` (1-based or relative indices) and, for a cloud, one ``vn`` a vertex."""
+    vertices: list[list[str]] = []
+    normals: list[list[str]] = []
+    polygons: list[list[int]] = []
+    for line in content.decode("utf-8", "replace").replace("\\\n", " ").splitlines():
+        key, *words = line.split() or [""]
+        if key == "v":
+            vertices.append(three_words(words, line))
+        elif key == "vn":
+            normals.append(three_words(words, line))
+        elif key == "f":
+            polygons.append([_obj_index(word, len(vertices)) for word in words])
+    if not vertices:
+        raise ValueError("no vertices; is it an OBJ file?")
+    known = not polygons and len(normals) == len(vertices)
+    return (
+        np.array(vertices, np.float64),
+        triangulate(polygons) if polygons else None,
+        np.array(normals, np.float64) if known else None,
+    )
+
+
+def _obj_index(word: str, num_vertices: int) -> int:
+    index = int(word.split("/")[0])
+    if index == 0 or index < -num_vertices:
+        raise ValueError(f"face index {index}: OBJ indices start at 1, or at -1 from the end")
+    return index - 1 if index > 0 else num_vertices + index

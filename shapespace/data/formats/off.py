@@ -1,0 +1,30 @@
+"""OFF files.
+
+The reader takes the bytes of a file. A ``ValueError`` gives the reason; ``readers.py`` adds the
+name of the file.
+"""
+
+import numpy as np
+
+from shapespace.data.formats.polygons import Arrays, three_words, triangulate
+
+
+def read_off(content: bytes) -> Arrays:
+    """OFF, with or without colours and normals after the coordinates, which are not kept."""
+    text = content.decode("utf-8", "replace")
+    lines = [words for line in text.splitlines() if (words := line.split("#")[0].split())]
+    if not lines or not lines[0][0].endswith("OFF"):
+        raise ValueError("not an OFF file: the first word must be OFF")
+    lines = [lines[0][1:], *lines[1:]] if len(lines[0]) > 1 else lines[1:]
+    num_vertices, num_faces = (int(word) for word in lines[0][:2])
+    if num_vertices < 0 or num_faces < 0 or len(lines) - 1 < num_vertices + num_faces:
+        raise ValueError(
+            f"the header says {num_vertices} vertices and {num_faces} faces, "
+            f"the file has {len(lines) - 1} rows"
+        )
+    vertices = [three_words(words, " ".join(words)) for words in lines[1 : 1 + num_vertices]]
+    rows = lines[1 + num_vertices : 1 + num_vertices + num_faces]
+    polygons = [[int(word) for word in words[1 : 1 + int(words[0])]] for words in rows]
+    if any(len(polygon) != int(words[0]) for polygon, words in zip(polygons, rows, strict=True)):
+        raise ValueError("a face has fewer indices than it says")
+    return np.array(vertices, np.float64), triangulate(polygons) if polygons else None, None

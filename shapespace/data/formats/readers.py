@@ -1,0 +1,154 @@
+"""One raw scan from one file, in the file's own frame and units.
+
+A new format is a function from bytes to arrays and one line in ``READERS``. What any format must
+keep (finite, in range, not empty, not flat to a point) is checked here once.
+
+Letters: V vertices, F faces, D dimension (2 or 3).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from shapespace.data.formats.arrays import read_npy, read_npz
+from shapespace.data.formats.glb import read_glb
+from shapespace.data.formats.obj import read_obj
+from shapespace.data.formats.off import read_off
+from shapespace.data.formats.ply import read_ply
+from shapespace.data.formats.polygons import Arrays
+from shapespace.data.formats.stl import read_stl
+from shapespace.data.formats.text import read_text
+from shapespace.errors import InputError, one_line
+
+READERS: dict[str, Callable[[bytes], Arrays]] = {
+    ".ply": read_ply,
+    ".obj": read_obj,
+    ".off": read_off,
+    ".stl": read_stl,
+    ".glb": read_glb,
+    ".npz": read_npz,
+    ".npy": read_npy,
+    ".xyz": read_text,
+    ".txt": read_text,
+}
+MAX_COORDINATE = 1e100
+"""Areas and squared distances of larger numbers leave float64."""
+
+
+@dataclass(frozen=True)
+class RawScan:
+    """What a file holds: a mesh, or a cloud where ``faces`` is None.
+
+    normals: at the vertices, of length 1; a zero row is an unknown normal; None if all are.
+    """
+
+    vertices: Float64[np.ndarray, "V D"]
+    faces: Int64[np.ndarray, "F 3"] | None
+    normals: Float64[np.ndarray, "V D"] | None
+
+
+def read_raw(path: str | Path) -> RawScan:
+    """Read the mesh or cloud in the file ``path``; :class:`InputError` says what is wrong."""
+    return parse_raw(Path(path), read_bytes(Path(path)))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read the file whole; :class:`InputError` if it is missing, empty or not the data."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise InputError(f"{one_line(path)}: cannot be read ({reason}); check the path") from error
+    if not content:
+        raise InputError(f"{one_line(path)}: the file is empty; fetch it again")
+    if content.startswith(b"version https://git-lfs"):
+        raise InputError(f"{one_line(path)}: a git-lfs pointer, not the data; run: git lfs pull")
+    return content
+
+
+def parse_raw(path: Path, content: bytes) -> RawScan:
+    """Read the mesh or cloud from the ``content`` of the file ``path``, by its suffix."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        known = " ".join(READERS)
+        raise InputError(f"{one_line(path)}: unknown suffix {path.suffix!r}; one of {known}")
+    try:
+        return checked(*reader(content))
+    except Exception as error:
+        detail = str(error) or type(error).__name__
+        raise InputError(one_line(f"{path}: {detail}; repair or remove the file")) from error
+
+
+def read_positions(path: str | Path) -> Float64[np.ndarray, "C D"]:
+    """Read positions from a text file, one a line; :class:`InputError` says what is wrong."""
+    content = read_bytes(Path(path))
+    try:
+        points, _, more = read_text(content)
+        if more is not None or not np.isfinite(points).all():
+            raise ValueError("x y z a line, or x y in the plane, all finite, is needed")
+    except ValueError as error:
+        raise InputError(one_line(f"{path}: {error}")) from error
+    return points
+
+
+def checked(
+    vertices: np.ndarray, faces: np.ndarray | None = None, normals: np.ndarray | None = None
+) -> RawScan:
+    """Make a :class:`RawScan` of arrays that keep the rules, or raise ``ValueError``."""
+    if vertices.ndim != 2 or vertices.shape[1] not in (2, 3):
+        raise ValueError(f"vertices of shape {vertices.shape}; [V,2] or [V,3] is needed")
+    if len(vertices) == 0:
+        raise ValueError("no vertices")
+    bad = int((~np.isfinite(vertices).all(axis=1)).sum())
+    if bad:
+        raise ValueError(f"{bad} of {len(vertices)} vertices are NaN or infinite")
+    if np.abs(vertices).max() > MAX_COORDINATE:
+        raise ValueError(f"coordinates beyond {MAX_COORDINATE:g}")
+    if (vertices == vertices[0]).all():
+        raise ValueError(f"all {len(vertices)} points are the same point")
+    if faces is not None and len(faces):
+        check_faces(faces, len(vertices))
+        if not (double_area_normals(vertices, faces) != 0).any():
+            raise ValueError("all faces have zero area")
+    else:
+        faces = None
+    return RawScan(
+        vertices.astype(np.float64),
+        None if faces is None else faces.astype(np.int64),
+        None if normals is None else _unit(normals, vertices.shape),
+    )
+
+
+def check_faces(faces: np.ndarray, num_vertices: int) -> None:
+    """Raise ``ValueError`` unless ``faces`` is [F,3] with indices in [0, num_vertices)."""
+    if faces.ndim != 2 or faces.shape[1] != 3:
+        raise ValueError(f"faces of shape {faces.shape}; [F,3] is needed")
+    low, high = int(faces.min()), int(faces.max())
+    if low < 0 or high >= num_vertices:
+        hint = "; they seem to start at 1" if (low, high) == (1, num_vertices) else ""
+        raise ValueError(
+            f"face indices {low} to {high} with {num_vertices} vertices; "
+            f"0 to {num_vertices - 1} is the rule{hint}"
+        )
+
+
+def double_area_normals(
+    vertices: Float64[np.ndarray, "V D"], faces: Int64[np.ndarray, "F 3"]
+) -> Float64[np.ndarray, "F 3"]:
+    """Cross products of the faces' edges: along the normal, as long as twice the area."""
+    if vertices.shape[1] != 3:
+        raise ValueError("faces between 2-D points; a 2-D scan is a cloud")
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return np.cross(b - a, c - a)
+
+
+def _unit(normals: np.ndarray, shape: tuple[int, ...]) -> Float64[np.ndarray, "V D"] | None:
+    if normals.shape != shape:
+        raise ValueError(f"normals of shape {normals.shape} for vertices of shape {shape}")
+    rows = np.where(np.isfinite(normals), normals, 0.0).astype(np.float64)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    known = length > np.sqrt(np.finfo(np.float64).tiny)  # a shorter one has no direction left
+    return np.where(known, rows / np.where(known, length, 1.0), 0.0) if known.any() else None

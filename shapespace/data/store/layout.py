@@ -1,0 +1,198 @@
+"""How one scan lies in a store: checked places to read from, and its writing.
+
+Layout, version 2: root attributes format, version, unit, dimension, shard, content; one group
+``/scans/<name>`` with contiguous datasets points float32 [n,D], sigma float32 [n] and, where known,
+normals int16 [n,D] in steps of 1/32767, target_points float32 [m,D] and target_distance float32
+[m]; and the attributes of ``FACTS`` and ``FRAME``. Points are in the store's frame and were
+shuffled once at writing, so that any contiguous window is a random subset. ``content`` is the
+sha256 of all names and checksums.
+
+Letters: n points of one scan, m targets, D dimension (2 or 3).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shapespace.data.store import hdf5
+from shapespace.errors import InputError, one_line
+from shapespace.scan import NORMALS_KINDS, Frame, NormalsKind, PreparedScan, encoded_normals
+from shapespace.utils.launch import parse_shard
+
+FORMAT = "shapespace-scans"
+VERSION = 2
+UNITS = ("m", "radius")
+"""Units of stored lengths: metres, or each scan's own radius."""
+MAX_NAME = 1000
+"""Characters of a scan's name."""
+FACTS = {
+    "source": str,
+    "source_hash": str,
+    "num_source_points": int,
+    "num_source_faces": int,
+    "seed": int,
+    "stamp": str,
+    "checksum": str,
+}
+"""Attributes of a scan as :class:`~shapespace.scan.PreparedScan` has them, and their types."""
+FRAME = ("centre", "scale", "normals_kind", "targets_signed")
+"""Attributes of a scan that reading its points needs."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the root of a store says. shard: "i/n" of a part, "" of a whole store."""
+
+    unit: str
+    dimension: int
+    shard: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one scan lies: byte offsets of its datasets, None where there is none."""
+
+    frame: Frame
+    num_points: int
+    points: int
+    sigma: int
+    normals: int | None
+    normals_kind: NormalsKind
+    num_targets: int
+    target_points: int
+    target_distance: int
+    targets_signed: bool
+
+
+def is_store(root: hdf5.Group) -> bool:
+    """Whether a file has the marks of a store of any version; nothing of it is read."""
+    return all(name in root.attrs for name in ("format", "version", "unit", "dimension"))
+
+
+def read_header(path: Path, root: hdf5.Group) -> Header:
+    """The header; :class:`InputError` if the file is not a store of this version."""
+    if not is_store(root):
+        raise InputError(f"{path}: not a store of scans; make one with: shapespace prepare")
+    version = int(hdf5.attributes(root, ["version"])["version"])
+    if version != VERSION:
+        raise InputError(
+            f"{path}: store version {version}, this shapespace reads version {VERSION}; "
+            "run: shapespace prepare again"
+        )
+    found = hdf5.attributes(root, ["format", "unit", "dimension", "shard", "content"])
+    if found["format"] != FORMAT:
+        raise InputError(f"{path}: not a store of scans; make one with: shapespace prepare")
+    if found["unit"] not in UNITS or found["dimension"] not in (2, 3):
+        raise InputError(f"{path}: no unit or dimension; run: shapespace prepare again")
+    shard, content = str(found["shard"]), str(found["content"])
+    if shard:
+        parse_shard(shard)
+    if not re.fullmatch("[0-9a-f]{64}", content):
+        raise InputError(f"{path}: content is not a sha256; run: shapespace prepare again")
+    return Header(found["unit"], int(found["dimension"]), shard, content)
+
+
+def is_scan_name(name: str | bytes) -> bool:
+    """Whether ``name`` may name a scan: printable, one part of a path; bytes are no text at all."""
+    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
+        return False
+    return "/" not in name and name not in ("", ".", "..")
+
+
+def read_place(group: hdf5.Group, dimension: int) -> Place:
+    """Check the datasets and the frame of a scan; :class:`InputError` says what is wrong."""
+    attrs = hdf5.attributes(group, FRAME, rows=["centre"])
+    points = _contiguous(group, "points", np.float32, (None, dimension))
+    n = points.shape[0]
+    sigma = _contiguous(group, "sigma", np.float32, (n,))
+    kind, normals = attrs["normals_kind"], None
+    if kind not in NORMALS_KINDS or (kind == "none") == ("normals" in group):
+        _refuse(group, f"has normals_kind {kind!r}, which does not fit")
+    if kind != "none":
+        normals = hdf5.offset(_contiguous(group, "normals", np.int16, (n, dimension)))
+    m, target_points, target_distance = 0, 0, 0
+    if "target_points" in group:
+        around = _contiguous(group, "target_points", np.float32, (None, dimension))
+        m, target_points = around.shape[0], hdf5.offset(around)
+        target_distance = hdf5.offset(_contiguous(group, "target_distance", np.float32, (m,)))
+    return Place(
+        frame=_frame(group, attrs, dimension),
+        num_points=n,
+        points=hdf5.offset(points),
+        sigma=hdf5.offset(sigma),
+        normals=normals,
+        normals_kind=kind,
+        num_targets=m,
+        target_points=target_points,
+        target_distance=target_distance,
+        targets_signed=bool(attrs["targets_signed"]),
+    )
+
+
+def read_facts(group: hdf5.Group) -> dict[str, Any]:
+    """The attributes of ``FACTS``."""
+    found = hdf5.attributes(group, tuple(FACTS))
+    return {name: kind(found[name]) for name, kind in FACTS.items()}
+
+
+def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
+    """Write ``scan`` as a group of ``parent`` and return its checksum."""
+    arrays = {"points": scan.points, "sigma": scan.sigma}
+    if scan.normals is not None:
+        arrays["normals"] = encoded_normals(scan.normals)
+    if scan.targets is not None:
+        arrays["target_points"] = scan.targets.points
+        arrays["target_distance"] = scan.targets.distance
+    hdf5.reserve(parent.file, sum(array.nbytes for array in arrays.values()))
+    group = parent.create_group(scan.name)
+    for key, array in arrays.items():
+        group[key] = array
+    facts = {name: getattr(scan, name) for name in FACTS}
+    hdf5.set_attributes(
+        group,
+        centre=np.asarray(scan.frame.centre, np.float64),
+        scale=np.float64(scan.frame.scale),
+        normals_kind=scan.normals_kind,
+        targets_signed=scan.targets is not None and scan.targets.signed,
+        **{**facts, "source": scan.source.encode("utf-8", "replace").decode()},
+    )
+    return facts["checksum"]
+
+
+def content_of(checksums: Mapping[str, str]) -> str:
+    """sha256 over names and checksums, in the order of the names; hexadecimal."""
+    lines = "".join(f"{name}\n{checksums[name]}\n" for name in sorted(checksums))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _frame(group: hdf5.Group, attrs: Mapping[str, Any], dimension: int) -> Frame:
+    centre = np.asarray(attrs["centre"], np.float64)
+    scale = float(attrs["scale"])
+    if centre.shape != (dimension,) or not np.isfinite(centre).all():
+        _refuse(group, f"has centre {centre}; {dimension} finite numbers are needed")
+    if not 0 < scale < np.inf:
+        _refuse(group, f"has scale {scale}; a positive number is needed")
+    return Frame(centre, scale)
+
+
+def _contiguous(
+    group: hdf5.Group, key: str, dtype: type, shape: tuple[int | None, ...]
+) -> hdf5.Dataset:
+    found = hdf5.dataset(group, key)
+    if found.dtype != dtype or found.chunks is not None:
+        _refuse(found, f"is not contiguous {np.dtype(dtype).name} but {found.dtype}")
+    wanted = tuple(found.shape[:1] if side is None else (side,) for side in shape)
+    if found.shape != sum(wanted, ()):
+        _refuse(found, f"has shape {found.shape}, not {shape}")
+    return found
+
+
+def _refuse(found: hdf5.Group | hdf5.Dataset, reason: str) -> None:
+    where = f"{found.file.filename}: {one_line(found.name)}"
+    raise InputError(f"{where} {one_line(reason)}; run: shapespace prepare again")

@@ -1,0 +1,90 @@
+"""Writing a store, all of it or nothing."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from shapespace.data.store import hdf5
+from shapespace.data.store.layout import (
+    FORMAT,
+    VERSION,
+    content_of,
+    is_scan_name,
+    is_store,
+    write_scan,
+)
+from shapespace.errors import InputError, one_line
+from shapespace.scan import PreparedScan
+from shapespace.utils.files import output_folder, replacing
+
+
+class StoreWriter:
+    """Writes a store at ``path``, all of it or nothing.
+
+    The scans go to a temporary file, which takes the place of ``path`` when the ``with`` block
+    ends well and is removed when it does not. unit: of stored lengths, "m" or "radius". shard:
+    "i/n" if this is one of n parts.
+    """
+
+    def __init__(self, path: str | Path, unit: str, dimension: int, shard: str = "") -> None:
+        self.path = Path(path)
+        self.dimension = dimension
+        check_target(self.path)
+        output_folder(self.path.parent)
+        with ExitStack() as stack:
+            part = stack.enter_context(replacing(self.path))
+            with hdf5.naming(self.path):
+                self._file = hdf5.create_hdf5(part)
+            self._replacing = stack.pop_all()
+        facts = {"unit": unit, "dimension": dimension, "shard": shard}
+        hdf5.set_attributes(self._file, format=FORMAT, version=VERSION, **facts)
+        self._scans = self._file.create_group("scans")
+        self._checksums: dict[str, str] = {}
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        with self._replacing:
+            with hdf5.naming(self.path):
+                hdf5.set_attributes(self._file, content=content_of(self._checksums))
+                hdf5.close(self._file)
+            if error is not None:
+                raise error
+
+    def objection(self, scan: PreparedScan) -> str | None:
+        """Say why ``scan`` cannot be added (its name or its dimension), or None if it can."""
+        name = one_line(scan.name)
+        if not is_scan_name(scan.name):
+            return f"{name!r} cannot name a scan; use printable characters without '/'"
+        if scan.name in self._checksums:
+            return f"{self.path}: two scans are called {name!r}; rename one"
+        dimension = scan.points.shape[1]
+        if dimension != self.dimension:
+            return (
+                f"{one_line(scan.source)}: {name!r} is {dimension}-D, the store's scans "
+                f"{self.dimension}-D; prepare it into a store of its own"
+            )
+        return None
+
+    def add(self, scan: PreparedScan) -> None:
+        """Append ``scan``; :class:`InputError` if there is an objection or the disk is full."""
+        objection = self.objection(scan)
+        if objection is not None:
+            raise InputError(objection)
+        with hdf5.naming(self.path):
+            self._checksums[scan.name] = write_scan(self._scans, scan)
+
+
+def check_target(path: Path) -> None:
+    """:class:`InputError` if ``path`` is a file of another kind, which must not be overwritten."""
+    if not path.exists():
+        return
+    try:
+        with hdf5.naming(path), hdf5.open_hdf5(path) as file:
+            ours = is_store(file)
+    except InputError:
+        ours = False
+    if not ours:
+        raise InputError(
+            f"{path}: exists and is not a store, not overwritten; delete it or choose another name"
+        )

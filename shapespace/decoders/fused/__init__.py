@@ -1,0 +1,1 @@
+"""f and grad f of the perceptrons in one hand-written step of autograd."""

@@ -1,0 +1,1 @@
+"""How far a field is from a signed distance."""

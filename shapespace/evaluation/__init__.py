@@ -1,0 +1,1 @@
+"""How good reconstructions are: distances, scores, tables."""

@@ -1,0 +1,110 @@
+"""The metric card: named numbers of each shape and of all, as CSV and JSON.
+
+A column is the same number under the same name everywhere; `conventions` says what it is.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shapespace.evaluation.bootstrap import Summary, summary_of
+from shapespace.evaluation.definitions import LETTERS, sentences
+from shapespace.utils.files import replacing
+
+Value = float | int | bool
+Part = Mapping[str, Value]
+SHAPES, CARD = "shapes", "card.json"
+"""Folder of the reconstructions, and the file of all numbers."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The numbers of one shape, in parts such as registration, scan, mesh, fit and seconds.
+
+    A column that a shape does not have is missing. group: what is drawn as one when the summary is
+    bootstrapped, such as a person.
+    """
+
+    name: str
+    group: str
+    parts: Mapping[str, Part]
+
+    def value(self, part: str, column: str) -> float:
+        """A number of the card; NaN if it has none."""
+        return float(self.parts.get(part, {}).get(column, math.nan))
+
+
+def group_of(name: str, end: str = "_") -> str:
+    """The part of a name before the first ``end``: the person of a D-FAUST frame.
+
+    A name without it, or any if ``end`` is empty, is a group of its own.
+    """
+    return name.partition(end)[0] if end else name
+
+
+def columns(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
+    """(part, column) of all numbers that any card has, in their order."""
+    found: dict[str, dict[str, None]] = {}
+    for card in cards:
+        for part, values in card.parts.items():
+            found.setdefault(part, {}).update(dict.fromkeys(values))
+    return ((part, column) for part, names in found.items() for column in names)
+
+
+def summary(cards: Sequence[Card], seed: int = 0) -> dict[str, dict[str, Summary]]:
+    """Part -> column -> its numbers over the cards that have it; a yes counts as 1."""
+    found: dict[str, dict[str, Summary]] = {}
+    for part, column in columns(cards):
+        having = [card for card in cards if not math.isnan(card.value(part, column))]
+        if having:
+            values = np.array([card.value(part, column) for card in having])
+            groups = [card.group for card in having]
+            found.setdefault(part, {})[column] = summary_of(values, groups, seed)
+    return found
+
+
+def write_csv(cards: Sequence[Card], path: Path) -> None:
+    """One row a shape, one column a number, ``part.column``; empty where a card has none."""
+    names = list(columns(cards))
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "group", *(f"{part}.{column}" for part, column in names)])
+        for card in cards:
+            values = [card.parts.get(part, {}).get(column, "") for part, column in names]
+            writer.writerow([card.name, card.group, *values])
+
+
+def write_json(cards: Sequence[Card], facts: Mapping[str, Any], path: Path, seed: int = 0) -> None:
+    """Letters and conventions, ``facts`` of the run, all cards and their summary.
+
+    An infinite number is written as the string "inf", an unknown one as null.
+    """
+    content = {
+        "letters": LETTERS,
+        "conventions": sentences(column for _, column in columns(cards)),
+        "facts": dict(facts),
+        "shapes": [{"name": card.name, "group": card.group, **card.parts} for card in cards],
+        "summary": {
+            part: {column: item.as_dict() for column, item in items.items()}
+            for part, items in summary(cards, seed).items()
+        },
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """The same as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value

@@ -1,0 +1,44 @@
+"""Connected components of triangle meshes.
+
+Letters: F faces.
+"""
+
+import numpy as np
+import trimesh
+from jaxtyping import Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+
+def components(mesh: trimesh.Trimesh) -> tuple[int, Int[np.ndarray, " F"]]:
+    """How many connected components a mesh has, and which one each face belongs to."""
+    edges = mesh.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
+    size = len(mesh.vertices)
+    links = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (size, size))
+    label = connected_components(links, directed=False)[1][mesh.faces[:, 0]]
+    found, label = np.unique(label, return_inverse=True)
+    return len(found), label
+
+
+def largest_component(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """The connected component of the largest area, the whole mesh if it has only one.
+
+    Its metadata ``dropped_components`` and ``dropped_area_share`` (of the whole) count the others.
+    """
+    if len(mesh.faces) == 0:
+        return mesh
+    count, label = components(mesh)
+    area = np.bincount(label, weights=mesh.area_faces, minlength=count)
+    used, faces = np.unique(mesh.faces[label == area.argmax()], return_inverse=True)
+    share = 1 - area.max() / area.sum() if count > 1 else 0.0
+    dropped = {"dropped_components": count - 1, "dropped_area_share": float(share)}
+    vertices = mesh.vertices[used]
+    return trimesh.Trimesh(vertices, faces.reshape(-1, 3), metadata=dropped, process=False)
+
+
+def joined(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """``mesh`` itself if it is watertight, else with equal positions as one (of an STL)."""
+    if mesh.is_watertight:
+        return mesh
+    vertices, row = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    return trimesh.Trimesh(vertices, row.ravel()[mesh.faces], process=False)

@@ -1,0 +1,1 @@
+"""What a training will take: memory, time, bytes between ranks."""

@@ -1,0 +1,1 @@
+"""Unseen scans to meshes: read, fitted, meshed, written, recorded."""

@@ -1,0 +1,1 @@
+"""Pictures of meshes, fields and curves, drawn without a screen."""

@@ -1,0 +1,1 @@
+"""The zero set of a field: meshes, projection, sphere tracing."""

@@ -1,0 +1,157 @@
+"""A watch over losses: scans that spoil steps, and trainings that diverge."""
+
+import math
+from collections import Counter, deque
+from statistics import median
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
+
+from shapespace.checkpoint import read_checkpoint, with_scans
+from shapespace.errors import InputError, at_least, one_line, positive
+from shapespace.training.callbacks.checkpoints import settled_checkpoint
+from shapespace.training.module import ShapeSpace
+
+HISTORY, ENOUGH = 200, 50
+"""Losses whose median is what to expect, and how many of them are needed to know it."""
+
+
+class Health(pl.Callback):
+    """Leave out scans that spoil steps, and go back to a checkpoint when the training diverges.
+
+    A step whose loss or gradient is not finite moves nothing; the scans at fault are named.
+
+    Args:
+        strikes: spoilt steps after which a scan is left out of the rest of the training.
+        excluded: largest share of the scans that may be left out; more end the training.
+        spike: a loss this many times the median of the last 200 is one of a diverging training.
+        patience: steps in a row that are spoilt or that diverge, before the training goes back.
+        rollbacks: times it may go back to its newest checkpoint, with the scans that come next;
+            0 ends it the first time.
+    """
+
+    def __init__(
+        self,
+        strikes: int = 3,
+        excluded: float = 0.1,
+        spike: float = 10.0,
+        patience: int = 10,
+        rollbacks: int = 3,
+    ) -> None:
+        at_least(1, strikes=strikes, patience=patience)
+        at_least(0, rollbacks=rollbacks)
+        positive(spike=spike, excluded=excluded)
+        self.strikes, self.spike, self.patience = strikes, spike, patience
+        self.most_excluded, self.most_rollbacks = excluded, rollbacks
+        self.counts: Counter[str] = Counter()
+        self.losses: deque[float] = deque(maxlen=HISTORY)
+        self.recent: Counter[str] = Counter()
+        self.in_a_row = self.rollbacks = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decisions depend on, as plain data."""
+        return {
+            "counts": dict(self.counts),
+            "recent": dict(self.recent),
+            "losses": list(self.losses),
+            "in_a_row": self.in_a_row,
+            "rollbacks": self.rollbacks,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run decides as an undisturbed one."""
+        self.counts, self.recent = Counter(state_dict["counts"]), Counter(state_dict["recent"])
+        self.losses = deque(state_dict["losses"], HISTORY)
+        self.in_a_row, self.rollbacks = state_dict["in_a_row"], state_dict["rollbacks"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave out what was left out before."""
+        assert isinstance(pl_module, ShapeSpace)
+        self._exclude(pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Judge the step; all ranks know the same and decide alike."""
+        assert isinstance(pl_module, ShapeSpace)
+        report = pl_module.report
+        if not report.num_scans:
+            return
+        loss = report.terms["loss"]
+        is_spike = report.taken and self._is_spike(loss)
+        pl_module.suspicious = is_spike or (pl_module.suspicious and not report.taken)
+        if report.taken and not is_spike:
+            self.losses.append(loss)
+            self.in_a_row, self.recent = 0, Counter()
+            return
+        self.in_a_row += 1
+        if not report.taken:
+            # Where every scan is at fault it is not the scans, but the weights.
+            is_one_of_many = len(report.culprits) < report.num_scans or report.num_scans == 1
+            culprits = report.culprits if is_one_of_many else ()
+            self._count([pl_module.codes.names[row] for row in culprits], trainer)
+        if self.in_a_row >= self.patience:
+            self._go_back(trainer, pl_module, loss)
+        self._exclude(pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """InputError if nothing was learnt."""
+        if self.in_a_row and not trainer.global_step:
+            raise InputError(
+                "no step of this training was taken, nothing was finite: lower model.lr, "
+                "or look for bad scans with shapespace data check STORE"
+            )
+
+    def _is_spike(self, loss: float) -> bool:
+        known = len(self.losses) >= ENOUGH
+        return not math.isfinite(loss) or (known and loss > self.spike * median(self.losses))
+
+    def _count(self, names: list[str], trainer: pl.Trainer) -> None:
+        """One strike more for each of the scans ``names``, and say so."""
+        self.counts.update(names)
+        self.recent.update(names)
+        where = f"step {trainer.global_step + 1} was not taken, its loss or gradient is not finite"
+        found = [f"{one_line(name)!r} ({self.counts[name]} of {self.strikes})" for name in names]
+        whose = f"because of {', '.join(found)}" if found else "by no scan alone"
+        rank_zero_warn(f"{where}: {whose}")
+
+    def _exclude(self, module: ShapeSpace) -> None:
+        """Leave out the scans with too many strikes; InputError if those are too many scans."""
+        names = {name for name, count in self.counts.items() if count >= self.strikes}
+        rows = (
+            {row for row, name in enumerate(module.codes.names) if name in names}
+            if names
+            else set()
+        )
+        for row in sorted(rows - module.excluded):
+            rank_zero_warn(f"scan {one_line(module.codes.names[row])!r} is left out from now on")
+        module.excluded = rows
+        if len(rows) > self.most_excluded * len(module.codes):
+            raise InputError(
+                f"{len(rows)} of {len(module.codes)} scans spoil the training, for example "
+                f"{one_line(min(names))!r}, more than health.excluded={self.most_excluded:g} "
+                "allows: look at them with shapespace data check STORE"
+            )
+
+    def _go_back(self, trainer: pl.Trainer, module: ShapeSpace, loss: float) -> None:
+        """Take decoder, codes and moments of the newest checkpoint; go on with the next scans."""
+        what = f"the training diverges: loss {loss:g} at step {trainer.global_step}"
+        remedy = "lower model.lr, or look for bad scans with shapespace data check STORE"
+        path = settled_checkpoint(trainer)
+        if path is None or self.rollbacks >= self.most_rollbacks:
+            kept = "" if path is None else f" again, after {self.rollbacks} returns to {path}"
+            raise InputError(f"{what}{kept}: {remedy}")
+        self.rollbacks += 1
+        self.counts -= self.recent  # the weights may have been at fault
+        self.in_a_row, self.recent, module.suspicious = 0, Counter(), False
+        content = with_scans(read_checkpoint(path), module.codes.names)
+        module.load_state_dict(content["state_dict"])
+        for optimiser, state in zip(trainer.optimizers, content["optimizer_states"], strict=True):
+            optimiser.load_state_dict(state)
+        rank_zero_warn(f"{what}: going back to step {content['global_step']} ({path})")

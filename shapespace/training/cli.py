@@ -1,0 +1,260 @@
+"""``shapespace fit``: a config file becomes a run folder with a trained space.
+
+LightningCLI parses; what it would print as a page of usage becomes one line.
+"""
+
+import inspect
+import logging
+import os
+import signal
+import sys
+import warnings
+from argparse import ArgumentError
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities import rank_zero_warn
+
+from shapespace.checkpoint import CHECKPOINT, newest_checkpoint, read_checkpoint
+from shapespace.config.arguments import explain_config
+from shapespace.config.recipes import with_recipes
+from shapespace.decoders.base import Decoder
+from shapespace.errors import InputError, at_least, one_line
+from shapespace.objectives.base import Objective
+from shapespace.sampling import Sampler
+from shapespace.training.callbacks.checkpoints import BackgroundWriter, KeepCheckpoint
+from shapespace.training.callbacks.divergence import Health
+from shapespace.training.callbacks.logging import MetricsFile, Preview, Progress
+from shapespace.training.callbacks.precision import PrecisionGuard
+from shapespace.training.callbacks.ranks import Ranks
+from shapespace.training.callbacks.signals import Signals
+from shapespace.training.compatibility import check_same_run
+from shapespace.training.datamodule import ScanData
+from shapespace.training.module import ShapeSpace
+from shapespace.training.wandb_logger import wandb_logger
+from shapespace.utils.files import alone, output_folder
+
+TRAINER = {
+    "default_root_dir": "runs/default",
+    "max_epochs": 1000,
+    "inference_mode": False,  # grad f is needed wherever the objective is evaluated
+    "use_distributed_sampler": False,  # Steps deals the scans out to the ranks itself
+    "logger": False,
+    "enable_checkpointing": False,  # KeepCheckpoint writes whole files only
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+PARTS = {"model.decoder": Decoder, "model.objective": Objective, "model.sampler": Sampler}
+HINTS = (
+    ".*does not have many workers.*",
+    ".*The number of training batches.*",
+    ".*treespec, LeafSpec.*",
+    ".*your dataloader is not resumable.*",  # its sampler is
+)
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI with the one link, the run folder's callbacks and resumption.
+
+    args: as ``shapespace fit`` takes them. signals: that ask the training to stop. callbacks: that
+    no option names. held: takes the lock of the run folder.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        callbacks: Sequence[pl.Callback],
+        signals: Signals,
+        held: ExitStack,
+        save_config_callback: type[SaveConfigCallback] | None,
+    ) -> None:
+        self.signals, self.held = signals, held
+        super().__init__(
+            ShapeSpace,
+            ScanData,
+            save_config_callback=save_config_callback,
+            trainer_defaults={**TRAINER, "callbacks": list(callbacks)},
+            seed_everything_default=0,
+            parser_kwargs={
+                "prog": "shapespace",
+                "exit_on_error": False,
+                "fit": {"exit_on_error": False},
+            },
+            auto_configure_optimizers=False,
+            args=["fit", *with_recipes(args)],
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The number of scans comes from the data; the rest is what a run leaves behind."""
+        parser.link_arguments("data.num_scans", "model.num_scans", apply_on="instantiate")
+        parser.add_argument(
+            "--wandb",
+            type=Literal["off", "auto", "online", "offline"],
+            default="off",
+            help="Log to Weights & Biases; auto is online with a key and offline without.",
+        )
+        parser.add_lightning_class_args(KeepCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(Preview, "preview")
+        parser.add_lightning_class_args(PrecisionGuard, "guard")
+        parser.add_lightning_class_args(Health, "health")
+        parser.add_lightning_class_args(Ranks, "ranks")
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Only training goes through here."""
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"}}
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse ``args`` alone, whatever the command line of the process says."""
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            raise InputError(self._explain(str(error), args)) from error
+        at_least(0, seed_everything=int(self.config["fit"].seed_everything))
+        if self.config["fit"].ckpt_path is not None:
+            read_checkpoint(self.config["fit"].ckpt_path)
+
+    def _explain(self, message: str, args: Sequence[str]) -> str:
+        classes = {
+            name: [
+                part for part in base.__subclasses__() if part.__module__.startswith("shapespace.")
+            ]
+            for name, base in PARTS.items()
+        }
+        options = [
+            f"{name}.init_args.{option}"
+            for name, parts in classes.items()
+            for part in parts
+            for option in inspect.signature(part).parameters
+        ]
+        known = [*self._parser("fit").get_defaults().keys(), *options]
+        paths = {name: [_class_path(part) for part in parts] for name, parts in classes.items()}
+        return explain_config(message, args, known, paths)
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse a run folder that cannot be written before anything is built."""
+        output_folder(self.config["fit"].trainer.default_root_dir)
+
+    def instantiate_classes(self) -> None:
+        """Build all parts; a value that one of them refuses is the user's mistake."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise InputError(one_line(error)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The trainer, with wandb beside the metrics file if it was asked for."""
+        mode, folder = self.config["fit"].wandb, Path(self.config["fit"].trainer.default_root_dir)
+        if mode != "off":
+            kwargs["logger"] = wandb_logger(folder, mode)
+        given = self.config_init["fit"].trainer.plugins or []
+        plugins = [BackgroundWriter(), *(given if isinstance(given, list) else [given])]
+        if SLURMEnvironment.detect():
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # KeepCheckpoint does that
+        kwargs["plugins"] = plugins
+        trainer = super().instantiate_trainer(**kwargs)
+        # Lightning's own would talk to other ranks in the middle of a step.
+        trainer._signal_connector.register_signal_handlers = lambda: None
+        # It stops a training, after the others have done what belongs to the step.
+        callbacks: list[pl.Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        callbacks.sort(key=lambda callback: isinstance(callback, KeepCheckpoint))
+        for callback in callbacks:
+            if isinstance(callback, KeepCheckpoint):
+                callback.signals = self.signals
+        return trainer
+
+    def before_fit(self) -> None:
+        """Go on from the run folder's own checkpoint if there is one; alone in the folder."""
+        folder = self.trainer.default_root_dir
+        if self.trainer.is_global_zero:
+            with suppress(OSError):  # there are disks without locks
+                busy = f"{folder}: another training runs in this folder; take another, or wait"
+                self.held.enter_context(alone(Path(folder) / ".lock", busy))
+        options, remark = self.config_init["fit"], ""
+        if options.ckpt_path is None:
+            newest, remark = newest_checkpoint(Path(folder))
+            options.ckpt_path = None if newest is None else str(newest)
+        if options.ckpt_path is not None:
+            step = check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
+            if remark:
+                rank_zero_warn(remark)
+            if self.trainer.is_global_zero:
+                sys.stderr.write(f"going on from {options.ckpt_path}, step {step}\n")
+        options.weights_only = True
+
+
+class SaveConfig(SaveConfigCallback):
+    """The resolved config beside the checkpoint, replaced when a run is resumed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "overwrite": True})
+
+
+def fit(args: Sequence[str]) -> Path:
+    """Train as ``shapespace fit *args`` and return the checkpoint.
+
+    InputError for an option, a file or a value that cannot be used.
+    """
+    # Signals are caught before data loaders make processes, which inherit that.
+    with (
+        quiet(),
+        Signals() as signals,
+        ExitStack() as held,
+        _interruptible(),
+        one_line_misconfigurations(),
+    ):
+        parts = {"signals": signals, "held": held, "save_config_callback": SaveConfig}
+        cli = TrainingCLI(args, [MetricsFile(), Progress()], **parts)
+    return Path(cli.trainer.default_root_dir) / CHECKPOINT
+
+
+def _class_path(part: type) -> str:
+    """The import path of a part, by its public package where that exports it."""
+    package = part.__module__.rpartition(".")[0]
+    public = getattr(sys.modules[package], part.__name__, None) is part
+    return f"{package if public else part.__module__}.{part.__name__}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers an interruption by an exit and then ignores the next: undo both."""
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error
+
+
+@contextmanager
+def one_line_misconfigurations() -> Iterator[None]:
+    """What Lightning's trainer refuses is the user's mistake."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise InputError(one_line(error)) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advertisements and hints that do not apply here off the screen."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        not_slurm = () if "SLURM_JOB_ID" in os.environ else (".*srun. command is available.*",)
+        for text in (*HINTS, *not_slurm):
+            warnings.filterwarnings("ignore", text)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

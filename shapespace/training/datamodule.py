@@ -1,0 +1,216 @@
+"""From a store to batches: the scans in use, and one window of points a visit.
+
+Everything random depends on (seed, epoch, place) alone, so that any epoch can be repeated, or gone
+on with from any place, by any number of ranks.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from shapespace.data.store.cache import cached_path, copy_to_cache, verify_store
+from shapespace.data.store.store import ScanStore
+from shapespace.errors import InputError, at_least, one_line
+from shapespace.scan import Frame, Scan, decoded_normals
+from shapespace.training.batches import Batch, Step, Steps, Visit, world
+from shapespace.utils.files import read_lines
+
+
+class Windows(Dataset[Batch]):
+    """One contiguous window of ``num_points`` points for each (scan, visit).
+
+    Points lie shuffled in the store, so that a window is a random subset; it goes on at the
+    beginning where it meets the end, so that every point is as likely as any other. Normals that
+    are not trusted are left out.
+    """
+
+    def __init__(
+        self, store: ScanStore, names: tuple[str, ...], num_points: int, seed: int
+    ) -> None:
+        self.store, self.names, self.num_points, self.seed = store, names, num_points, seed
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, step: Step) -> Batch:
+        return Batch(self.read(step.visits), step)
+
+    def read(self, visits: Sequence[Visit]) -> Scan:
+        """The windows of all ``visits``, read straight into their own memory."""
+        names = [self.names[index] for index, _ in visits]
+        size = (len(visits), self.num_points)
+        points = np.empty((*size, self.store.dimension), np.float32)
+        sigma = np.empty(size, np.float32)
+        trusted = [self.store.has_trusted_normals(name) for name in names]
+        normals = np.zeros(points.shape, np.int16) if any(trusted) else None
+        for row, (index, number) in enumerate(visits):
+            total = self.store.num_points(names[row])
+            start = int(np.random.default_rng((self.seed, index, number)).integers(total))
+            own = normals[row] if normals is not None and trusted[row] else None
+            self.store.read_into(names[row], start, points[row], sigma[row], own)
+        return Scan(
+            torch.tensor([index for index, _ in visits]),
+            torch.from_numpy(points),
+            None if normals is None else torch.from_numpy(decoded_normals(normals)),
+            torch.from_numpy(sigma),
+        )
+
+
+def _whole(batch: Any) -> Batch:
+    return batch
+
+
+def _check_names(path: str | None, names: Sequence[str], store: ScanStore) -> None:
+    """InputError that names the list ``path`` for a name that is unknown, or there twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{path}: names {one_line(name)!r} twice; name each scan once")
+        seen.add(name)
+        try:
+            store.check_name(name)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; a split has one name a line") from error
+
+
+class ScanData(pl.LightningDataModule):
+    """Training scans of one store.
+
+    Args:
+        store: HDF5 file written by ``shapespace prepare``.
+        scans: text file with one scan name a line (a split); None takes all of the store.
+        batch_size: scans of a step and rank.
+        num_points: surface points of a scan and step.
+        repeats: visits of each scan in an epoch; many for a store of one scan.
+        num_workers: processes that read ahead; 0 reads in the training process.
+        shuffle: visit the scans in a new order each epoch.
+        drop_last: leave out a last step of an epoch that is smaller than the others.
+        seed: of order and windows.
+        cache: folder on a disk of each node, to which the store is copied (once, and verified)
+            before training; for stores on a network file system.
+        verify: read the whole store before training and compare its checksums.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        scans: str | None = None,
+        batch_size: int = 16,
+        num_points: int = 8000,
+        repeats: int = 1,
+        num_workers: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        seed: int = 0,
+        cache: str | None = None,
+        verify: bool = False,
+    ) -> None:
+        super().__init__()
+        at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
+        at_least(0, num_workers=num_workers, seed=seed)
+        self.store = self._near = self.open_store(store)
+        self.cache, self.verify = cache, verify
+        self.names = self.store.names if scans is None else tuple(read_lines(scans))
+        self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
+        self.num_workers, self.shuffle, self.drop_last = num_workers, shuffle, drop_last
+        self.seed, self._visits = seed, 0
+        if not self.names:
+            raise InputError(f"{store}: holds no scan; prepare some, or merge all shards")
+        _check_names(scans, self.names, self.store)
+        for name in self.names:
+            if self.store.num_points(name) < num_points:
+                raise InputError(
+                    f"{store}: scan {name!r} holds {self.store.num_points(name)} points but "
+                    f"data.num_points is {num_points}: lower it, or prepare with more points"
+                )
+        if drop_last and batch_size > self.num_scans * repeats:
+            raise InputError(
+                f"{store}: data.drop_last with batch_size={batch_size} leaves no batch of "
+                f"{self.num_scans} scans: lower data.batch_size or raise data.repeats"
+            )
+
+    def open_store(self, path: str) -> ScanStore:
+        """The store at ``path``; a subclass may make one up."""
+        return ScanStore(path)
+
+    @property
+    def num_scans(self) -> int:
+        """S, the number of scans in use."""
+        return len(self.names)
+
+    @property
+    def dimension(self) -> int:
+        """D of the store, 3 or 2."""
+        return self.store.dimension
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frame of each scan in use, in the order of ``names``."""
+        return [self.store.frame(name) for name in self.names]
+
+    def prepare_data(self) -> None:
+        """Called by Lightning once on each node: verify and copy the store, if asked."""
+        if self.verify:
+            verify_store(self.store)
+        if self.cache is not None:
+            copy = copy_to_cache(self.store, self.cache)
+            if self.verify:
+                verify_store(ScanStore(copy))
+
+    def setup(self, stage: str) -> None:
+        """Called by Lightning in each process: read from the copy from now on."""
+        if self.cache is not None:
+            self._near = ScanStore(cached_path(self.store, self.cache))
+
+    @property
+    def steps(self) -> Steps:
+        """The steps that are left to this rank, from where the training stands."""
+        return Steps(
+            self.num_scans,
+            self.batch_size,
+            self.repeats,
+            self.seed,
+            self.shuffle,
+            self.drop_last,
+            self._visits,
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """A batch for each step; the order follows the trainer's epoch."""
+        steps = self.steps
+        if not len(steps):
+            raise InputError(
+                f"{self.store.path}: data.drop_last leaves no step of {self.num_scans} scans with "
+                f"data.batch_size={self.batch_size} on each of {world()[1]} ranks: lower it, or "
+                "raise data.repeats"
+            )
+        return DataLoader(
+            Windows(self._near, self.names, self.num_points, self.seed),
+            batch_size=None,
+            sampler=steps,
+            num_workers=self.num_workers,
+            collate_fn=_whole,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """The batch on the trainer's device; a checkpoint from now on says that it was done."""
+        self._visits = batch.step.end
+        return batch.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training stands in its data."""
+        return {"visits": self._visits, "visits_of_an_epoch": self.steps.num_visits}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there; an epoch of another length begins anew."""
+        epoch, done = divmod(state_dict["visits"], state_dict["visits_of_an_epoch"])
+        now = self.steps.num_visits
+        self._visits = epoch * now + (done if now == state_dict["visits_of_an_epoch"] else 0)

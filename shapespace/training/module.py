@@ -1,0 +1,292 @@
+"""ShapeSpace: decoder, codes, objective, sampler and optimisers put together for Lightning."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.strategies import ParallelStrategy
+from torch import Tensor
+
+from shapespace.checkpoint import FORMAT
+from shapespace.codes import LatentCodes
+from shapespace.decoders.base import Decoder
+from shapespace.errors import InputError, at_least, positive
+from shapespace.objectives.base import Objective
+from shapespace.sampling import Sampler, samples_of_visits
+from shapespace.scan import Samples
+from shapespace.training.batches import Batch
+from shapespace.training.distributed import gathered, gradient_norm, mean_of_rows
+from shapespace.training.optimisers import (
+    CodeOptimiser,
+    Optimiser,
+    Schedule,
+    code_optimiser,
+    decoder_optimisers,
+)
+from shapespace.training.resume import go_on_from
+from shapespace.training.statistics import Means, Report
+from shapespace.utils.memory import points_that_fit
+from shapespace.utils.schedules import cosine, halved
+from shapespace.version import __version__
+
+
+class ShapeSpace(pl.LightningModule):
+    """An auto-decoder (DeepSDF, Park et al. 2019) trained on raw scans.
+
+    Adam or Muon moves the decoder; a row-wise Adam moves the codes of the scans in the batch and no
+    other, so ``code_lr`` is the step of a code per visit, whatever the size of the data set. Every
+    draw depends on seed and number of the visit alone: a resumed run repeats an undisturbed one,
+    and ranks repeat one process on all their batches. A step moves nothing if its loss or a
+    gradient is not finite.
+
+    Args:
+        decoder: f(x; z).
+        objective: terms and weights.
+        sampler: draws the points that the objective sees, on the device.
+        num_scans: rows of the code table; linked to the data, not given by hand.
+        lr: of the decoder.
+        code_lr: of a code, per visit.
+        schedule: "halve" halves all rates every ``halve_every`` epochs, as published; "cosine" lets
+            them fall to ``min_lr`` over the whole run, which needs a last epoch or step.
+        halve_every: epochs after which the rates are halved.
+        warm_up: fraction of a run with "cosine" over which the rates first rise.
+        min_lr: floor of all rates.
+        optimiser: of the decoder: "adam", or "muon" for its matrices and Adam for the rest, which
+            needs about a third of the steps (experiments/time_to_quality).
+        matrix_lr: of the matrices with "muon".
+        code_optimiser: "rows", or "dense" for the published Adam over the whole table, which keeps
+            moving codes between their visits: with T steps an epoch, a visit moves a code by up to
+            sqrt((1 - 0.999^T) / 0.001) times ``code_lr`` (9.6 at T = 97), and each step costs what
+            the table costs.
+        code_init_std: codes begin as N(0, code_init_std^2); 0 is the published choice.
+        code_max_norm: longer codes are shortened to it after each step (1 in DeepSDF).
+        points_per_chunk: points in one backward pass, in whole scans and at least one; bounds the
+            memory and changes nothing but rounding. "auto" fits a quarter of the memory that is
+            free at the start, None takes the batch at once.
+        seed: of codes and samples; the weights follow seed_everything.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        objective: Objective,
+        sampler: Sampler,
+        num_scans: int = 1,
+        lr: float = 5e-3,
+        code_lr: float = 1e-3,
+        schedule: Schedule = "halve",
+        halve_every: int = 500,
+        warm_up: float = 0.02,
+        min_lr: float = 5e-6,
+        optimiser: Optimiser = "adam",
+        matrix_lr: float = 1e-2,
+        code_optimiser: CodeOptimiser = "rows",
+        code_init_std: float = 0.0,
+        code_max_norm: float | None = None,
+        points_per_chunk: int | Literal["auto"] | None = "auto",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
+        if not 0 <= warm_up < 1:
+            raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
+        at_least(1, halve_every=halve_every)
+        at_least(0, seed=seed)
+        self.automatic_optimization = False
+        self.save_hyperparameters(logger=False)
+        if code_init_std == 0 and getattr(decoder, "zero_latent_columns", False):
+            raise ValueError(
+                "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
+                "set one of the two"
+            )
+        self.decoder, self.objective, self.sampler = decoder, objective, sampler
+        table = num_scans, decoder.latent_size, code_init_std, seed, code_max_norm
+        self.codes = LatentCodes(*table)
+        self.lr, self.code_lr, self.min_lr, self.matrix_lr = lr, code_lr, min_lr, matrix_lr
+        self.schedule, self.warm_up = schedule, warm_up
+        self.optimiser: Optimiser = optimiser
+        self.code_optimiser: CodeOptimiser = code_optimiser
+        self.unit = "m"
+        # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
+        self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
+        self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
+        self.means, self.report = Means(), Report({}, 0, taken=False)
+        self.excluded: set[int] = set()
+        self.suspicious = False
+        self._batch_idx = 0
+        self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
+
+    def setup(self, stage: str) -> None:
+        """Take the names and frames of the scans from the data module."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None or stage != "fit":
+            return
+        if data.dimension != self.decoder.dimension:
+            raise InputError(
+                f"{data.store.path}: scans have dimension {data.dimension} but the decoder "
+                f"{self.decoder.dimension}: set model.decoder.init_args.dimension"
+            )
+        self.codes.assign(data.names, data.frames)
+        self.unit = data.store.unit
+
+    def on_train_start(self) -> None:
+        """Settle how many points one backward pass takes, and that the rates have an end."""
+        if self.schedule == "cosine" and math.isinf(self.trainer.estimated_stepping_batches):
+            raise InputError(
+                "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
+                "give trainer.max_epochs or trainer.max_steps, or model.schedule=halve"
+            )
+        if self.points_per_chunk == "auto":
+            sharers = getattr(self.trainer.strategy, "num_processes", 1)
+            bytes_per_point = self.decoder.bytes_per_point()
+            self.most_points = points_that_fit(bytes_per_point, self.device, sharers)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the means of an epoch; one that is gone on with keeps those of its checkpoint."""
+        self.means = Means()
+
+    def on_train_epoch_end(self) -> None:
+        """Hand the means to loggers and to callbacks that monitor them."""
+        self.log_dict(self.means.values(), sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the file is and where in the epoch it stands."""
+        kind = {"format": FORMAT, "version": __version__, "unit": self.unit}
+        checkpoint["shapespace"] = kind | {"means": asdict(self.means)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on in the middle of an epoch, with any number of ranks."""
+        data = getattr(self._trainer, "datamodule", None)
+        if data is not None:
+            go_on_from(checkpoint, data)
+        self.means = Means(**checkpoint["shapespace"].get("means", {}))
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those of the decoder, and that of the codes."""
+        weights = self.decoder.parameters()
+        return [
+            *decoder_optimisers(weights, self.optimiser, self.lr, self.matrix_lr),
+            code_optimiser(self.codes.parameters(), self.code_optimiser, self.code_lr),
+        ]
+
+    def learning_rate(self, start: float) -> float:
+        """That of the step at hand for a rate that begins as ``start``; not below ``min_lr``."""
+        if self.schedule == "halve":
+            factor = halved(self.current_epoch, self.halve_every)
+        else:
+            trainer = self.trainer
+            in_epoch = (self._batch_idx + 0.5) / trainer.num_training_batches
+            by_epochs = (self.current_epoch + in_epoch) / (trainer.max_epochs or -1)
+            by_steps = (trainer.global_step + 0.5) / trainer.max_steps
+            factor = cosine(max(by_epochs, by_steps), self.warm_up)
+        return max(start * factor, self.min_lr)
+
+    def _set_rates(self) -> None:
+        """Of all optimisers, from epoch and step alone."""
+        of_decoder = [self.lr] if self.optimiser == "adam" else [self.lr, self.matrix_lr]
+        for optimiser, start in zip(self._optimisers(), [*of_decoder, self.code_lr], strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate(start)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of all optimisers on the mean loss over the scans of all ranks."""
+        self._batch_idx = batch_idx
+        self._set_rates()
+        batch = batch.without(self.excluded)
+        self.report = self._reported(batch, self._gradients(batch))
+        self.means.add(self.report)
+        if self.report.taken:
+            self._move()
+
+    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Those of all ranks together; return this rank's share of the mean loss and terms."""
+        for optimiser in self._optimisers():
+            optimiser.zero_grad()
+        shares = self._backward(batch)
+        self._share_code_gradients(len(batch.step.visits))
+        return shares
+
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        """Accumulate the gradient of the mean loss, chunk by chunk; ranks meet in the last one."""
+        numbers = [number for _, number in batch.step.visits]
+        samples = samples_of_visits(self.sampler, batch.scan, self.seed, numbers)
+        weights = samples.surface.new_tensor(batch.step.weights)
+        shares: dict[str, Tensor] = {}
+        *rest, last = samples.chunks(self.most_points)
+        for rows in rest:
+            with self._alone():
+                self._backward_of(samples[rows], batch.scan.index[rows], weights[rows], shares)
+        self._backward_of(samples[last], batch.scan.index[last], weights[last], shares)
+        return shares
+
+    def _backward_of(
+        self, samples: Samples, index: Tensor, weights: Tensor, shares: dict[str, Tensor]
+    ) -> None:
+        """Add the share of some scans; a method, so that their graph is gone before the next."""
+        terms = self.objective.terms(self.decoder, samples, self.codes(index))
+        loss = self.objective.total(terms)
+        # DDP takes the mean over ranks of what are shares of a sum.
+        self.manual_backward((weights * loss).sum() * self.trainer.world_size)
+        for name, value in {"loss": loss, **terms}.items():
+            shares[name] = shares.get(name, 0.0) + (weights * value.detach()).sum()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Without an exchange between ranks."""
+        strategy = self.trainer.strategy
+        is_parallel = isinstance(strategy, ParallelStrategy)
+        return strategy.block_backward_sync() if is_parallel else nullcontext()
+
+    def _share_code_gradients(self, num_scans: int) -> None:
+        """Give every rank the mean over ranks of the gradients of all rows in use, each once."""
+        weight = self.codes.table.weight
+        assert weight.grad is not None
+        is_shared = self.trainer.world_size > 1
+        shared = mean_of_rows(weight.grad, num_scans) if is_shared else weight.grad
+        weight.grad = shared.coalesce()
+
+    def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> Report:
+        """The sums over ranks of their shares, and whether all is finite; if not, whose fault."""
+        weights = batch.step.weights
+        facts = torch.tensor([sum(weights), sum(weight > 0 for weight in weights)])
+        part = torch.cat([torch.stack([*shares.values()]), facts.to(self.device)])
+        total = self.trainer.strategy.reduce(part, reduce_op="sum")
+        size = gradient_norm(self.parameters()).to(total)
+        *sums, weight, num_scans, size = torch.cat([total, size[None]]).tolist()
+        sound = math.isfinite(sums[0]) and math.isfinite(size)
+        culprits = () if sound else self._culprits(batch)
+        terms = {name: part / (weight or 1.0) for name, part in zip(shares, sums, strict=True)}
+        return Report(terms, int(num_scans), sound and num_scans > 0, culprits)
+
+    def _culprits(self, batch: Batch) -> tuple[int, ...]:
+        """Rows of the scans, of all ranks, whose loss or gradient alone is not finite."""
+        found = torch.full((len(batch.step.visits),), -1, device=self.device)
+        for row in range(len(found)):
+            for optimiser in self._optimisers():
+                optimiser.zero_grad()
+            with self._alone():
+                loss = self._backward(batch.only(row))["loss"]
+            if not torch.isfinite(loss + gradient_norm(self.parameters())):
+                found[row] = batch.scan.index[row]
+        return tuple(sorted(set(gathered(found).flatten().tolist()) - {-1}))
+
+    def _move(self) -> None:
+        """Let all optimisers take their step; codes that grew too long are shortened."""
+        weight = self.codes.table.weight
+        assert weight.grad is not None
+        rows = weight.grad.indices()[0]
+        if self.code_optimiser == "dense":
+            weight.grad = weight.grad.to_dense()
+            rows = torch.arange(len(self.codes), device=rows.device)
+        # One wrapped: Lightning counts a step per wrapped optimiser, and a step is one batch.
+        wrapped, *others = self._optimisers()
+        wrapped.step()
+        for optimiser in others:
+            getattr(optimiser, "optimizer", optimiser).step()
+        self.codes.hold_norms(rows)
+
+    def _optimisers(self) -> list[LightningOptimizer]:
+        return self.optimizers()  # pyright: ignore[reportReturnType]

@@ -1,0 +1,1 @@
+"""Files, progress, processes, memory, text: nothing about shapes."""

@@ -1,0 +1,37 @@
+import re
+
+import pytest
+
+from shapespace.cli.demo_steps import Size, run_demo
+
+pytest.importorskip("embreex", reason="pictures and the scanner need shapespace[report]")
+pytest.importorskip("igl", reason="exact distances need shapespace[report]")
+
+TINY = Size(
+    subjects=2,
+    motions=("hips", "punching"),
+    frames=1,
+    num_points=2000,
+    fit_points=128,
+    resolution=40,
+    train=("--trainer.max_epochs=2", "--data.num_points=128"),
+)
+
+
+@pytest.mark.slow
+def test_demo_ends_in_a_table_and_one_page_and_resumes(tmp_path):
+    text = run_demo(tmp_path / "demo", size=TINY)
+    assert "median" in text and "chamfer" in text
+    page = (tmp_path / "demo" / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    kept = [*(tmp_path / "demo" / "data").rglob("*.ply"), tmp_path / "demo" / "scans.hdf5"]
+    kept += [*(tmp_path / "demo" / "unseen").iterdir(), tmp_path / "demo" / "run" / "last.ckpt"]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    first, *others = sorted((tmp_path / "demo" / "unseen").glob("*.json"))
+    first.unlink()
+    again = run_demo(tmp_path / "demo", size=TINY)
+    assert again.splitlines()[:-2] == text.splitlines()[:-2]
+    untouched = [*(tmp_path / "demo" / "data").rglob("*.ply"), tmp_path / "demo" / "scans.hdf5"]
+    assert all(path.stat().st_mtime_ns == before[path] for path in [*untouched, *others])
+    assert first.exists()

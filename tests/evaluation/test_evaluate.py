@@ -1,0 +1,191 @@
+"""A toy space evaluated: cards of all scans, truths by name, baselines against naive search."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from shapespace.baselines.shapes import NEAREST_SHARE, Baselines, pose_of
+from shapespace.cli.main import main
+from shapespace.data.sources import collect_sources
+from shapespace.errors import InputError
+from shapespace.evaluation.evaluate import Protocol, evaluate_scans
+from shapespace.fitting import Pose
+from shapespace.reconstruction.method import Fit
+from shapespace.scan import Frame
+from shapespace.space import TrainedSpace
+from tests.conftest import RADII, ellipsoid
+
+FIT = Fit(num_points=200)
+PROTOCOL = Protocol(num_samples=400, resolution=24, baselines=True)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    """The ellipsoids of the toy store as meshes, but for one, of which there is a broken file."""
+    folder = tmp_path_factory.mktemp("truth")
+    for row, (name, axes) in enumerate(RADII.items()):
+        mesh = trimesh.creation.icosphere(3)
+        mesh.vertices = mesh.vertices * axes + row
+        mesh.export(folder / f"{name}.ply")
+    (folder / "lens.ply").unlink()
+    (folder / "melon.ply").write_bytes(b"not a mesh")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(toy_checkpoint, toy_store, truth, tmp_path_factory):
+    out = tmp_path_factory.mktemp("card") / "out"
+    sources = collect_sources([toy_store])
+    return evaluate_scans(toy_checkpoint, sources, out, truth, FIT, PROTOCOL), out
+
+
+@pytest.fixture(scope="module")
+def space(toy_checkpoint):
+    return TrainedSpace.load(toy_checkpoint)
+
+
+def test_each_scan_has_a_card_to_itself_and_to_its_truth(result):
+    found, _ = result
+    cards = {card.name: card for card in found.cards}
+    assert list(cards) == ["ball", "egg", "lens"]
+    assert [name for name, _ in found.skipped] == ["melon"]
+    of_all = {"scan", "mesh", "seconds", "fit", "nearest_scan", "mean_scan"}
+    both = {"registration", "nearest_registration", "mean_registration"}
+    assert set(cards["lens"].parts) == of_all
+    assert set(cards["ball"].parts) == of_all | both
+    assert 0 < cards["egg"].value("registration", "point_to_mesh") < 0.3
+    assert 0 < cards["egg"].value("scan", "completeness_exact_median") < 0.3
+    assert {"fit", "mesh", "metrics", "baselines"} == set(cards["egg"].parts["seconds"])
+    assert cards["egg"].group == "egg"
+
+
+def test_the_files_say_what_was_done(result, toy_checkpoint):
+    _, out = result
+    content = json.loads((out / "card.json").read_text())
+    assert [shape["name"] for shape in content["shapes"]] == ["ball", "egg", "lens"]
+    facts = content["facts"]
+    assert facts["without_registration"] == ["lens"]
+    assert facts["trained_on"] == ["ball", "egg", "lens"]
+    assert facts["skipped"][0]["name"] == "melon"
+    assert facts["unit"] == "m" and facts["fit"]["num_points"] == 200
+    assert content["summary"]["registration"]["chamfer_half_unsquared"]["shapes"] == 2
+    rows = list(csv.DictReader((out / "card.csv").open(newline="")))
+    assert [row["name"] for row in rows] == ["ball", "egg", "lens"]
+    text = (out / "card.txt").read_text()
+    assert "NOT UNSEEN: ball, egg, lens" in text and "skipped melon: " in text
+    assert "nearest training shape" in text and "mean shape" in text
+    made = {path.name for path in (out / "shapes").iterdir()}
+    assert {"egg.ply", "egg.json", "egg.npy"} <= made
+    told = json.loads((out / "shapes" / "egg.json").read_text())
+    assert told["dropped_components"] >= 0 and told["mesh_seconds"] >= 0
+
+
+def test_what_is_there_is_kept_and_measured_alike(result, toy_checkpoint, toy_store, truth):
+    first, out = result
+    before = {path: path.stat().st_mtime_ns for path in (out / "shapes").iterdir()}
+    sources = collect_sources([toy_store])
+    again = evaluate_scans(toy_checkpoint, sources, out, truth, FIT, PROTOCOL)
+    assert {path: path.stat().st_mtime_ns for path in (out / "shapes").iterdir()} == before
+    assert again.facts["kept"] == 4
+    for old, new in zip(first.cards, again.cards, strict=True):
+        for part in set(old.parts) - {"seconds"}:
+            assert new.parts[part] == old.parts[part]
+
+
+def some_pose():
+    turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.2, 0], [0.2, 0, 0], [0, 0, 0]]).double())
+    return Pose(
+        turn[None], torch.tensor([[0.1, 0.0, -0.05]]).double(), torch.tensor([1.1]).double()
+    )
+
+
+def test_the_nearest_training_shape_is_that_of_a_search_by_hand(space):
+    points, _ = ellipsoid((1.15, 0.9, 0.9), 150)
+    frame, pose = Frame(np.full(3, 0.5), 2.0), some_pose()
+    baselines = Baselines(space, 24)
+    local = torch.from_numpy(frame.to_store(2 * points + 0.5))
+    off = []
+    for name in space.names:
+        moved = 1.1 * local @ pose.rotation[0].T + pose.shift[0]
+        code = space.code(name)[None]
+        with torch.no_grad():
+            field = space.decoder(moved[None].float(), code).abs()[0] / 1.1
+        kept = field.sort().values[: int(NEAREST_SHARE * len(field))]
+        off.append(float(kept.mean()))
+    found = baselines.distances(local, torch.arange(len(space.names)), pose)
+    np.testing.assert_allclose(found.numpy(), off, rtol=1e-4)
+    assert baselines.nearest(2 * points + 0.5, frame, pose) == int(np.argmin(off))
+
+
+def test_baselines_lie_in_the_pose_of_the_scan(space):
+    frame, pose = Frame(np.array([1.0, 2, 3]), 2.0), some_pose()
+    baselines = Baselines(space, 24)
+    still = space.mesh(space.codes.table.weight.mean(0), resolution=24)
+    posed = baselines.mean_mesh(frame, pose)
+    back = pose(torch.from_numpy(frame.to_store(posed.vertices))[None])[0].numpy()
+    np.testing.assert_allclose(back, still.vertices, atol=1e-6)
+    np.testing.assert_array_equal(baselines.mean_mesh(frame, pose).vertices, posed.vertices)
+    near = baselines.nearest_mesh(1, frame, pose)
+    again = space.mesh(space.code("egg"), frame, 24, pose=pose)
+    np.testing.assert_array_equal(near.vertices, again.vertices)
+
+
+def test_the_pose_of_a_reconstruction_is_that_of_its_json(result, space):
+    _, out = result
+    facts = json.loads((out / "shapes" / "egg.json").read_text())
+    frame, pose = pose_of(facts)
+    code = torch.from_numpy(np.load(out / "shapes" / "egg.npy"))
+    mesh = space.mesh(code, frame, 24, pose=pose)
+    written = trimesh.load_mesh(out / "shapes" / "egg.ply", process=False)
+    np.testing.assert_allclose(mesh.vertices, written.vertices, atol=1e-5)
+
+
+def test_files_in_millimetres_are_measured_in_metres(toy_checkpoint, tmp_path):
+    mesh = trimesh.creation.icosphere(3)
+    for folder, size in (("m", 1.0), ("mm", 1000.0)):
+        (tmp_path / folder).mkdir()
+        trimesh.Trimesh(mesh.vertices * size, mesh.faces).export(tmp_path / folder / "new.ply")
+    found = {}
+    for folder in ("m", "mm"):
+        sources = collect_sources([tmp_path / folder])
+        out, truth = tmp_path / f"out_{folder}", tmp_path / "m"
+        protocol = Protocol(num_samples=300, resolution=24, unit="auto")
+        (card,) = evaluate_scans(toy_checkpoint, sources, out, truth, FIT, protocol).cards
+        found[folder] = card
+    for part in ("registration", "scan"):
+        expected = dict(found["m"].parts[part])
+        assert found["mm"].parts[part] == pytest.approx(expected, rel=0.02, abs=2e-4)
+    assert found["mm"].value("mesh", "area") == pytest.approx(
+        found["m"].value("mesh", "area"), rel=0.01
+    )
+
+
+def test_truth_without_any_of_the_names_is_refused_before_the_work(
+    toy_checkpoint, toy_store, tmp_path
+):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    trimesh.creation.box().export(folder / "other.ply")
+    with pytest.raises(InputError, match="truth: has no surface with the name of a scan"):
+        evaluate_scans(
+            toy_checkpoint, collect_sources([toy_store]), tmp_path / "out", folder, FIT, PROTOCOL
+        )
+    assert not (tmp_path / "out" / "shapes").exists()
+
+
+def test_the_command(toy_checkpoint, toy_store, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("egg\n")
+    words = ["evaluate", toy_checkpoint, toy_store, "--out", tmp_path / "out"]
+    words += ["--scans", tmp_path / "names.txt", "--num-points", 100, "--resolution", 16]
+    assert main([str(word) for word in [*words, "--num-samples", 200, "--group-end", ""]]) == 0
+    text = capsys.readouterr().out
+    assert "scan median" in text and "egg" in text and "NOT UNSEEN: egg" in text
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("card.csv", "card.json", "card.txt", "shapes"),
+    }
+    assert main([str(word) for word in [*words, "--num-samples", 0]]) == 2
+    assert "num_samples=0: give at least 1" in capsys.readouterr().err

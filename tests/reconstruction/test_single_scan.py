@@ -1,0 +1,96 @@
+"""One scan to one mesh, in the frame and units of the scan."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from shapespace.errors import InputError
+from shapespace.reconstruction.single_scan import reconstruct_surface
+
+CENTRE, RADIUS = np.array([1500.0, -300.0, 900.0]), 80.0
+RECIPE = """
+seed_everything: 0
+model:
+  decoder:
+    class_path: shapespace.decoders.SkipMLP
+    init_args: {latent_size: 0, width: 48, depth: 3, skip: 0}
+  objective:
+    class_path: shapespace.objectives.IGR
+  sampler:
+    class_path: shapespace.sampling.NearSurface
+  lr: 2.0e-3
+data: {store: one.hdf5, batch_size: 1, num_points: 128, repeats: 50}
+trainer: {accelerator: cpu}
+preview: {every: 1000000}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A squeezed sphere in millimetres, far from the origin."""
+    directions = np.random.default_rng(0).normal(size=(400, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    points = CENTRE + RADIUS * directions * [1.0, 0.8, 0.9]
+    np.savez(tmp_path / "scan.npz", points=points, normals=directions)
+    return tmp_path / "scan.npz"
+
+
+def test_the_mesh_surrounds_the_scan_in_its_own_units(scan, recipe, tmp_path):
+    out = tmp_path / "out" / "mesh.obj"
+    text = reconstruct_surface(scan, out, recipe, steps=60, resolution=24)
+    mesh = trimesh.load_mesh(out)
+    assert text == f"wrote {out}: {len(mesh.faces)} faces, watertight"
+    assert mesh.volume > 0
+    points = np.load(scan)["points"]
+    np.testing.assert_allclose(mesh.bounds, [points.min(0), points.max(0)], atol=0.3 * RADIUS)
+    found = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert found == ["mesh.obj", "recipe.yaml", "scan.npz"]
+
+
+def test_a_run_folder_is_kept_and_goes_on(scan, recipe, tmp_path, capsys):
+    run = tmp_path / "run"
+    for name in ("a.ply", "b.ply"):
+        reconstruct_surface(scan, tmp_path / name, recipe, steps=50, resolution=16, run=run)
+    assert {"last.ckpt", "metrics.csv", "config.yaml"} <= {path.name for path in run.iterdir()}
+    assert "going on from" in capsys.readouterr().err
+    assert (tmp_path / "a.ply").read_bytes() == (tmp_path / "b.ply").read_bytes()
+
+
+def test_the_output_is_checked_before_the_training(scan, recipe, tmp_path, monkeypatch):
+    from shapespace.reconstruction import single_scan as surface
+
+    (tmp_path / "wall").write_text("")
+    monkeypatch.setattr(surface, "_train", lambda *_: pytest.fail("trained in vain"))
+    for out, run in (("wall/mesh.ply", None), ("mesh.ply", tmp_path / "wall" / "run")):
+        with pytest.raises(InputError, match="wall"):
+            reconstruct_surface(scan, tmp_path / out, recipe, run=run)
+
+
+def test_a_scan_of_fewer_points_than_the_recipe_takes(tmp_path):
+    np.savez(tmp_path / "few.npz", points=np.random.default_rng(0).normal(size=(60, 3)))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    text = reconstruct_surface(
+        tmp_path / "few.npz", tmp_path / "m.ply", recipe, steps=1, resolution=16
+    )
+    assert text.startswith(f"wrote {tmp_path / 'm.ply'}")
+
+
+@pytest.mark.parametrize(("out", "steps"), [("mesh.txt", 10), ("mesh", 10), ("mesh.ply", 0)])
+def test_a_wrong_argument(out, steps, scan, tmp_path):
+    with pytest.raises(InputError, match=r"unknown mesh suffix|steps=0"):
+        reconstruct_surface(scan, tmp_path / out, steps=steps)
+    assert list(tmp_path.iterdir()) == [scan]
+
+
+def test_a_plane_scan(tmp_path):
+    np.save(tmp_path / "flat.npy", np.random.default_rng(0).normal(size=(99, 2)))
+    with pytest.raises(InputError, match=r"flat\.npy: a mesh needs points in 3-D"):
+        reconstruct_surface(tmp_path / "flat.npy", tmp_path / "mesh.ply")

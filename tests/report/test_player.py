@@ -1,0 +1,98 @@
+"""What the player sends is what it was given, and a browser draws it."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import trimesh
+
+from shapespace.errors import InputError
+from shapespace.report.html import Page
+from shapespace.report.player import STEPS, FilmFrame, packed, player, unpacked
+from tests.browser import opened
+
+
+def film():
+    return [
+        FilmFrame(trimesh.creation.icosphere(2, radius=0.8), "a <ball>"),
+        FilmFrame(trimesh.creation.box((1, 2, 0.5)), "box", 1.0),
+        FilmFrame(trimesh.Trimesh(), "nothing", 0.5),
+    ]
+
+
+def sent(text):
+    head, body = re.findall(r'<script type="[a-z/]+">(.*?)</script>', text, re.S)
+    return json.loads(head), unpacked(body)
+
+
+def test_numbers_survive():
+    numbers = np.array([0, 1, -1, 127, -128, 65535, -65535, 2**31 - 1, -(2**31) + 1, 5])
+    assert (unpacked(packed(numbers)) == numbers).all()
+    assert len(unpacked(packed(numbers[:0]))) == 0
+
+
+def test_meshes_survive():
+    head, numbers = sent(player(film()))
+    for frame, told in zip(film(), head["frames"], strict=True):
+        mesh = frame.mesh
+        assert (told["vertices"], told["faces"]) == (len(mesh.vertices), len(mesh.faces))
+        assert told["label"] == frame.label
+        parts = []
+        for rows in (told["vertices"], told["vertices"], told["faces"]):
+            part, numbers = np.split(numbers, [3 * rows])
+            running, slow = np.zeros(3, int), []
+            for row in part.reshape(-1, 3):
+                running = running + row
+                slow.append(running)
+            parts.append(np.array(slow).reshape(-1, 3))
+        places = np.array(head["low"]) + parts[0] * head["size"] / STEPS
+        np.testing.assert_allclose(places, mesh.vertices, atol=0.51 * head["size"] / STEPS)
+        np.testing.assert_allclose(parts[1] / 127, mesh.vertex_normals, atol=0.51 / 127)
+        assert (parts[2] == mesh.faces).all()
+    assert len(numbers) == 0
+
+
+def test_one_frame_has_no_controls_and_none_is_refused():
+    assert 'class="controls" hidden' in player(film()[:1])
+    assert 'class="controls" hidden' not in player(film())
+    with pytest.raises(InputError, match="no frames"):
+        player([])
+
+
+PROBE = """<script>
+setTimeout(() => {
+  const slider = document.querySelector("input"), canvas = document.querySelector("canvas");
+  const label = document.querySelector("figcaption"), out = {};
+  for (const frame of [0, 1, 2]) {
+    slider.value = frame;
+    slider.dispatchEvent(new Event("input"));
+    out[frame] = [label.textContent, canvas.toDataURL()];
+  }
+  const seen = document.createElement("pre");
+  seen.id = "seen";
+  seen.textContent = JSON.stringify(out);
+  document.body.append(seen);
+}, 2000);
+</script>"""
+
+
+@pytest.mark.slow
+def test_a_browser_draws_each_frame(tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="pictures need shapespace[report]")
+    page = Page("film")
+    page.section("player", "", player(film()), PROBE)
+    dom, console = opened(page.write(tmp_path / "film.html"))
+    assert console == []
+    seen = json.loads(re.search('<pre id="seen">(.*?)</pre>', dom, re.S)[1])
+    drawn = {}
+    for frame, (label, url) in seen.items():
+        pixels = np.asarray(image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+        drawn[frame] = pixels[pixels[..., 3] > 128]
+        assert label.replace("&lt;", "<").replace("&gt;", ">") == film()[int(frame)].label
+    assert len(drawn["0"]) > 20_000 and len(drawn["1"]) > 20_000 and len(drawn["2"]) == 0
+    blue, orange = (np.median(drawn[frame], axis=0) for frame in ("0", "1"))
+    assert blue[2] > blue[0] + 40 and orange[0] > orange[2] + 40
+    assert np.ptp(drawn["0"][:, 2]) > 60
