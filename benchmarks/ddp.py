@@ -42,8 +42,8 @@ from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface, samples_of_visits
 from shapespace.scan import Scan
 from shapespace.training.batches import Batch, Steps
-from shapespace.training.callbacks.checkpoints import KeepCheckpoint
-from shapespace.training.callbacks.divergence import Health
+from shapespace.training.callbacks.checkpoints import CheckpointCallback
+from shapespace.training.callbacks.divergence import DivergenceMonitor
 from shapespace.training.callbacks.ranks import Ranks
 from shapespace.training.cli import TRAINER
 from shapespace.training.module import ShapeSpace
@@ -105,7 +105,7 @@ class Waits(pl.Callback):
         return wrapped
 
 
-class Boundary(KeepCheckpoint):
+class Boundary(CheckpointCallback):
     """Asks at each boundary whether to stop or save, and saves nothing."""
 
     def __init__(self):
@@ -159,7 +159,7 @@ def train_ours(num_shapes, args, steps, folder):
     )
     clock, waits = Clock(), Waits()
     options = {**TRAINER, "default_root_dir": folder, "max_epochs": 1}
-    options |= {"callbacks": [Health(), Ranks(), Boundary(), waits, clock]}
+    options |= {"callbacks": [DivergenceMonitor(), Ranks(), Boundary(), waits, clock]}
     trainer = pl.Trainer(accelerator="cpu", strategy="ddp", devices=args.ranks, **options)
     data = list(batches(num_shapes, args, steps))
     trainer.fit(module, DataLoader(data, batch_size=None))

@@ -17,7 +17,7 @@ from shapespace.data.formats.readers import checked
 from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.data.store.writer import StoreWriter
 from shapespace.synthetic.dataset import MOTIONS, SUBJECTS, body, body_mesh
-from shapespace.training.cli import fit
+from shapespace.training.cli import train
 
 NUM_SCANS = 16
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +40,7 @@ def main() -> None:
         store, run = Path(scratch, "scans.hdf5"), Path(scratch, "run")
         write_store(store)
         before = largest_memory()
-        fit(
+        train(
             [
                 f"--config={ROOT / 'configs/dfaust.yaml'}",
                 f"--data.store={store}",

@@ -23,15 +23,15 @@ import torch
 import trimesh
 
 from shapespace.data.sources import collect_sources
-from shapespace.evaluation.compare import card_of
+from shapespace.evaluation.compare import scores_of
 from shapespace.reconstruction.inputs import prepare_for
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.space import TrainedSpace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 import bodies
 
-METHODS = {"second-order": Fit(), "adam-published": Fit("adam-published")}
+METHODS = {"second-order": FitOptions(), "adam-published": FitOptions("adam-published")}
 
 
 def fitted(space, scan, fit, truth):
@@ -42,7 +42,7 @@ def fitted(space, scan, fit, truth):
     if truth is None:
         return 1000 * float(result.distances.median()), seconds
     mesh = space.mesh(result.codes[0], scan.frame, 128, pose=result.poses)
-    card = card_of(scan.name, mesh, {"registration": truth})
+    card = scores_of(scan.name, mesh, {"registration": truth})
     return 1000 * card.value("registration", "chamfer_half_unsquared"), seconds
 
 

@@ -18,16 +18,16 @@ import torch
 
 from shapespace.decoders import Decoder, SkipMLP
 from shapespace.geometry.rays import RayScene
-from shapespace.rendering.camera import Orthographic, Pose
-from shapespace.rendering.fields import sight
+from shapespace.rendering.camera import Orthographic, View
+from shapespace.rendering.fields import find_view
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import extract_mesh
-from shapespace.surface.query import evaluate
+from shapespace.surface.query import field_values
 from shapespace.surface.sphere_tracing import trace
 from shapespace.synthetic.dataset import SUBJECTS, body
 
 EXTENT, SAMPLES, HALVINGS, EVERY = 1.2, 512, 12, 16
-CAMERA = Orthographic(-1.1, 1.1, -1.1, 1.1, Pose(), 2 * EXTENT)
+CAMERA = Orthographic(-1.1, 1.1, -1.1, 1.1, View(), 2 * EXTENT)
 
 
 class ExactBody(Decoder):
@@ -54,13 +54,13 @@ def dense(field, latent, origins, directions):
     """Depth of the first change of sign among 512 samples, bisected; inf for none."""
     t = torch.linspace(0, 4 * EXTENT, SAMPLES, device=latent.device).to(latent)
     points = origins[:, None] + t[:, None] * directions[:, None]
-    below = evaluate(field, latent, points.reshape(-1, 3)).reshape(-1, SAMPLES) < 0
+    below = field_values(field, latent, points.reshape(-1, 3)).reshape(-1, SAMPLES) < 0
     row = torch.nonzero(below.any(1))[:, 0]
     high = t[below.int().argmax(1)[row]]
     low = high - t[1]
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        f = evaluate(field, latent, origins[row] + middle[:, None] * directions[row])
+        f = field_values(field, latent, origins[row] + middle[:, None] * directions[row])
         low, high = torch.where(f < 0, low, middle), torch.where(f < 0, middle, high)
     depth = torch.full((len(origins),), torch.inf).to(latent)
     depth[row] = high
@@ -69,7 +69,7 @@ def dense(field, latent, origins, directions):
 
 def meshed(field, latent, origins, directions, size):
     """Depth of the first triangle, inf for none."""
-    height = sight(field, latent, EXTENT, CAMERA.pose).bounds
+    height = find_view(field, latent, EXTENT, CAMERA.pose).bounds
     pixels = max(2, round((height[3] - height[2]) / (CAMERA.top - CAMERA.bottom) * size))
     mesh = extract_mesh(field, latent, pixels, EXTENT, largest_only=False)
     origins, directions = origins.cpu().numpy(), directions.cpu().numpy()
@@ -84,9 +84,9 @@ def meshed(field, latent, origins, directions, size):
 
 def with_beams(field, latent, origins, directions, size):
     """The rays of the picture, each from where its beam ended."""
-    seen = sight(field, latent, EXTENT, CAMERA.pose, height=size)
+    seen = find_view(field, latent, EXTENT, CAMERA.pose, height=size)
     start = seen.starts(CAMERA, size, size)
-    return trace(field, latent, origins, directions, EXTENT, start, 32, steepest=seen.steepest)
+    return trace(field, latent, origins, directions, EXTENT, start, 32, lipschitz=seen.lipschitz)
 
 
 def seconds(run, device):

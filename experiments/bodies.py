@@ -22,7 +22,7 @@ from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
 from shapespace.evaluation.metrics import surface_points
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.space import TrainedSpace
 
@@ -91,7 +91,7 @@ def stored(data, path, rows, seed=0):
 
 
 def trained(store, folder, seed, *options):
-    """The checkpoint of a ``shapespace fit`` on one core and its seconds, wall and CPU.
+    """The checkpoint of a ``shapespace train`` on one core and its seconds, wall and CPU.
 
     A run that is finished is not trained again; its seconds are those in ``seconds.csv``.
     """
@@ -99,7 +99,7 @@ def trained(store, folder, seed, *options):
     if not seconds.exists():
         seeds = [f"--{name}={seed}" for name in ("seed_everything", "model.seed", "data.seed")]
         places = [f"--data.store={store}", f"--trainer.default_root_dir={folder}"]
-        command = [sys.executable, "-m", "shapespace", "fit", *options, *seeds, *places]
+        command = [sys.executable, "-m", "shapespace", "train", *options, *seeds, *places]
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **ONE_CORE})
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -130,7 +130,7 @@ def trial(name, data, store, out, seed, options, train_shown=8, resolution=96):
     meshes = [space.mesh(space.code(r["name"]), space.frame(r["name"]), resolution) for r in shown]
     found = [("training frames", row, mesh) for row, mesh in zip(shown, meshes, strict=True)]
     for split, rows in groups.items():
-        done = reconstructed(checkpoint, data, rows, run / "fits", Fit(), resolution)
+        done = reconstructed(checkpoint, data, rows, run / "fits", FitOptions(), resolution)
         found += [(split, row, done[row["name"]].mesh) for row in rows]
     about = {"name": name, "seed": seed, "cpu_seconds": seconds["cpu"]}
     return [

@@ -10,44 +10,43 @@ from typing import TYPE_CHECKING
 from shapespace.version import __version__ as __version__
 
 _HOME = {
-    "Frame": "scan",
-    "Samples": "scan",
     "Scan": "scan",
-    "Decoder": "decoders",
-    "Field": "decoders",
-    "SkipMLP": "decoders",
-    "Objective": "objectives",
-    "IGR": "objectives",
+    "Samples": "scan",
+    "Frame": "scan",
+    "ScanStore": "data.store.store",
+    "prepare": "data.prepare.run",
+    "Decoder": "decoders.base",
+    "Field": "decoders.base",
+    "SkipMLP": "decoders.mlp",
+    "value_and_gradient": "decoders.base",
+    "Objective": "objectives.base",
+    "IGR": "objectives.igr",
+    "Sampler": "sampling",
     "NearSurface": "sampling",
     "LatentCodes": "codes",
-    "ScanStore": "data.store",
-    "prepare": "data.prepare",
-    "fit_codes": "fitting",
-    "FitResult": "fitting",
-    "Search": "fitting",
-    "extract_mesh": "surface.mesh",
-    "chamfer": "evaluation.metrics",
     "TrainedSpace": "space",
+    "FitResult": "fitting.result",
+    "train": "training.cli",
+    "extract_mesh": "surface.mesh",
     "InputError": "errors",
 }
+"""Public name -> the module that defines it."""
 
 if TYPE_CHECKING:
     from shapespace.codes import LatentCodes
     from shapespace.data.prepare.run import prepare
     from shapespace.data.store.store import ScanStore
-    from shapespace.decoders.base import Decoder, Field
+    from shapespace.decoders.base import Decoder, Field, value_and_gradient
     from shapespace.decoders.mlp import SkipMLP
     from shapespace.errors import InputError
-    from shapespace.evaluation.metrics import chamfer
-    from shapespace.fitting.reference import fit_codes
     from shapespace.fitting.result import FitResult
-    from shapespace.fitting.search import Search
     from shapespace.objectives.base import Objective
     from shapespace.objectives.igr import IGR
-    from shapespace.sampling import NearSurface
+    from shapespace.sampling import NearSurface, Sampler
     from shapespace.scan import Frame, Samples, Scan
     from shapespace.space import TrainedSpace
     from shapespace.surface.mesh import extract_mesh
+    from shapespace.training.cli import train
 
 __all__ = [
     "IGR",
@@ -59,16 +58,16 @@ __all__ = [
     "LatentCodes",
     "NearSurface",
     "Objective",
+    "Sampler",
     "Samples",
     "Scan",
     "ScanStore",
-    "Search",
     "SkipMLP",
     "TrainedSpace",
-    "chamfer",
     "extract_mesh",
-    "fit_codes",
     "prepare",
+    "train",
+    "value_and_gradient",
 ]
 
 

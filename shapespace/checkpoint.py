@@ -54,7 +54,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: is not a readable checkpoint ({reason})") from error
     kind = content.get("shapespace") if isinstance(content, dict) else None
     if not isinstance(kind, dict) or "hyper_parameters" not in content:
-        raise InputError(f"{path}: is not a shapespace checkpoint; give one made by shapespace fit")
+        raise InputError(
+            f"{path}: is not a shapespace checkpoint; give one made by shapespace train"
+        )
     if kind.get("format") != FORMAT:
         raise InputError(
             f"{path}: has checkpoint format {kind.get('format')}, this version reads {FORMAT}"

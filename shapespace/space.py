@@ -23,12 +23,12 @@ from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
-from shapespace.fitting.reference import fit_codes
+from shapespace.fitting.reference import fit_codes_adam
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
-from shapespace.fitting.terms import draw, terms_of
+from shapespace.fitting.terms import draw_samples, terms_of
 from shapespace.fitting.uncertainty import surface_deviation
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
@@ -173,7 +173,7 @@ class TrainedSpace:
         """
         batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         found = (search or Search())(self.decoder, batch, self.codes.table.weight, None, on_stage)
-        samples = draw(self.sampler, _posed(batch, found.poses), seed, 0)
+        samples = draw_samples(self.sampler, _posed(batch, found.poses), seed, 0)
         objective = self.objective.for_unseen()
         return replace(found, terms=terms_of(self.decoder, objective, samples, found.codes))
 
@@ -219,7 +219,7 @@ class TrainedSpace:
         )
         return found[0].double().cpu().numpy() * frame.scale
 
-    def fit_published(
+    def fit_reference(
         self,
         scans: Sequence[PreparedScan],
         num_points: int = 16384,
@@ -227,10 +227,10 @@ class TrainedSpace:
         seed: int = 0,
         on_step: Callable[[], object] = lambda: None,
     ) -> FitResult:
-        """The same by the published optimisation (:func:`fit_codes`), to compare with."""
+        """The same by the published optimisation (:func:`fit_codes_adam`), to compare with."""
         batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
-        return fit_codes(
+        return fit_codes_adam(
             self.decoder, batch, objective, self.sampler, steps, seed=seed, on_step=on_step
         )
 

@@ -55,7 +55,7 @@ def toy_store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def toy_arguments(toy_store):
-    """The command line of ``shapespace fit`` for a quick run; the run folder is not in it."""
+    """The command line of ``shapespace train`` for a quick run; the run folder is not in it."""
     return [
         f"--config={TOY}",
         f"--data.store={toy_store}",
@@ -67,11 +67,11 @@ def toy_arguments(toy_store):
 @pytest.fixture(scope="session")
 def train(toy_arguments):
     """Train quickly in a folder for so many epochs, with more arguments: the path of last.ckpt."""
-    from shapespace.training.cli import fit
+    from shapespace.training.cli import train
 
     def run(folder, epochs, *more):
         options = [f"--trainer.max_epochs={epochs}", f"--trainer.default_root_dir={folder}"]
-        return fit([*toy_arguments, *options, *more])
+        return train([*toy_arguments, *options, *more])
 
     return run
 

@@ -25,7 +25,7 @@ from shapespace.errors import InputError, Stopped
 from shapespace.reconstruction.edit_codes import add_scans, drop_scans
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
-from shapespace.training.callbacks.divergence import Health
+from shapespace.training.callbacks.divergence import DivergenceMonitor
 from shapespace.training.datamodule import ScanData
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import METRICS, read_metrics
@@ -299,7 +299,7 @@ def test_dropped_scans_are_gone_and_a_training_goes_on(checkpoints, train, tmp_p
 
 def test_what_is_known_of_bad_scans_stays(checkpoints, tmp_path):
     content = read_checkpoint(checkpoints["rows"])
-    (key,) = [key for key in content["callbacks"] if key.startswith(Health.__qualname__)]
+    (key,) = [key for key in content["callbacks"] if key.startswith(DivergenceMonitor.__qualname__)]
     content["callbacks"][key]["counts"] = {"egg": 2, "melon": 1}
     write_checkpoint(content, tmp_path / "old.ckpt")
     drop_scans(tmp_path / "old.ckpt", ["ball"], tmp_path / "new.ckpt")
@@ -315,7 +315,7 @@ def test_a_training_that_goes_back_puts_the_rows_in_its_order(checkpoints, loade
         with torch.no_grad():
             module.codes.table.weight.fill_(torch.nan)
         with pytest.warns(UserWarning, match="going back to step 4"):
-            Health()._go_back(module.trainer, module, float("nan"))
+            DivergenceMonitor()._go_back(module.trainer, module, float("nan"))
 
     now = loaded(tmp_path / "run", f"--data.scans={tmp_path / 'list.txt'}", then=go_back)
     before = scans_of(read_checkpoint(checkpoints["rows"]))

@@ -20,7 +20,7 @@ DATASETS = ROOT / "datasets"
 SMALL = {
     "prepare": "--num-points 300 --workers 1",
     "data check": "--workers 1",
-    "fit": "--data.num_points 32 --data.batch_size 2 --data.repeats 1 --trainer.max_epochs 1 "
+    "train": "--data.num_points 32 --data.batch_size 2 --data.repeats 1 --trainer.max_epochs 1 "
     "--preview.every 99 --trainer.accelerator cpu --trainer.devices 1 --data.num_workers 0 "
     "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
     "reconstruct": "--num-points 64 --steps 2 --resolution 24",

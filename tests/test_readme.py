@@ -18,14 +18,14 @@ SMALL = {
     "prepare": "--num-points 300 --workers 1",
     "data": "",
     "codes": "",
-    "fit": "--data.num_points 32 --data.batch_size 2 --trainer.max_epochs 1 --preview.every 99 "
+    "train": "--data.num_points 32 --data.batch_size 2 --trainer.max_epochs 1 --preview.every 99 "
     "--trainer.accelerator cpu --trainer.devices 1 --data.num_workers 0 "
     "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
     "reconstruct": "--num-points 64 --steps 2 --resolution 24",
     "interpolate": "--steps 2 --resolution 24",
     "surface": "--steps 2 --resolution 24",
     "evaluate": "--num-points 64 --steps 2 --resolution 24 --num-samples 500",
-    "certify": "--num-shapes 1 --num-points 300 --num-rays 16 --resolution 24",
+    "diagnose": "--num-shapes 1 --num-points 300 --num-rays 16 --resolution 24",
     "report": "--steps 2 --resolution 24",
     "compare": "--num-samples 500",
 }
@@ -86,7 +86,7 @@ def test_own_scans(home):
     assert "Content-Security-Policy" in Path("runs/bodies-cpu/report.html").read_text()
     write_scans(Path("my_scans"), carl=(0.6, 0.7, 0.4))
     for line in commands("codes add"):
-        run(line, ["--trainer.max_epochs=2"] if "shapespace fit" in line else ())
+        run(line, ["--trainer.max_epochs=2"] if "shapespace train" in line else ())
     assert TrainedSpace.load("runs/more/last.ckpt").names == ("anna", "bert", "carl")
 
 

@@ -59,7 +59,7 @@ def test_fit_leaves_the_space_alone():
     trained = space()
     before = [p.clone() for p in (*trained.decoder.parameters(), *trained.codes.parameters())]
     scans = [prepared("x", 100), prepared("y", 90)]
-    for fit in (trained.fit, partial(trained.fit_published, steps=3)):
+    for fit in (trained.fit, partial(trained.fit_reference, steps=3)):
         result = fit(scans, num_points=64)
         assert result.terms.keys() == {"surface", "normal", "eikonal", "latent"}
         assert result.distances.shape == (2, 64)

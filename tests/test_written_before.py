@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shapespace.checkpoint import read_checkpoint
 from shapespace.cli.main import main
 from shapespace.data.store.store import ScanStore
 from shapespace.space import TrainedSpace
-from shapespace.training.cli import fit
+from shapespace.training.cli import train
 from shapespace.training.statistics import METRICS, read_metrics
 
 FOLDER = Path(__file__).with_name("written_by_0_1_0")
@@ -43,7 +44,7 @@ def test_a_scan_of_the_store_is_reconstructed(tmp_path):
 
 def test_the_training_goes_on_with_the_config_of_the_run_folder(tmp_path):
     shutil.copytree(FOLDER / "run", tmp_path / "run")
-    fit(
+    train(
         [
             f"--config={tmp_path / 'run/config.yaml'}",
             f"--data.store={FOLDER / 'store.hdf5'}",
@@ -51,6 +52,10 @@ def test_the_training_goes_on_with_the_config_of_the_run_folder(tmp_path):
             "--trainer.max_epochs=64",
         ]
     )
+    written = read_checkpoint(FOLDER / "run/last.ckpt")["callbacks"]
+    after = read_checkpoint(tmp_path / "run/last.ckpt")["callbacks"]
+    assert after.keys() == written.keys(), "the callbacks find their state under the old keys"
+    assert after["Health"]["losses"][:120] == written["Health"]["losses"]
     losses = [float(row["loss"]) for row in read_metrics(tmp_path / "run" / METRICS)]
     assert len(losses) == 64, "the rows before are kept"
     assert losses[-4:] == pytest.approx(EXPECTED["losses_61_to_64"], rel=1e-4)

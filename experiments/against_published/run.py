@@ -20,7 +20,7 @@ import numpy as np
 
 from shapespace.evaluation.metrics import chamfer, surface_points
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 
@@ -88,7 +88,7 @@ def raw_scans(checkpoint, data, groups, out, how):
 
 def one_seed(args, seed, groups, store, names):
     """Rows of results, seconds of trainings, and the meshes of the raw scans by method."""
-    ours, theirs = Fit(seed=seed), Fit("adam-published", num_points=1024, seed=seed)
+    ours, theirs = FitOptions(seed=seed), FitOptions("adam-published", num_points=1024, seed=seed)
     fits = {OURS: {OURS: ours}, SAME_STEPS: {SAME_STEPS: ours}}
     fits[PUBLISHED] = {PUBLISHED: theirs} if seed in args.published_fits else {}
     fits[PUBLISHED] |= {THEIR_SPACE: ours}

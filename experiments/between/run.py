@@ -15,7 +15,7 @@ import numpy as np
 
 from shapespace.geometry.components import components, largest_component
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.interpolate import Stop, interpolate
+from shapespace.reconstruction.interpolate import Waypoint, interpolate
 from shapespace.rendering.meshes import Figure, render_grid, save_image
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import extract_mesh
@@ -60,7 +60,7 @@ def pairs_of(rows, count, rng):
 
 def walk(space, first, last, steps, resolution):
     """All meshes of a walk, every component kept, in the frame of the space."""
-    stops = [Stop(space.code(row["name"]), space.frame(row["name"])) for row in (first, last)]
+    stops = [Waypoint(space.code(row["name"]), space.frame(row["name"])) for row in (first, last)]
     codes = [stop.code for stop in interpolate(stops, steps)]
     return [
         extract_mesh(space.decoder, code, resolution, space.extent, largest_only=False)

@@ -23,7 +23,7 @@ import torch
 
 from shapespace.data.sources import find_sources
 from shapespace.fitting import Search
-from shapespace.fitting.starts import nearest
+from shapespace.fitting.starts import nearest_starts
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.inputs import prepare_for
 from shapespace.space import TrainedSpace, as_batch
@@ -72,7 +72,7 @@ class Bench:
         """The mesh of the training code whose field is smallest at the points, placed as it is."""
         points = torch.from_numpy(scan.points[:NUM_POINTS])
         none = torch.eye(3)[None]
-        row = int(nearest(self.space.decoder, points, self.codes, none)[0, 1])
+        row = int(nearest_starts(self.space.decoder, points, self.codes, none)[0, 1])
         search = Search(independent=1e-6, starts=1)
         only = replace(scan, name="nearest")
         batch = as_batch([only], NUM_POINTS)

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from shapespace.evaluation.compare import card_of
+from shapespace.evaluation.compare import scores_of
 from shapespace.evaluation.scores import write_csv
 from shapespace.evaluation.tables import DISTANCES, MESH, short_table
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
-from shapespace.training.cli import fit
+from shapespace.training.cli import train
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bodies import held_out, read_frames, reconstructed, registration, stored
@@ -32,7 +32,7 @@ WORST_SHOWN = 0.03
 
 
 def card(row, mesh):
-    return card_of(row["name"], mesh, {"registration": registration(row)})
+    return scores_of(row["name"], mesh, {"registration": registration(row)})
 
 
 def evaluate_train(space, rows, resolution):
@@ -84,7 +84,7 @@ def main():
     scanned = [row for row in rows if row["scan"]]
     store = stored(args.data, args.out / "train.hdf5", train_rows, args.seed)
     start = time.perf_counter()
-    checkpoint = fit(
+    checkpoint = train(
         [
             f"--config={args.config}",
             f"--data.store={store}",
@@ -96,7 +96,7 @@ def main():
         ]
     )
     facts = {"seconds_of_this_fit_call": round(time.perf_counter() - start, 1)}
-    how = Fit(args.method, num_points=args.num_points, steps=args.steps, seed=args.seed)
+    how = FitOptions(args.method, num_points=args.num_points, steps=args.steps, seed=args.seed)
     options = how, args.resolution
     space = TrainedSpace.load(checkpoint)
     trained = evaluate_train(space, train_rows, args.resolution)

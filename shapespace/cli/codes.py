@@ -21,10 +21,10 @@ def add(
 
       shapespace prepare my_scans/ scans.hdf5
       shapespace codes add runs/a/last.ckpt scans.hdf5 --out runs/b/last.ckpt
-      shapespace fit --config a.yaml --trainer.default_root_dir runs/b --trainer.max_epochs 80
+      shapespace train --config a.yaml --trainer.default_root_dir runs/b --trainer.max_epochs 80
 
     Args:
-        checkpoint: made by shapespace fit.
+        checkpoint: made by shapespace train.
         store: written by shapespace prepare, with unit and dimension of the space. It may hold only
             the new scans; shapespace data merge then makes the store to train on.
         out: the checkpoint to write. It may be CHECKPOINT itself; what was last.ckpt stays as
@@ -56,10 +56,10 @@ def drop(
     more trainer.max_epochs than the one before had:
 
       shapespace codes drop runs/a/last.ckpt --names anna_007 bert_012 --out runs/b/last.ckpt
-      shapespace fit --config a.yaml --trainer.default_root_dir runs/b --data.scans left.txt
+      shapespace train --config a.yaml --trainer.default_root_dir runs/b --data.scans left.txt
 
     Args:
-        checkpoint: made by shapespace fit.
+        checkpoint: made by shapespace train.
         out: the checkpoint to write. It may be CHECKPOINT itself; what was last.ckpt stays as
             previous.ckpt.
         scans: text file with the names of the scans to take out, one a line.

@@ -87,7 +87,7 @@ def info(path: str, *, names: bool = False, verify: bool = False) -> None:
       shapespace info scans.hdf5 --verify
 
     Args:
-        path: a store written by shapespace prepare, or a checkpoint written by shapespace fit.
+        path: a store written by shapespace prepare, or a checkpoint written by shapespace train.
         names: list all scans, not the first ten.
         verify: read the whole store and compare its checksums; exit code 1 if it is damaged.
     """

@@ -21,12 +21,12 @@ from shapespace.config.recipes import DEMO
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
 from shapespace.evaluation import tables as card_text
-from shapespace.evaluation.compare import card_of
+from shapespace.evaluation.compare import scores_of
 from shapespace.evaluation.metrics import NUM_SAMPLES
-from shapespace.evaluation.scores import Card, write_csv
+from shapespace.evaluation.scores import Scores, write_csv
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.interpolate import interpolate_shapes
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.record import with_dropped
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
@@ -60,7 +60,7 @@ class Size:
     """How much the demo does. The defaults take some four minutes on two cores.
 
     subjects, motions, frames: of the data set; num_points: stored of each scan; fit_points: of a
-    reconstruction; resolution: of meshes; train: options for ``shapespace fit``.
+    reconstruction; resolution: of meshes; train: options for ``shapespace train``.
     """
 
     subjects: int = 4
@@ -153,7 +153,7 @@ def _prepare(demo: _Demo) -> None:
 
 
 def _train(demo: _Demo) -> Path:
-    from shapespace.training.cli import fit
+    from shapespace.training.cli import train
 
     options = {
         "config": DEMO,
@@ -163,7 +163,7 @@ def _train(demo: _Demo) -> Path:
         "data.store": demo.store,
         "trainer.default_root_dir": demo.run,
     }
-    return fit([*(f"--{name}={value}" for name, value in options.items()), *demo.size.train])
+    return train([*(f"--{name}={value}" for name, value in options.items()), *demo.size.train])
 
 
 def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> None:
@@ -176,7 +176,7 @@ def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> No
             checkpoint,
             sources,
             demo.unseen,
-            Fit(num_points=demo.size.fit_points, seed=demo.seed),
+            FitOptions(num_points=demo.size.fit_points, seed=demo.seed),
             resolution=demo.size.resolution,
             strict=True,
         )
@@ -192,8 +192,8 @@ def _result(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
     return with_dropped(mesh, facts)
 
 
-def _card(demo: _Demo, scan: SyntheticScan) -> Card:
-    return card_of(scan.name, _result(demo, scan), {"registration": _surface(demo, scan)})
+def _card(demo: _Demo, scan: SyntheticScan) -> Scores:
+    return scores_of(scan.name, _result(demo, scan), {"registration": _surface(demo, scan)})
 
 
 def _interpolate(demo: _Demo, checkpoint: Path) -> None:
@@ -209,7 +209,7 @@ def _ends(names: Sequence[str]) -> tuple[str, str]:
     return first, names[-1]
 
 
-def _page(demo: _Demo, dataset: SyntheticDataset, cards: Sequence[Card]) -> Path:
+def _page(demo: _Demo, dataset: SyntheticDataset, cards: Sequence[Scores]) -> Path:
     space = TrainedSpace.load(demo.run / CHECKPOINT)
     page = report.Page(
         "A space of shapes, made by shapespace demo",
@@ -248,7 +248,7 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, 110, subsequent_indent="    ")
 
 
-def _head_and_rows(cards: Sequence[Card]) -> tuple[list[str], list[list[str]]]:
+def _head_and_rows(cards: Sequence[Scores]) -> tuple[list[str], list[list[str]]]:
     head, *rows = card_text.short_rows(cards, SHOWN)
     return head, rows
 

@@ -6,46 +6,54 @@ Only the standard library is imported until a subcommand is known, so that help 
 import importlib
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
 from shapespace.errors import CheckFailed, InputError, RankLost, Stopped, one_line
 from shapespace.version import __version__
 
 COMMANDS = {
-    "demo": "people from formulas, trained, reconstructed, interpolated: one page in minutes",
-    "prepare": "scans on disk -> one store",
-    "fit": "store -> a trained space of shapes",
-    "plan": "what a fit would take: memory, time, bytes between ranks",
-    "reconstruct": "unseen scans -> meshes, by finding their codes",
-    "interpolate": "two or more shapes -> the shapes between them",
-    "mesh": "training shapes of a checkpoint -> meshes",
-    "surface": "one scan -> one mesh, no space needed",
-    "certify": "how far the field of a space is from a signed distance",
-    "evaluate": "unseen scans -> how good a space is: every distance, over people",
-    "compare": "meshes or clouds against one: every distance, each by name",
-    "report": "a run -> one page: curves, metrics, certificate, gallery, walk through the space",
-    "info": "what a store or a checkpoint holds",
-    "data": "check, split or merge stores of scans",
-    "codes": "add scans to a trained space, or take some out",
+    "demo": ("cli.demo", "people from formulas, trained, reconstructed, interpolated: one page"),
+    "prepare": ("cli.data", "scans on disk -> one store"),
+    "train": ("training.cli", "store -> a trained space of shapes"),
+    "plan": ("planning.cli", "what a training would take: memory, time, bytes between ranks"),
+    "reconstruct": ("cli.shapes", "unseen scans -> meshes, by finding their codes"),
+    "interpolate": ("cli.shapes", "two or more shapes -> the shapes between them"),
+    "mesh": ("cli.shapes", "training shapes of a checkpoint -> meshes"),
+    "surface": ("cli.shapes", "one scan -> one mesh, no space needed"),
+    "diagnose": ("cli.quality", "how far the field of a space is from a signed distance"),
+    "evaluate": ("cli.quality", "unseen scans -> how good a space is: every distance, over people"),
+    "compare": ("cli.quality", "meshes or clouds against one: every distance, each by name"),
+    "report": ("cli.quality", "a run -> one page: curves, scores, gallery, walk through the space"),
+    "info": ("cli.data", "what a store or a checkpoint holds"),
+    "data": ("", "check, split or merge stores of scans"),
+    "codes": ("", "add scans to a trained space, or take some out"),
 }
-DATA = {
-    "check": "scans or a store -> what is wrong with them, and whether to train",
-    "split": "names -> train.txt and test.txt, and how far apart they are",
-    "merge": "stores, such as shards -> one store",
+"""Name of a command -> the module that holds the function of that name, and a line of help."""
+
+OWN_PARSER = ("train", "plan")
+"""Commands whose function takes the words of the command line: a config file is their syntax."""
+
+GROUPS = {
+    "data": {
+        "check": ("cli.data", "scans or a store -> what is wrong with them, and whether to train"),
+        "split": ("cli.data", "names -> train.txt and test.txt, and how far apart they are"),
+        "merge": ("cli.data", "stores, such as shards -> one store"),
+    },
+    "codes": {
+        "add": (
+            "cli.codes",
+            "scans of a store -> further shapes of a space, to train on with them",
+        ),
+        "drop": ("cli.codes", "names -> a space without those shapes"),
+    },
 }
-"""Commands that are called ``shapespace data ...``."""
-CODES = {
-    "add": "scans of a store -> further shapes of a space, to train on with them",
-    "drop": "names -> a space without those shapes",
-}
-"""Commands that are called ``shapespace codes ...``."""
-GROUPS = {"data": ("Data sets of scans.", DATA), "codes": ("Shapes of a trained space.", CODES)}
-"""Commands that have commands of their own."""
-SHAPES = ("reconstruct", "interpolate", "mesh", "surface")
-"""Commands that make meshes."""
-QUALITY = ("certify", "evaluate", "compare", "report")
-"""Commands that measure."""
+"""Commands that have commands of their own: ``shapespace data check``."""
+
+ABOUT = {"data": "Data sets of scans.", "codes": "Shapes of a trained space."}
+OLD_NAMES = {"fit": "train", "certify": "diagnose"}
+"""Names of version 0.1.0, which work for one more release."""
+
 GROUP_USAGE = """usage: shapespace {group} COMMAND ...
 
 {about}
@@ -69,7 +77,7 @@ first steps:
   shapespace demo                                     no data needed
   shapespace prepare scans/ scans.hdf5                your own scans
   shapespace data check scans.hdf5                    before you train on them
-  shapespace fit --config configs/bodies-cpu.yaml --data.store scans.hdf5
+  shapespace train --config bodies-cpu --data.store scans.hdf5
   shapespace reconstruct runs/bodies-cpu/last.ckpt new_scan.ply --out out/
 """
 
@@ -109,49 +117,44 @@ def usage() -> str:
     return USAGE.format(commands=_listed(COMMANDS))
 
 
-def _listed(commands: Mapping[str, str]) -> str:
-    return "\n".join(f"  {name:12} {text}" for name, text in commands.items())
+def _listed(commands: Mapping[str, tuple[str, str]]) -> str:
+    return "\n".join(f"  {name:12} {text}" for name, (_, text) in commands.items())
 
 
 def _dispatch(command: str, arguments: list[str]) -> None:
+    if command in OLD_NAMES:
+        new = OLD_NAMES[command]
+        sys.stderr.write(f"shapespace {command}: is called {new} now; the old name goes soon\n")
+        command = new
     _check_known(command, COMMANDS)
-    if command == "fit":
-        importlib.import_module("shapespace.training.cli").fit(arguments)
-    elif command == "plan":
-        importlib.import_module("shapespace.planning.cli").plan_command(arguments)
-    elif command in GROUPS:
+    if command in GROUPS:
         _dispatch_group(command, arguments)
     else:
-        _call(f"shapespace.{_module_of(command)}", command, arguments)
-
-
-def _module_of(command: str) -> str:
-    if command in QUALITY:
-        return "cli.quality"
-    if command in SHAPES:
-        return "cli.shapes"
-    return "cli.demo" if command == "demo" else "cli.data"
+        _call(command, COMMANDS[command][0], arguments)
 
 
 def _dispatch_group(group: str, arguments: list[str]) -> None:
-    about, commands = GROUPS[group]
+    commands = GROUPS[group]
     if not arguments or arguments[0] in ("-h", "--help"):
-        text = GROUP_USAGE.format(group=group, about=about, commands=_listed(commands))
+        text = GROUP_USAGE.format(group=group, about=ABOUT[group], commands=_listed(commands))
         sys.stdout.write(text)
         return
     command, *rest = arguments
     _check_known(command, commands)
-    _call(f"shapespace.cli.{group}", command, rest, f"{group} ")
+    _call(command, commands[command][0], rest, group=f"{group} ")
 
 
-def _check_known(command: str, commands: Mapping[str, str]) -> None:
+def _check_known(command: str, commands: Collection[str]) -> None:
     if command not in commands:
         near = get_close_matches(command, commands, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(commands)}"
         raise InputError(f"there is no command {command!r}; {hint}")
 
 
-def _call(module: str, command: str, arguments: list[str], group: str = "") -> None:
-    function = getattr(importlib.import_module(module), command)
-    call = importlib.import_module("shapespace.config.arguments").call_from_arguments
-    call(function, arguments, f"shapespace {group}{command}")
+def _call(command: str, module: str, arguments: list[str], group: str = "") -> None:
+    function = getattr(importlib.import_module(f"shapespace.{module}"), command)
+    if command in OWN_PARSER:
+        function(arguments)
+    else:
+        call = importlib.import_module("shapespace.config.arguments").call_from_arguments
+        call(function, arguments, f"shapespace {group}{command}")

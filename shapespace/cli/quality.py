@@ -43,7 +43,7 @@ def evaluate(
       shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out card/
 
     Args:
-        checkpoint: made by shapespace fit.
+        checkpoint: made by shapespace train.
         sources: scan files, folders of them, or stores written by shapespace prepare.
         out: folder for the results.
         scans: text file with the names of the scans to do, one a line; all by default.
@@ -69,8 +69,8 @@ def evaluate(
 
     from shapespace.data.sources import collect_sources
     from shapespace.evaluation.evaluate import Protocol, evaluate_scans
-    from shapespace.evaluation.tables import card_head
-    from shapespace.reconstruction.method import Fit
+    from shapespace.evaluation.tables import scores_head
+    from shapespace.reconstruction.method import FitOptions
     from shapespace.utils.files import read_lines
 
     found = evaluate_scans(
@@ -78,11 +78,11 @@ def evaluate(
         collect_sources(sources, None if scans is None else read_lines(scans)),
         out,
         truth,
-        Fit(method, pose, up, num_points, steps, seed, refine=refine),
+        FitOptions(method, pose, up, num_points, steps, seed, refine=refine),
         Protocol(num_samples, resolution, unit, baselines, group_end, seed),
         batch,
     )
-    say(f"{card_head(found.cards, found.unit)}\n")
+    say(f"{scores_head(found.cards, found.unit)}\n")
     for line in found.remarks():
         say(line)
     say(f"wrote card.txt, card.csv and card.json to {Path(out)}")
@@ -134,7 +134,7 @@ def compare(
     say(f"\n{num_samples} samples of each mesh, clouds of no more points")
 
 
-def certify(
+def diagnose(
     checkpoint: str,
     *,
     names: list[str] | None = None,
@@ -152,11 +152,11 @@ def certify(
     on rays. Prints a table; writes CHECKPOINT.certificate.json, all numbers with what they mean,
     and CHECKPOINT.certificate.html, a page with pictures.
 
-      shapespace certify runs/bodies-cpu/last.ckpt
-      shapespace certify runs/bodies-cpu/last.ckpt --names 60001_hips_001466 --out checked/
+      shapespace diagnose runs/bodies-cpu/last.ckpt
+      shapespace diagnose runs/bodies-cpu/last.ckpt --names 60001_hips_001466 --out checked/
 
     Args:
-        checkpoint: made by shapespace fit.
+        checkpoint: made by shapespace train.
         names: shapes to measure, or a text file with their names, one a line.
         num_shapes: how many are measured without names, evenly from the first to the last.
         num_points: random places in the box, and as many near each surface.
@@ -167,18 +167,18 @@ def certify(
     """
     from pathlib import Path
 
-    from shapespace.diagnostics.space import Settings, certify_space, write_certificate
+    from shapespace.diagnostics.space import DiagnosticsOptions, diagnose_space, write_diagnostics
     from shapespace.report.diagnostics import write_page
     from shapespace.space import TrainedSpace
     from shapespace.utils.files import output_folder
 
     space = TrainedSpace.load(checkpoint)
     folder = output_folder(Path(checkpoint).parent if out is None else out)
-    settings = Settings(num_points, seed, resolution, num_rays)
-    certified = certify_space(space, names, num_shapes, settings)
+    settings = DiagnosticsOptions(num_points, seed, resolution, num_rays)
+    certified = diagnose_space(space, names, num_shapes, settings)
     say(certified.text())
     stem = Path(checkpoint).stem
-    say(f"wrote {write_certificate(certified, folder / f'{stem}.certificate.json')}")
+    say(f"wrote {write_diagnostics(certified, folder / f'{stem}.certificate.json')}")
     say(f"wrote {write_page(certified, folder / f'{stem}.certificate.html')}")
 
 
@@ -202,7 +202,7 @@ def report(
       shapespace report runs/bodies-cpu --evaluation test/ --out bodies.html
 
     Args:
-        run: folder of a shapespace fit.
+        run: folder of a shapespace train.
         evaluation: folder written by shapespace evaluate; RUN/evaluation by default, if it exists.
         truth: as given to shapespace evaluate: true surfaces, for maps of the error. Without it the
             map is on the scan.

@@ -48,7 +48,7 @@ def reconstruct(
       torchrun --nproc-per-node 8 -m shapespace reconstruct ...     each takes its share
 
     Args:
-        checkpoint: made by shapespace fit.
+        checkpoint: made by shapespace train.
         sources: scan files, folders of them, or stores written by shapespace prepare.
         out: folder for the results.
         scans: text file with the names of the scans to do, one a line; all by default.
@@ -77,7 +77,7 @@ def reconstruct(
             sure it is are those before.
     """
     from shapespace.data.sources import collect_sources
-    from shapespace.reconstruction.method import Fit
+    from shapespace.reconstruction.method import FitOptions
     from shapespace.reconstruction.reconstruct import reconstruct_files
     from shapespace.utils.files import read_lines
     from shapespace.utils.launch import own_share
@@ -86,7 +86,7 @@ def reconstruct(
         checkpoint,
         collect_sources(sources, None if scans is None else read_lines(scans)),
         out,
-        Fit(method, pose, up, num_points, steps, seed, even, refine),
+        FitOptions(method, pose, up, num_points, steps, seed, even, refine),
         resolution=resolution,
         cell=cell,
         batch=batch,
@@ -120,7 +120,7 @@ def interpolate(
       shapespace interpolate runs/bodies-cpu/last.ckpt NAME_A NAME_B new.ply --out walk
 
     Args:
-        checkpoint: made by shapespace fit.
+        checkpoint: made by shapespace train.
         shapes: two or more names of training scans, or scan files.
         out: folder for the results.
         steps: places from each shape to the next, both included.
@@ -157,7 +157,7 @@ def mesh(
       shapespace mesh runs/bodies-cpu/last.ckpt 60001_hips_001466 --out meshes/
 
     Args:
-        checkpoint: made by shapespace fit.
+        checkpoint: made by shapespace train.
         names: training scans; shapespace info CHECKPOINT --names lists them.
         out: folder for the meshes.
         resolution: grid nodes along the longest side of a mesh.

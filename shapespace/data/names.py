@@ -15,7 +15,7 @@ GROUPS = ("subject", "sequence", "frame")
 
 
 @dataclass(frozen=True)
-class Place:
+class FrameName:
     """Frames are numbers that count up along a sequence of one subject."""
 
     subject: str
@@ -28,7 +28,7 @@ class Place:
         return self.subject, self.sequence
 
 
-def parse_name(name: str, pattern: str = PATTERN) -> Place | None:
+def parse_name(name: str, pattern: str = PATTERN) -> FrameName | None:
     """Subject, sequence and frame by a regular expression that fits the whole name, else None.
 
     :class:`InputError` unless ``pattern`` is one with the groups subject, sequence and frame.
@@ -36,20 +36,20 @@ def parse_name(name: str, pattern: str = PATTERN) -> Place | None:
     return parse_names([name], pattern).get(name)
 
 
-def parse_names(names: Iterable[str], pattern: str = PATTERN) -> dict[str, Place]:
+def parse_names(names: Iterable[str], pattern: str = PATTERN) -> dict[str, FrameName]:
     """:func:`parse_name` of all names that fit, in their order."""
     expression = _compiled(pattern)
-    found: dict[str, Place] = {}
+    found: dict[str, FrameName] = {}
     for name in names:
         fit = expression.fullmatch(name)
         groups = fit.groupdict("") if fit else {"frame": ""}
         if re.fullmatch("[0-9]{1,12}", groups["frame"]):
             frame = int(groups["frame"])
-            found[name] = Place(groups["subject"], groups["sequence"], frame)
+            found[name] = FrameName(groups["subject"], groups["sequence"], frame)
     return found
 
 
-def by_motion(places: Mapping[str, Place]) -> dict[tuple[str, str], list[str]]:
+def by_motion(places: Mapping[str, FrameName]) -> dict[tuple[str, str], list[str]]:
     """The names of each sequence of each subject, all sorted."""
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for name in sorted(places):
@@ -58,7 +58,7 @@ def by_motion(places: Mapping[str, Place]) -> dict[tuple[str, str], list[str]]:
 
 
 def frame_gaps(
-    train: Collection[str], test: Collection[str], places: Mapping[str, Place]
+    train: Collection[str], test: Collection[str], places: Mapping[str, FrameName]
 ) -> dict[str, int | None]:
     """For each of ``test`` the frames to the nearest of ``train`` in its subject's sequence.
 

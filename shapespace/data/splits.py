@@ -14,12 +14,21 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from shapespace.data.names import PATTERN, Place, by_motion, frame_gaps, parse_name, parse_names
+from shapespace.data.names import PATTERN, FrameName, by_motion, frame_gaps, parse_name, parse_names
 from shapespace.data.sources import collect_sources
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.utils.files import output_folder, replacing
 
-__all__ = ["PATTERN", "By", "Place", "Split", "parse_name", "scan_names", "split", "split_files"]
+__all__ = [
+    "PATTERN",
+    "By",
+    "FrameName",
+    "Split",
+    "parse_name",
+    "scan_names",
+    "split",
+    "split_files",
+]
 By = Literal["subject", "sequence", "frames", "random"]
 """What stays whole: a subject, a subject's sequence, a block of frames of each, or nothing."""
 Key = tuple[str, ...]
@@ -222,7 +231,7 @@ def _part(count: int, share: float) -> int:
     return min(max(round(share * count), 1), count - 1)
 
 
-def _key(place: Place, by: str) -> Key:
+def _key(place: FrameName, by: str) -> Key:
     return (place.subject,) if by == "subject" else place.motion
 
 
@@ -240,7 +249,7 @@ def _chosen(keys: Mapping[str, Key], share: float, random: np.random.Generator) 
     return held or {min(order, key=count.__getitem__)}
 
 
-def _held_out(places: Mapping[str, Place], by: str, hold_out: Sequence[str]) -> set[Key]:
+def _held_out(places: Mapping[str, FrameName], by: str, hold_out: Sequence[str]) -> set[Key]:
     named: defaultdict[str, set[Key]] = defaultdict(set)
     for place in places.values():
         also = () if by == "subject" else (place.sequence, "_".join(place.motion))
@@ -257,7 +266,7 @@ def _held_out(places: Mapping[str, Place], by: str, hold_out: Sequence[str]) -> 
 
 
 def _blocks(
-    places: Mapping[str, Place], share: float, margin: int, random: np.random.Generator
+    places: Mapping[str, FrameName], share: float, margin: int, random: np.random.Generator
 ) -> tuple[set[str], set[str]]:
     """Test scans, a block of frames of each sequence that has two or more, and those beside it."""
     test: set[str] = set()

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapespace.decoders.base import Decoder, Precision
-from shapespace.decoders.fused.autograd import Options, evaluate, evaluate_jacobian
+from shapespace.decoders.fused.autograd import Options, fused_jacobian, fused_value_and_gradient
 from shapespace.decoders.fused.blocks import Layer
-from shapespace.decoders.fused.buffers import Memory
+from shapespace.decoders.fused.buffers import BufferPool
 from shapespace.errors import at_least, positive
 
 
@@ -70,7 +70,7 @@ class SkipMLP(Decoder):
         self.skip, self.beta, self.radius = skip, beta, radius
         self.zero_latent_columns = zero_latent_columns
         self.precision, self.compiled = precision, compiled
-        self._memory = Memory()
+        self._memory = BufferPool()
         widths = [inputs] + [width] * depth + [1]
         outputs = [w - inputs if skip and k + 1 == skip else w for k, w in enumerate(widths[1:])]
         self.layers = nn.ModuleList(
@@ -136,7 +136,7 @@ class SkipMLP(Decoder):
             for index in {0, self.skip}
         }
         options = Options(self.beta, "float32", self._memory)
-        return evaluate_jacobian(points, self._fold(latent), columns, options)
+        return fused_jacobian(points, self._fold(latent), columns, options)
 
     @torch.no_grad()
     def lipschitz_bound(self) -> float:
@@ -157,7 +157,7 @@ class SkipMLP(Decoder):
 
     def drop_memory(self) -> None:
         """Give back the tensors of blocks of points."""
-        self._memory = Memory()
+        self._memory = BufferPool()
 
     def bytes_per_point(self) -> int:
         """Two numbers for each neuron that are kept, and as many that it works with."""
@@ -170,7 +170,9 @@ class SkipMLP(Decoder):
         self, points: Tensor, layers: Sequence[Layer], first: int, last: int
     ) -> tuple[Tensor, Tensor]:
         precision = self.precision if torch.is_grad_enabled() else "float32"
-        return evaluate(points, layers, Options(self.beta, precision, self._memory), first, last)
+        return fused_value_and_gradient(
+            points, layers, Options(self.beta, precision, self._memory), first, last
+        )
 
     def _columns(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Views of a layer's weight on the hidden, latent and point columns."""

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Decoder, Field
-from shapespace.surface.query import gradient
+from shapespace.surface.query import field_gradients
 
 GROUPS, STARTS = 8, 8
 """Groups that climb by themselves, and points of each that do."""
@@ -94,5 +94,5 @@ def gradient_lengths(
     field: Field, latent: Float[Tensor, " L"], points: Float[np.ndarray, "N D"]
 ) -> Float[np.ndarray, " N"]:
     """|grad f| at the points."""
-    slope = gradient(field, latent, torch.from_numpy(points).to(latent))[1]
+    slope = field_gradients(field, latent, torch.from_numpy(points).to(latent))[1]
     return torch.linalg.vector_norm(slope.double(), dim=-1).cpu().numpy()

@@ -12,7 +12,7 @@ from shapespace.decoders.base import Field
 from shapespace.diagnostics.zero_set import ZeroSurface
 from shapespace.geometry.rays import RayScene
 from shapespace.surface.cone_marching import box_span
-from shapespace.surface.query import evaluate
+from shapespace.surface.query import field_values
 from shapespace.surface.sphere_tracing import THRESHOLD, Hits, trace
 
 STEPS = 40
@@ -26,7 +26,7 @@ def ray_check(
     latent: Float[Tensor, " L"],
     surface: ZeroSurface,
     extent: float,
-    steepest: float,
+    lipschitz: float,
     count: int = 1024,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -41,9 +41,9 @@ def ray_check(
     numbers = {"rays": float(len(origins))}
     if not len(origins):
         return numbers
-    for name, bound in (("one", 1.0), ("safe", steepest)):
+    for name, bound in (("one", 1.0), ("safe", lipschitz)):
         rays = field, latent, origins, directions, extent
-        hits = trace(*rays, steps=STEPS, steepest=bound)
+        hits = trace(*rays, steps=STEPS, lipschitz=bound)
         passed = _passed(field, latent, surface, origins, directions, depth, hits, bound)
         numbers[f"overshoot_{name}"] = float(hits.overshot.double().mean())
         numbers[f"passed_{name}"] = float(passed.mean())
@@ -82,7 +82,7 @@ def _rays(
     rays = aims - 4 * extent * directions, directions  # 4 extents away is outside the box
     origins, directions = (torch.from_numpy(part).to(latent) for part in rays)
     near, far = box_span(origins, directions, extent, None)
-    outside = evaluate(field, latent, origins + near[:, None] * directions) > 0
+    outside = field_values(field, latent, origins + near[:, None] * directions) > 0
     kept = outside & (near < far)
     return origins[kept], directions[kept]
 
@@ -95,7 +95,7 @@ def _passed(
     directions: Tensor,
     depth: Float[np.ndarray, " K"],
     hits: Hits,
-    steepest: float,
+    lipschitz: float,
 ) -> Bool[np.ndarray, " K"]:
     """Rays whose hit is behind a place where f is clearly negative: a part was overlooked.
 
@@ -108,6 +108,6 @@ def _passed(
     if len(rows):
         along = torch.from_numpy(depth[rows, None] + np.linspace(0, reach, LOOKS)).to(latent)
         places = origins[rows, None] + along[..., None] * directions[rows, None]
-        values = evaluate(field, latent, places.reshape(-1, 3)).reshape(along.shape)
-        passed[rows] = (values.amin(1) < -THRESHOLD * steepest).cpu().numpy()
+        values = field_values(field, latent, places.reshape(-1, 3)).reshape(along.shape)
+        passed[rows] = (values.amin(1) < -THRESHOLD * lipschitz).cpu().numpy()
     return passed

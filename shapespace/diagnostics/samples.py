@@ -12,14 +12,14 @@ from torch import Tensor
 
 from shapespace.decoders.base import Field
 from shapespace.diagnostics.zero_set import ZeroSurface, zero_surface
-from shapespace.surface.query import gradient
+from shapespace.surface.query import field_gradients
 
 MEDIAL_GAIN = 0.9
 """A step away from the surface that gains less of its length in distance met the medial axis."""
 
 
 @dataclass(frozen=True)
-class Places:
+class FieldSamples:
     """A field at N places.
 
     value: f. slope: grad f. length: |grad f|. distance: to the zero set, unsigned, NaN where there
@@ -51,13 +51,13 @@ class Places:
         """Where f and grad f are finite."""
         return np.isfinite(self.value) & np.isfinite(self.length)
 
-    def take(self, rows: Bool[np.ndarray, " N"]) -> "Places":
+    def take(self, rows: Bool[np.ndarray, " N"]) -> "FieldSamples":
         """Some of the places."""
-        return Places(*(part[rows] for part in vars(self).values()))
+        return FieldSamples(*(part[rows] for part in vars(self).values()))
 
 
 @dataclass(frozen=True)
-class Survey:
+class SampledField:
     """What was measured of one shape.
 
     surface: its zero set, None if there is none or D is not 3. space: places even in the box. near:
@@ -68,18 +68,18 @@ class Survey:
     extent: float
     seed: int
     surface: ZeroSurface | None
-    space: Places
-    near: Places
-    on: Places
+    space: FieldSamples
+    near: FieldSamples
+    on: FieldSamples
     normals: Float[np.ndarray, "N D"]
 
     @property
-    def far(self) -> Places:
+    def far(self) -> FieldSamples:
         """Places of the box farther from the surface than the band."""
         return self.space.take(self.space.distance > (self.surface.band if self.surface else 0.0))
 
 
-def survey(
+def sample_field(
     field: Field,
     latent: Float[Tensor, " L"],
     extent: float,
@@ -87,7 +87,7 @@ def survey(
     seed: int = 0,
     resolution: int = 128,
     dimension: int = 3,
-) -> Survey:
+) -> SampledField:
     """Measure ``field(., latent)`` at ``num_points`` places of [-extent, extent]^dimension.
 
     As many lie near the surface, a fifth on it; resolution: of the mesh that stands for the surface
@@ -102,26 +102,30 @@ def survey(
         near = start + direction * rng.uniform(-surface.band, surface.band, (num_points, 1))
         near = near[(np.abs(near) <= extent).all(1)]
         on, normals = surface.sampled(max(num_points // 5, 1), seed + 1)
-    space, around = (places_of(field, latent, points, surface) for points in (cube, near))
-    at = places_of(field, latent, on, None)
-    return Survey(extent, seed, surface, space, around, at, normals)
+    space, around = (field_samples(field, latent, points, surface) for points in (cube, near))
+    at = field_samples(field, latent, on, None)
+    return SampledField(extent, seed, surface, space, around, at, normals)
 
 
-def places_of(
+def field_samples(
     field: Field,
     latent: Float[Tensor, " L"],
     points: Float[np.ndarray, "N D"],
     surface: ZeroSurface | None,
-) -> Places:
+) -> FieldSamples:
     """A field at given places, and the distance to a surface, if one is given."""
-    found = gradient(field, latent, torch.from_numpy(np.ascontiguousarray(points)).to(latent))
+    found = field_gradients(
+        field, latent, torch.from_numpy(np.ascontiguousarray(points)).to(latent)
+    )
     value, slope = (part.double().cpu().numpy() for part in found)
     length = np.linalg.norm(slope, axis=1)
     inside = medial = np.zeros(len(points), bool)
     if surface is None or not len(points):
-        return Places(points, value, slope, length, np.full(len(points), np.nan), inside, medial)
+        return FieldSamples(
+            points, value, slope, length, np.full(len(points), np.nan), inside, medial
+        )
     distance, nearest = surface.nearest(points)
     away = (points - nearest) / np.maximum(distance, 1e-300)[:, None]
     gain = surface.distance(points + surface.band * away) - distance
     medial = gain < MEDIAL_GAIN * surface.band
-    return Places(points, value, slope, length, distance, surface.inside(points), medial)
+    return FieldSamples(points, value, slope, length, distance, surface.inside(points), medial)

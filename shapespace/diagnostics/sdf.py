@@ -18,7 +18,7 @@ from torch import Tensor
 from shapespace.decoders.base import Field
 from shapespace.diagnostics.lipschitz import Lipschitz, lipschitz
 from shapespace.diagnostics.rays import ray_check
-from shapespace.diagnostics.samples import Places, Survey, places_of, survey
+from shapespace.diagnostics.samples import FieldSamples, SampledField, field_samples, sample_field
 from shapespace.errors import at_least
 from shapespace.surface.projection import project
 
@@ -97,7 +97,7 @@ LOW_IS_WORSE = ("normal_mean", "normal_q05", "safe_factor", "sheet_nearest")
 
 
 @dataclass(frozen=True)
-class Certificate:
+class SdfDiagnostics:
     """The numbers of one shape: ``numbers`` holds each column of :data:`MEANING`.
 
     None where a number does not exist, such as a distance to an empty zero set. remarks: why.
@@ -112,7 +112,7 @@ class Certificate:
         return math.nan if value is None else value
 
 
-def certify(
+def diagnose_field(
     field: Field,
     latent: Float[Tensor, " L"],
     extent: float,
@@ -122,7 +122,7 @@ def certify(
     resolution: int = 128,
     num_rays: int = 1024,
     dimension: int = 3,
-) -> Certificate:
+) -> SdfDiagnostics:
     """Measure how far ``field(., latent)`` is from a signed distance in [-extent, extent]^D.
 
     Args:
@@ -138,13 +138,13 @@ def certify(
     Raises:
         InputError: for a size that is not positive, or where libigl or embreex is missing.
     """
-    found = survey(field, latent, extent, num_points, seed, resolution, dimension)
-    return certificate_of(field, latent, found, num_rays)
+    found = sample_field(field, latent, extent, num_points, seed, resolution, dimension)
+    return diagnostics_of(field, latent, found, num_rays)
 
 
-def certificate_of(
-    field: Field, latent: Float[Tensor, " L"], found: Survey, num_rays: int = 1024
-) -> Certificate:
+def diagnostics_of(
+    field: Field, latent: Float[Tensor, " L"], found: SampledField, num_rays: int = 1024
+) -> SdfDiagnostics:
     """The numbers of a survey of ``field(., latent)``."""
     at_least(1, num_rays=num_rays)
     space, surface = found.space, found.surface
@@ -160,7 +160,7 @@ def certificate_of(
     }
     if surface is not None:
         for region in REGIONS:
-            part: Places = getattr(found, region)
+            part: FieldSamples = getattr(found, region)
             part = part.take(part.sound)
             numbers |= {**_slopes(part, region), **_distances(part, region)}
             if region in _SAMPLED:
@@ -172,10 +172,10 @@ def certificate_of(
             )
     shown = {name: numbers.get(name, math.nan) for name in MEANING}
     plain = {name: float(v) if math.isfinite(v) else None for name, v in shown.items()}
-    return Certificate(plain, tuple(_remarks(field, latent, found)))
+    return SdfDiagnostics(plain, tuple(_remarks(field, latent, found)))
 
 
-def _slopes(places: Places, region: str) -> dict[str, float]:
+def _slopes(places: FieldSamples, region: str) -> dict[str, float]:
     off = places.length - 1
     values = {
         "gradient_rms": _rms(off),
@@ -187,7 +187,7 @@ def _slopes(places: Places, region: str) -> dict[str, float]:
     return {f"{name}_{region}": float(value) for name, value in values.items()}
 
 
-def _distances(places: Places, region: str) -> dict[str, float]:
+def _distances(places: FieldSamples, region: str) -> dict[str, float]:
     error = places.error
     relative = error[places.distance > 0] / places.distance[places.distance > 0]
     return {
@@ -197,7 +197,7 @@ def _distances(places: Places, region: str) -> dict[str, float]:
     }
 
 
-def _medial(places: Places, region: str) -> dict[str, float]:
+def _medial(places: FieldSamples, region: str) -> dict[str, float]:
     off = places.length - 1
     values = {
         "medial_share": float(places.medial.mean()) if len(off) else math.nan,
@@ -207,7 +207,7 @@ def _medial(places: Places, region: str) -> dict[str, float]:
     return {f"{name}_{region}": value for name, value in values.items()}
 
 
-def _on_surface(found: Survey) -> dict[str, float]:
+def _on_surface(found: SampledField) -> dict[str, float]:
     assert found.surface is not None
     along = (found.on.slope * found.normals).sum(1)
     beside = np.abs(found.on.value) / np.maximum(found.on.length, 1e-12)
@@ -221,7 +221,7 @@ def _on_surface(found: Survey) -> dict[str, float]:
     }
 
 
-def _signs(found: Survey) -> dict[str, float]:
+def _signs(found: SampledField) -> dict[str, float]:
     assert found.surface is not None
     sound = np.isfinite(found.space.value)
     space, cell = found.space.take(sound), found.surface.cell
@@ -236,7 +236,7 @@ def _signs(found: Survey) -> dict[str, float]:
     }
 
 
-def _pairs(found: Survey) -> dict[str, float]:
+def _pairs(found: SampledField) -> dict[str, float]:
     """Random pairs of places of the box, and of places near the surface: the viscosity test."""
     excess = np.concatenate([_excess(part) for part in (found.space, found.near)])
     if not len(excess):
@@ -247,20 +247,20 @@ def _pairs(found: Survey) -> dict[str, float]:
     }
 
 
-def _excess(places: Places) -> Float[np.ndarray, " K"]:
+def _excess(places: FieldSamples) -> Float[np.ndarray, " K"]:
     """|f(x) - f(y)| - |x - y| of each place and the next, which were drawn independently."""
     apart = np.linalg.norm(np.diff(places.points, axis=0), axis=1)
     excess = np.abs(np.diff(places.value)) - apart
     return excess[np.isfinite(excess)]
 
 
-def _steepest(field: Field, latent: Tensor, found: Survey) -> Lipschitz:
+def _steepest(field: Field, latent: Tensor, found: SampledField) -> Lipschitz:
     points = np.concatenate([found.space.points, found.near.points])
     length = np.concatenate([found.space.length, found.near.length])
     return lipschitz(field, latent, points, length, found.extent, found.seed)
 
 
-def _remarks(field: Field, latent: Tensor, found: Survey) -> list[str]:
+def _remarks(field: Field, latent: Tensor, found: SampledField) -> list[str]:
     if found.space.points.shape[1] != 3:
         return ["not 3-D: only what needs no surface is measured"]
     if found.surface is None:
@@ -271,7 +271,7 @@ def _remarks(field: Field, latent: Tensor, found: Survey) -> list[str]:
     return remarks
 
 
-def _why_empty(field: Field, latent: Tensor, found: Survey) -> str:
+def _why_empty(field: Field, latent: Tensor, found: SampledField) -> str:
     """Whether f has no zero set, touches zero without changing sign, or could not be meshed."""
     known = found.space.value[np.isfinite(found.space.value)]
     if not len(known):
@@ -280,7 +280,7 @@ def _why_empty(field: Field, latent: Tensor, found: Survey) -> str:
         return "f changes sign, but no sound surface was found at this resolution"
     low = np.argsort(np.abs(found.space.value))[:64]
     landed = project(field, latent, found.space.points[low], 12, found.extent)
-    value = np.abs(places_of(field, latent, landed, None).value).min(initial=np.inf)
+    value = np.abs(field_samples(field, latent, landed, None).value).min(initial=np.inf)
     if value < 1e-3 * found.extent and not (found.space.value < 0).any():
         return "f comes to 0 and is nowhere negative: an unsigned distance, without an inside"
     side = "positive" if (found.space.value > 0).all() else "negative"

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from shapespace.diagnostics.sdf import FACTS, LOW_IS_WORSE, MEANING, OFF, Certificate, certify
+from shapespace.diagnostics.sdf import (
+    FACTS,
+    LOW_IS_WORSE,
+    MEANING,
+    OFF,
+    SdfDiagnostics,
+    diagnose_field,
+)
 from shapespace.errors import InputError, at_least
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import read_lines, replacing
@@ -42,8 +49,8 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the numbers depend on beside the checkpoint; see :func:`certify`."""
+class DiagnosticsOptions:
+    """What the numbers depend on beside the checkpoint; see :func:`diagnose_field`."""
 
     num_points: int = 50_000
     seed: int = 0
@@ -52,12 +59,12 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Certified:
+class DiagnosedSpace:
     """Certificates of shapes of one space, by name, at least one."""
 
     space: TrainedSpace
-    settings: Settings
-    shapes: Mapping[str, Certificate]
+    settings: DiagnosticsOptions
+    shapes: Mapping[str, SdfDiagnostics]
 
     @property
     def summary(self) -> dict[str, dict[str, float | None]]:
@@ -114,31 +121,31 @@ class Certified:
         return [v for s in self.shapes.values() if (v := s.numbers[column]) is not None]
 
 
-def certify_space(
+def diagnose_space(
     space: TrainedSpace,
     names: Sequence[str] | None = None,
     num_shapes: int = 8,
-    settings: Settings | None = None,
-) -> Certified:
+    settings: DiagnosticsOptions | None = None,
+) -> DiagnosedSpace:
     """Measure training shapes of a space.
 
     names: of the shapes, or one text file with them; None takes ``num_shapes`` evenly from the
     first to the last. InputError for a name that is not there.
     """
-    settings = settings or Settings()
+    settings = settings or DiagnosticsOptions()
     at_least(1, num_shapes=num_shapes, num_points=settings.num_points, num_rays=settings.num_rays)
     at_least(0, seed=settings.seed)
     at_least(2, resolution=settings.resolution)
     codes = {name: space.code(name) for name in _chosen(space, names, num_shapes)}
     options = {**asdict(settings), "dimension": space.decoder.dimension}
     shapes = {
-        name: certify(space.decoder, code, space.extent, **options)
+        name: diagnose_field(space.decoder, code, space.extent, **options)
         for name, code in progress(codes.items(), "certify", unit="shape")
     }
-    return Certified(space, settings, shapes)
+    return DiagnosedSpace(space, settings, shapes)
 
 
-def write_certificate(certified: Certified, path: Path) -> Path:
+def write_diagnostics(certified: DiagnosedSpace, path: Path) -> Path:
     """Write all numbers as JSON; the file."""
     with replacing(path) as part:
         part.write_text(json.dumps(certified.plain(), indent=1, allow_nan=False) + "\n", "utf-8")
@@ -156,7 +163,7 @@ def _chosen(space: TrainedSpace, names: Sequence[str] | None, count: int) -> Seq
     return names
 
 
-def _badness(shape: Certificate) -> tuple[float, float]:
+def _badness(shape: SdfDiagnostics) -> tuple[float, float]:
     distance = shape["distance_rmse_space"]
     return math.inf if math.isnan(distance) else distance, shape["gradient_rms_space"]
 
@@ -166,13 +173,13 @@ def shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def verdict(certified: Certified) -> list[str]:
+def verdict(certified: DiagnosedSpace) -> list[str]:
     """What the numbers say, in sentences."""
     parts = (_distance, _gradient, _steps, _bounds, _sheets, _signs, _remarks)
     return [sentence for part in parts for sentence in part(certified)]
 
 
-def _ends(certified: Certified, column: str, factor: float = 1.0, unit: str = "") -> str:
+def _ends(certified: DiagnosedSpace, column: str, factor: float = 1.0, unit: str = "") -> str:
     """A column as its median and, in brackets, its worst."""
     median, worst = certified.median(column), certified.worst(column)
     if median is None or worst is None:
@@ -180,7 +187,7 @@ def _ends(certified: Certified, column: str, factor: float = 1.0, unit: str = ""
     return f"{factor * median:.3g}{unit} (worst {factor * worst:.3g}{unit})"
 
 
-def _distance(certified: Certified) -> list[str]:
+def _distance(certified: DiagnosedSpace) -> list[str]:
     if certified.median("size") is None:
         return []
     unit = f" {certified.space.unit}"
@@ -194,7 +201,7 @@ def _distance(certified: Certified) -> list[str]:
     ]
 
 
-def _gradient(certified: Certified) -> list[str]:
+def _gradient(certified: DiagnosedSpace) -> list[str]:
     text = (
         f"|grad f| is off from 1 by more than {OFF} at "
         f"{_ends(certified, 'gradient_off_space', 100.0, ' %')} of the box"
@@ -210,7 +217,7 @@ def _gradient(certified: Certified) -> list[str]:
     ]
 
 
-def _steps(certified: Certified) -> list[str]:
+def _steps(certified: DiagnosedSpace) -> list[str]:
     factor, through = certified.worst("safe_factor"), certified.worst("overshoot_safe")
     if factor is None:
         return []
@@ -228,7 +235,7 @@ def _steps(certified: Certified) -> list[str]:
     ]
 
 
-def _bounds(certified: Certified) -> list[str]:
+def _bounds(certified: DiagnosedSpace) -> list[str]:
     found, certain = certified.worst("lipschitz_found"), certified.worst("lipschitz_certain")
     if found is None:
         return []
@@ -236,7 +243,7 @@ def _bounds(certified: Certified) -> list[str]:
     return [f"The steepest place met has |grad f| = {found:.3g}, which is no guarantee: {bound}."]
 
 
-def _sheets(certified: Certified) -> list[str]:
+def _sheets(certified: DiagnosedSpace) -> list[str]:
     counts = {name: shape["sheets"] for name, shape in certified.shapes.items()}
     with_more = [name for name, count in counts.items() if count > 0]
     if certified.median("sheets") is None:
@@ -252,7 +259,7 @@ def _sheets(certified: Certified) -> list[str]:
     ]
 
 
-def _signs(certified: Certified) -> list[str]:
+def _signs(certified: DiagnosedSpace) -> list[str]:
     worst, ghosts = certified.worst("sign_errors"), certified.worst("ghost_share")
     if worst is None or ghosts is None:
         return []
@@ -268,5 +275,5 @@ def _signs(certified: Certified) -> list[str]:
     ]
 
 
-def _remarks(certified: Certified) -> list[str]:
+def _remarks(certified: DiagnosedSpace) -> list[str]:
     return [f"{n}: {text}." for n, shape in certified.shapes.items() for text in shape.remarks]

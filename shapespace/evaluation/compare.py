@@ -14,17 +14,17 @@ from shapespace.data.formats.readers import RawScan, read_raw
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
-from shapespace.evaluation.distances import measure
+from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.mesh_quality import mesh_facts
 from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled
-from shapespace.evaluation.scores import Card, Part, group_of
+from shapespace.evaluation.scores import Part, Scores, group_of
 from shapespace.geometry.components import joined
 
 RELATIVE = Thresholds(relative=True)
 """Shares of the target's diagonal, for surfaces without a unit."""
 
 
-def card_of(
+def scores_of(
     name: str,
     shape: trimesh.Trimesh | Sampled,
     targets: Mapping[str, trimesh.Trimesh | Sampled],
@@ -32,7 +32,7 @@ def card_of(
     thresholds: Thresholds | None = None,
     seed: int = 0,
     group: str | None = None,
-) -> Card:
+) -> Scores:
     """Measure ``shape`` against each of ``targets``, part name -> surface, all in one frame.
 
     A mesh is sampled, its target with another seed; what ``extract_mesh`` dropped of it
@@ -46,13 +46,13 @@ def card_of(
         other = _sampled(target, num_samples, seed + 1)
         if not len(other.points):
             raise InputError(f"{name}: the {part} has no surface, so that nothing can be measured")
-        parts[part] = measure(mine, other, thresholds, num_samples, seed)
+        parts[part] = surface_distances(mine, other, thresholds, num_samples, seed)
     if mine.mesh is not None:
         dropped = mine.mesh.metadata
         count, share = (dropped.get(key, 0) for key in ("dropped_components", "dropped_area_share"))
         parts["mesh"] = mesh_facts(mine.mesh, count, float(share))
     parts["seconds"] = {"metrics": time.perf_counter() - start}
-    return Card(name, group_of(name) if group is None else group, parts)
+    return Scores(name, group_of(name) if group is None else group, parts)
 
 
 def sampled_raw(
@@ -75,7 +75,7 @@ def sampled_raw(
 
 def compare_files(
     shapes: list[str], target: str, unit: str = "m", num_samples: int = NUM_SAMPLES, seed: int = 0
-) -> list[Card]:
+) -> list[Scores]:
     """Cards of files against one file, all in one frame and ``unit``: m, cm, mm, in, or none."""
     per_metre = PER_METRE.get(unit, 1.0)
     other = sampled_raw(read_raw(target), per_metre, num_samples, seed + 1)
@@ -85,7 +85,7 @@ def compare_files(
         mine = sampled_raw(read_raw(path), per_metre, num_samples, seed)
         if mine.points.shape[1] != other.points.shape[1]:
             raise InputError(f"{path}: has another dimension than {target}; compare like with like")
-        cards.append(card_of(name, mine, {"target": other}, num_samples, thresholds, seed))
+        cards.append(scores_of(name, mine, {"target": other}, num_samples, thresholds, seed))
     return cards
 
 

@@ -21,7 +21,7 @@ NORMALS = (
 )
 
 
-def measure(
+def surface_distances(
     shape: Sampled,
     target: Sampled,
     thresholds: Thresholds | None = None,

@@ -12,14 +12,14 @@ from shapespace.baselines.shapes import Baselines, pose_of
 from shapespace.data.sources import AnySource, Source, StoredScan, find_sources
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError, at_least
-from shapespace.evaluation.compare import RELATIVE, card_of, sampled_raw
+from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
 from shapespace.evaluation.definitions import Thresholds
-from shapespace.evaluation.distances import measure
+from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled
-from shapespace.evaluation.scores import CARD, SHAPES, Card, Part, group_of, write_csv, write_json
-from shapespace.evaluation.tables import LengthUnit, card_text
+from shapespace.evaluation.scores import CARD, SHAPES, Part, Scores, group_of, write_csv, write_json
+from shapespace.evaluation.tables import LengthUnit, scores_text
 from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import Reconstruction, Reconstructions, reconstruct_files
 from shapespace.utils.files import output_folder, replacing
 from shapespace.utils.progress import progress
@@ -53,7 +53,7 @@ class Evaluation:
     """Cards of all scans that could be measured; facts of the run; (name, reason) of the others."""
 
     unit: LengthUnit
-    cards: list[Card] = field(default_factory=list)
+    cards: list[Scores] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
@@ -62,7 +62,7 @@ class Evaluation:
         write_csv(self.cards, folder / "card.csv")
         write_json(self.cards, self.facts, folder / CARD, seed)
         with replacing(folder / "card.txt") as part:
-            text = [card_text(self.cards, self.unit, seed), "", *self.remarks()]
+            text = [scores_text(self.cards, self.unit, seed), "", *self.remarks()]
             part.write_text("\n".join(text).rstrip() + "\n", "utf-8")
 
     def remarks(self) -> list[str]:
@@ -88,7 +88,7 @@ def evaluate_scans(
     sources: Sequence[AnySource],
     out: str | Path,
     truth: str | Path | None = None,
-    fit: Fit | None = None,
+    fit: FitOptions | None = None,
     protocol: Protocol | None = None,
     batch: int = 8,
 ) -> Evaluation:
@@ -114,7 +114,7 @@ def evaluate_scans(
             found.skipped.append((item.name, str(error)))
     if not found.cards:
         raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
-    found.facts = work.facts(done, fit or Fit(), found)
+    found.facts = work.facts(done, fit or FitOptions(), found)
     found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
     found.write(folder, protocol.seed)
     return found
@@ -150,13 +150,13 @@ class _Work:
         self.baselines = Baselines(self.space, protocol.resolution)
         self.nearest: dict[str, str] = {}
 
-    def card(self, item: Reconstruction, source: AnySource) -> Card:
+    def card(self, item: Reconstruction, source: AnySource) -> Scores:
         """Of one scan, in metres if the space is."""
         per_metre = item.facts["scale"] if self.metric else 1.0
         targets = self._targets(item.name, source, per_metre)
         options = self.protocol.num_samples, self.thresholds, self.protocol.seed
         group = group_of(item.name, self.protocol.group_end)
-        found = card_of(item.name, _in_metres(item.mesh, per_metre), targets, *options, group)
+        found = scores_of(item.name, _in_metres(item.mesh, per_metre), targets, *options, group)
         parts: dict[str, Part] = dict(found.parts)
         if "mesh_seconds" in item.facts:
             parts["seconds"] = {"mesh": item.facts["mesh_seconds"], **parts["seconds"]}
@@ -166,9 +166,9 @@ class _Work:
             start = time.perf_counter()
             parts |= self._baselines(item, targets, per_metre)
             parts["seconds"] = {**parts["seconds"], "baselines": time.perf_counter() - start}
-        return Card(found.name, found.group, parts)
+        return Scores(found.name, found.group, parts)
 
-    def facts(self, done: Reconstructions, fit: Fit, found: Evaluation) -> dict[str, Any]:
+    def facts(self, done: Reconstructions, fit: FitOptions, found: Evaluation) -> dict[str, Any]:
         """What was done, on what, and what is missing."""
         without = [card.name for card in found.cards if card.name not in self.truths]
         return {
@@ -228,7 +228,9 @@ class _Work:
         for prefix, mesh in meshes.items():
             mine = Sampled.of_mesh(_in_metres(mesh, per_metre), count, seed)
             for part, target in targets.items():
-                found[f"{prefix}_{part}"] = measure(mine, target, self.thresholds, count, seed)
+                found[f"{prefix}_{part}"] = surface_distances(
+                    mine, target, self.thresholds, count, seed
+                )
         return found
 
 

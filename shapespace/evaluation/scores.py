@@ -24,7 +24,7 @@ SHAPES, CARD = "shapes", "card.json"
 
 
 @dataclass(frozen=True)
-class Card:
+class Scores:
     """The numbers of one shape, in parts such as registration, scan, mesh, fit and seconds.
 
     A column that a shape does not have is missing. group: what is drawn as one when the summary is
@@ -48,7 +48,7 @@ def group_of(name: str, end: str = "_") -> str:
     return name.partition(end)[0] if end else name
 
 
-def columns(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
+def columns(cards: Sequence[Scores]) -> Iterator[tuple[str, str]]:
     """(part, column) of all numbers that any card has, in their order."""
     found: dict[str, dict[str, None]] = {}
     for card in cards:
@@ -57,7 +57,7 @@ def columns(cards: Sequence[Card]) -> Iterator[tuple[str, str]]:
     return ((part, column) for part, names in found.items() for column in names)
 
 
-def summary(cards: Sequence[Card], seed: int = 0) -> dict[str, dict[str, Summary]]:
+def summary(cards: Sequence[Scores], seed: int = 0) -> dict[str, dict[str, Summary]]:
     """Part -> column -> its numbers over the cards that have it; a yes counts as 1."""
     found: dict[str, dict[str, Summary]] = {}
     for part, column in columns(cards):
@@ -69,7 +69,7 @@ def summary(cards: Sequence[Card], seed: int = 0) -> dict[str, dict[str, Summary
     return found
 
 
-def write_csv(cards: Sequence[Card], path: Path) -> None:
+def write_csv(cards: Sequence[Scores], path: Path) -> None:
     """One row a shape, one column a number, ``part.column``; empty where a card has none."""
     names = list(columns(cards))
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
@@ -80,7 +80,9 @@ def write_csv(cards: Sequence[Card], path: Path) -> None:
             writer.writerow([card.name, card.group, *values])
 
 
-def write_json(cards: Sequence[Card], facts: Mapping[str, Any], path: Path, seed: int = 0) -> None:
+def write_json(
+    cards: Sequence[Scores], facts: Mapping[str, Any], path: Path, seed: int = 0
+) -> None:
     """Letters and conventions, ``facts`` of the run, all cards and their summary.
 
     An infinite number is written as the string "inf", an unknown one as null.

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from shapespace.evaluation.bootstrap import Summary
-from shapespace.evaluation.definitions import LETTERS, Kind, convention, sentences
-from shapespace.evaluation.scores import Card, columns, summary
+from shapespace.evaluation.definitions import LETTERS, Kind, definition, sentences
+from shapespace.evaluation.scores import Scores, columns, summary
 from shapespace.utils.text import aligned
 
 LengthUnit = Literal["m", "none"]
@@ -78,7 +78,7 @@ def unit_name(kind: Kind, unit: LengthUnit) -> str:
 
 
 def short_rows(
-    cards: Sequence[Card], shorts: Sequence[Short], unit: LengthUnit = "m"
+    cards: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m"
 ) -> list[list[str]]:
     """Title row, a row a shape, and the median as the last."""
     rows = [["mm" if unit == "m" else "", *(short.title for short in shorts)]]
@@ -87,7 +87,7 @@ def short_rows(
     return [*rows, ["median", *(_of_all(found, short, unit) for short in shorts)]]
 
 
-def short_table(cards: Sequence[Card], shorts: Sequence[Short], unit: LengthUnit = "m") -> str:
+def short_table(cards: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m") -> str:
     """A line a shape and the median, and below it what each column is."""
     rows = short_rows(cards, shorts, unit)
     return "\n".join([*aligned(rows), "", *short_legend(shorts)])
@@ -95,11 +95,11 @@ def short_table(cards: Sequence[Card], shorts: Sequence[Short], unit: LengthUnit
 
 def short_legend(shorts: Sequence[Short]) -> list[str]:
     """What each column of a short table is, a line each."""
-    lines = [f"{s.title} = {s.part}.{s.column}: {convention(s.column).text}" for s in shorts]
+    lines = [f"{s.title} = {s.part}.{s.column}: {definition(s.column).text}" for s in shorts]
     return [LETTERS, *lines]
 
 
-def card_head(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
+def scores_head(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
     """A line a shape, their median, and the medians of baselines if there are any."""
     having = set(columns(cards))
     shorts = [
@@ -111,9 +111,9 @@ def card_head(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def card_text(cards: Sequence[Card], unit: LengthUnit = "m", seed: int = 0) -> str:
-    """:func:`card_head`, every number over shapes, and what each number is; seed: of intervals."""
-    blocks = [card_head(cards, unit).splitlines()]
+def scores_text(cards: Sequence[Scores], unit: LengthUnit = "m", seed: int = 0) -> str:
+    """:func:`scores_head`, every number over shapes, and what each is; seed: of intervals."""
+    blocks = [scores_head(cards, unit).splitlines()]
     for part, items in summary(cards, seed).items():
         title = [f"{part}, {len(cards)} shapes", "5 %", "50 %", "95 %", "mean"]
         rows = [[*title, "95 % of median", "95 % of mean"]]
@@ -124,12 +124,12 @@ def card_text(cards: Sequence[Card], unit: LengthUnit = "m", seed: int = 0) -> s
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def pair_table(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
+def pair_table(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
     """A row a number, a column a card, what each number is at the end of its row."""
     rows = [["", "", *(card.name for card in cards)]]
     texts = [""]
     for part, column in columns(cards):
-        known = convention(column)
+        known = definition(column)
         cells = [shown(card.value(part, column), known.kind, unit) for card in cards]
         rows.append([column, unit_name(known.kind, unit).strip(), *cells])
         texts.append(known.text)
@@ -138,12 +138,12 @@ def pair_table(cards: Sequence[Card], unit: LengthUnit = "m") -> str:
     return "\n".join([*lines, "", LETTERS])
 
 
-def _cell(card: Card, short: Short, unit: LengthUnit) -> str:
-    return shown(card.value(short.part, short.column), convention(short.column).kind, unit)
+def _cell(card: Scores, short: Short, unit: LengthUnit) -> str:
+    return shown(card.value(short.part, short.column), definition(short.column).kind, unit)
 
 
 def _of_all(found: dict[str, dict[str, Summary]], short: Short, unit: LengthUnit) -> str:
-    item, kind = found.get(short.part, {}).get(short.column), convention(short.column).kind
+    item, kind = found.get(short.part, {}).get(short.column), definition(short.column).kind
     if item is None:
         return "-"
     if kind == "yes or no":
@@ -151,7 +151,7 @@ def _of_all(found: dict[str, dict[str, Summary]], short: Short, unit: LengthUnit
     return shown(item.p50, kind, unit)
 
 
-def _baselines(cards: Sequence[Card], unit: LengthUnit) -> list[str]:
+def _baselines(cards: Sequence[Scores], unit: LengthUnit) -> list[str]:
     """Medians of the space and of what it must beat."""
     found = summary(cards)
     kinds = [("", "the space")] + [(f"{prefix}_", title) for prefix, title in BASELINES]
@@ -164,7 +164,7 @@ def _baselines(cards: Sequence[Card], unit: LengthUnit) -> list[str]:
 
 
 def _summary_row(column: str, item: Summary, unit: LengthUnit) -> list[str]:
-    kind = convention(column).kind
+    kind = definition(column).kind
     as_share: Kind = "share" if kind == "yes or no" else kind
     numbers = [shown(value, as_share, unit) for value in (item.p5, item.p50, item.p95, item.mean)]
     spans = [
@@ -211,6 +211,6 @@ def number(value: Any) -> str:
 def _kind(column: str) -> Kind | None:
     """What a column counts; None for one of another version."""
     try:
-        return convention(column).kind
+        return definition(column).kind
     except KeyError:
         return None

@@ -1,9 +1,9 @@
 """The codes of scans that were not trained on."""
 
 from shapespace.fitting.pose import Freedom, Pose
-from shapespace.fitting.reference import fit_codes
+from shapespace.fitting.reference import fit_codes_adam
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search, Stage
 
-__all__ = ["FitResult", "Freedom", "Pose", "Refinement", "Search", "Stage", "fit_codes"]
+__all__ = ["FitResult", "Freedom", "Pose", "Refinement", "Search", "Stage", "fit_codes_adam"]

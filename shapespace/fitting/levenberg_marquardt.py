@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shapespace.fitting.residuals import Prior, Problem, State
+from shapespace.fitting.residuals import Prior, Residuals, State
 from shapespace.fitting.robust import Robust
 
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-6, 1e6
@@ -31,7 +31,7 @@ class Solution(NamedTuple):
     converged: Bool[Tensor, " P"]
 
 
-class Normal(NamedTuple):
+class NormalEquations(NamedTuple):
     """Normal equations at a state: cost [A], slope [A,K], hessian [A,K,K]."""
 
     cost: Tensor
@@ -40,7 +40,7 @@ class Normal(NamedTuple):
 
 
 def solve(
-    problem: Problem,
+    problem: Residuals,
     start: State,
     prior: Prior,
     robust: Robust,
@@ -65,13 +65,15 @@ def solve(
         if not len(active):
             break
         on_iteration(active)
-        here = Normal(*(part[active] for part in now))
+        here = NormalEquations(*(part[active] for part in now))
         trial = problem.moved(state.rows(active), _step(here, damping[active]))
         there = normal_equations(problem, trial, active, prior, robust, information)
         better = there.cost < here.cost
         taken = active[better]
         state = state.replaced(taken, trial.rows(better))
-        now = Normal(*(a.index_copy(0, taken, b[better]) for a, b in zip(now, there, strict=True)))
+        now = NormalEquations(
+            *(a.index_copy(0, taken, b[better]) for a, b in zip(now, there, strict=True))
+        )
         damping[active] = torch.where(better, damping[active] / 3, damping[active] * 4)
         damping.clamp_(min=LEAST_DAMPING)
         used[active] += 1
@@ -82,7 +84,7 @@ def solve(
     return Solution(state, now.cost, now.hessian, used, converged)
 
 
-def _step(normal: Normal, damping: Float[Tensor, " A"]) -> Float[Tensor, "A K"]:
+def _step(normal: NormalEquations, damping: Float[Tensor, " A"]) -> Float[Tensor, "A K"]:
     """Minus the solution of (H + damping diag H) step = slope; none where H is singular."""
     hessian = normal.hessian.double()
     diagonal = hessian.diagonal(dim1=-2, dim2=-1)
@@ -93,13 +95,13 @@ def _step(normal: Normal, damping: Float[Tensor, " A"]) -> Float[Tensor, "A K"]:
 
 
 def normal_equations(
-    problem: Problem,
+    problem: Residuals,
     state: State,
     which: Int[Tensor, " A"],
     prior: Prior,
     robust: Robust,
     information: float,
-) -> Normal:
+) -> NormalEquations:
     """Cost, slope and Gauss-Newton Hessian of the problems ``which`` at their ``state``."""
     residuals, jacobian, weights = problem(state, which)
     share = weights * (information / weights.sum(1, keepdim=True).clamp(min=1))
@@ -112,4 +114,4 @@ def normal_equations(
     length = state.code.shape[1]
     slope[:, :length] += pull
     hessian[:, :length, :length] += prior.precision
-    return Normal(cost, slope, hessian)
+    return NormalEquations(cost, slope, hessian)

@@ -13,13 +13,13 @@ from shapespace.decoders.base import Decoder
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.residuals import State, distances, median_distance
 from shapespace.fitting.result import FitResult
-from shapespace.fitting.terms import draw, terms_and_gradient
+from shapespace.fitting.terms import draw_samples, terms_and_gradient
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, seeded_generator
 from shapespace.scan import Scan
 
 
-def fit_codes(
+def fit_codes_adam(
     decoder: Decoder,
     scan: Scan,
     objective: Objective,
@@ -44,7 +44,7 @@ def fit_codes(
     terms: dict[str, Tensor] = {}
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = lr * (0.1 if 2 * step >= steps else 1.0)
-        samples = draw(sampler, scan, seed, step)
+        samples = draw_samples(sampler, scan, seed, step)
         terms, latent.grad = terms_and_gradient(decoder, objective, samples, latent)
         optimiser.step()
         on_step()

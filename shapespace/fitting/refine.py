@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shapespace.decoders.base import Decoder
 from shapespace.errors import at_least, positive
-from shapespace.fitting.terms import draw
+from shapespace.fitting.terms import draw_samples
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, seeded_generator
 from shapespace.scan import Scan
@@ -73,7 +73,7 @@ class Refinement:
         for step in range(self.steps if scan.num_points else 0):
             optimiser.param_groups[0]["lr"] = self.lr * cosine(step / self.steps, warm_up=0.0)
             some = _some(scan, self.num_points, seed, step)
-            samples = draw(sampler, some, seed, step)
+            samples = draw_samples(sampler, some, seed, step)
             share = _share_held(samples.space, known, self.reach * size)
             before = _values(decoder, samples.space, code)
             optimiser.zero_grad()

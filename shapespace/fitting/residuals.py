@@ -57,7 +57,7 @@ class Prior(NamedTuple):
         ball = eye * floor
         return cls(mean, torch.linalg.inv((1 - shrinkage) * covariance + shrinkage * ball))
 
-    def strangeness(
+    def prior_distance(
         self, codes: Float[Tensor, "B L"], training: Float[Tensor, "S L"]
     ) -> Float[Tensor, " B"]:
         """Mahalanobis distance of codes from the mean, over the median of the training codes'.
@@ -73,7 +73,7 @@ class Prior(NamedTuple):
         return (offset @ self.precision * offset).sum(1).clamp(min=0).sqrt()
 
 
-class Problem:
+class Residuals:
     """Some scans of equally many points, each to be explained by ``decoder``.
 
     Args:

@@ -22,7 +22,7 @@ class FitResult:
     store's unit of the scan. sizes: of the scans, by :func:`median_distance`. covariances: of
     code and pose, [B,K,K], by the Laplace approximation; None of the published optimisation.
     freedom: what of the pose was looked for. strangeness: of the codes among the training codes,
-    by :meth:`Prior.strangeness`; None likewise.
+    by :meth:`Prior.prior_distance`; None likewise.
     """
 
     codes: Float[Tensor, "B L"]
@@ -36,7 +36,7 @@ class FitResult:
     sizes: Float[Tensor, " B"]
     covariances: Float[Tensor, "B K K"] | None = None
     freedom: Freedom = "none"
-    strangeness: Float[Tensor, " B"] | None = None
+    prior_distance: Float[Tensor, " B"] | None = None
 
     @property
     def scatter(self) -> Float[Tensor, " B"]:

@@ -19,7 +19,7 @@ from shapespace.fitting.levenberg_marquardt import solve
 from shapespace.fitting.pose import Freedom
 from shapespace.fitting.residuals import (
     Prior,
-    Problem,
+    Residuals,
     State,
     distances,
     even_weights,
@@ -160,7 +160,7 @@ class Search:
             distances=distances(decoder, scan.points, state),
             sizes=size,
             freedom=self.freedom,
-            strangeness=prior.strangeness(state.code, codes),
+            prior_distance=prior.prior_distance(state.code, codes),
         )
         covariances = self._covariances(hessian[one], prior, result)
         return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
@@ -194,7 +194,7 @@ class Search:
         size: Float[Tensor, " B"],
         stage: Stage,
         num_points: int | None,
-    ) -> Problem:
+    ) -> Residuals:
         count = min(stage.points, scan.num_points if num_points is None else num_points)
         every = max(1, scan.num_points // max(count, 1))
         points = scan.points[rows, ::every][:, :count]
@@ -202,7 +202,7 @@ class Search:
         weights = None
         if self.even:
             weights = even_weights(scan.sigma, points.shape[-1])[rows, ::every][:, :count]
-        return Problem(decoder, points, normals, size[rows], self.delta, self.freedom, weights)
+        return Residuals(decoder, points, normals, size[rows], self.delta, self.freedom, weights)
 
 
 def _again(

@@ -55,14 +55,14 @@ def _starts_of_one(
     num: int,
     turns: Float[Tensor, "A D D"],
 ) -> tuple[Float[Tensor, "T L"], Float[Tensor, "T D D"]]:
-    pairs = nearest(decoder, scan, codes, turns)
+    pairs = nearest_starts(decoder, scan, codes, turns)
     angle = pairs[:1, 0] if len(pairs) else pairs.new_zeros(1)
     pairs = pairs[_varied(pairs, len(turns) > 1)[: num - 1]]
     angles = torch.cat([angle, pairs[:, 0]])
     return torch.cat([mean[None], codes[pairs[:, 1]]]), turns[angles]
 
 
-def nearest(
+def nearest_starts(
     decoder: Decoder,
     scan: Float[Tensor, "N D"],
     codes: Float[Tensor, "S L"],

@@ -50,7 +50,7 @@ def _together(found: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([terms[name] for terms in found]) for name in found[0]}
 
 
-def draw(sampler: Sampler, scan: Scan, seed: int, step: int) -> Samples:
+def draw_samples(sampler: Sampler, scan: Scan, seed: int, step: int) -> Samples:
     """Each scan from a generator of its own, so that no scan depends on its place in the batch."""
     rows = [scan[row : row + 1] for row in range(len(scan.index))]
     device = scan.points.device

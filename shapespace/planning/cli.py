@@ -1,4 +1,4 @@
-"""``shapespace plan``: the options of ``shapespace fit``, and out comes what that would take."""
+"""``shapespace plan``: the options of ``shapespace train``, and out comes what that would take."""
 
 import os
 import sys
@@ -24,12 +24,12 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from shapespace.errors import InputError, at_least, one_line
-from shapespace.planning.estimate import Plan, plan
-from shapespace.planning.fake_data import ImaginedScans, ImaginedStore
+from shapespace.planning.estimate import Plan, estimate_run
+from shapespace.planning.fake_data import FakeScans, FakeStore
 from shapespace.planning.job import Job, Measured
-from shapespace.planning.rehearsal import CheckpointSize, rehearse
-from shapespace.training.callbacks.divergence import Health
-from shapespace.training.callbacks.precision import PrecisionGuard
+from shapespace.planning.rehearsal import CheckpointSize, dry_run
+from shapespace.training.callbacks.divergence import DivergenceMonitor
+from shapespace.training.callbacks.precision import PrecisionFallback
 from shapespace.training.callbacks.signals import Signals
 from shapespace.training.cli import TrainingCLI, one_line_misconfigurations, quiet
 from shapespace.training.datamodule import ScanData
@@ -38,14 +38,14 @@ from shapespace.utils.launch import rank_and_world
 
 HELP = """Predict what a training takes, from half a minute of its steps on this machine.
 
-Takes the options of shapespace fit; shapespace fit --help lists them. Says memory, time, bytes
+Takes the options of shapespace train; shapespace train --help lists them. Says memory, time, bytes
 between ranks and the size of a checkpoint, what was assumed, and which batch suits. Nothing is
 written to the run folder. One process plans for all ranks.
 
-  shapespace plan --config configs/bodies-cpu.yaml --data.store scans.hdf5
-  shapespace plan --config configs/dfaust.yaml --scans 40000 --ranks 16    before there is a store
+  shapespace plan --config bodies-cpu --data.store scans.hdf5
+  shapespace plan --config dfaust --scans 40000 --ranks 16    before there is a store
 """
-OURS = (Health, PrecisionGuard)
+OURS = (DivergenceMonitor, PrecisionFallback)
 """Callbacks that take part in every step and write nothing."""
 UNWRITTEN: dict[str, Any] = {
     **{"data.cache": None, "data.verify": False, "wandb": "off", "trainer.logger": False},
@@ -86,7 +86,7 @@ class PlanCLI(TrainingCLI):
     def instantiate_classes(self) -> None:
         """Imagined scans have the dimension of the decoder."""
         super().instantiate_classes()
-        if isinstance(self.datamodule.store, ImaginedStore):
+        if isinstance(self.datamodule.store, FakeStore):
             self.datamodule.store.dimension = self.model.decoder.dimension
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -110,10 +110,10 @@ class PlanCLI(TrainingCLI):
         """The rehearsal comes later."""
 
 
-def plan_command(args: Sequence[str]) -> Plan | None:
+def plan(args: Sequence[str]) -> Plan | None:
     """Plan as ``shapespace plan *args``, print it and return it; None if only help was asked for.
 
-    InputError for what ``shapespace fit`` would refuse, too.
+    InputError for what ``shapespace train`` would refuse, too.
     """
     if {"-h", "--help"} & set(args):
         sys.stdout.write(_parser().format_help())
@@ -132,7 +132,7 @@ def plan_command(args: Sequence[str]) -> Plan | None:
                 "the process that measured was killed, most likely for want of memory: lower "
                 "data.batch_size, data.num_points or model.points_per_chunk"
             ) from error
-    predicted = plan(*found)
+    predicted = estimate_run(*found)
     sys.stdout.write(f"{predicted}\n")
     if own.json is not None:
         with replacing(own.json) as part:
@@ -143,12 +143,12 @@ def plan_command(args: Sequence[str]) -> Plan | None:
 def measure(
     args: Sequence[str], ranks: int | None, num_imagined: int | None
 ) -> tuple[Job, Measured, list[str]]:
-    """Rehearse ``shapespace fit *args`` in this process: the job, what was measured and how."""
+    """Rehearse ``shapespace train *args`` in this process: the job, what was measured and how."""
     with quiet(), one_line_misconfigurations():
         cli = PlanCLI(args, num_imagined)
         job = _job(cli, ranks)
         sys.stderr.write("measuring steps of growing size, half a minute at most\n")
-        measured = rehearse(cli.model, cli.datamodule, cli.trainer, job.scans_of_a_step)
+        measured = dry_run(cli.model, cli.datamodule, cli.trainer, job.scans_of_a_step)
     asked = (
         "--ranks" if ranks else "trainer.devices x trainer.num_nodes; --ranks N plans for others"
     )
@@ -197,14 +197,14 @@ def _job(cli: PlanCLI, ranks: int | None) -> Job:
 def _imagined(
     kind: type, *args: Any, num_scans: int, applied_instantiation_links: Any = None, **options: Any
 ) -> ScanData:
-    return ImaginedScans(num_scans, **options)
+    return FakeScans(num_scans, **options)
 
 
 def _parser() -> ArgumentParser:
     """Of the options that ``fit`` has not."""
     parser = ArgumentParser(
         prog="shapespace plan",
-        usage="shapespace plan [--ranks N] [--scans N] [--json FILE] [options of shapespace fit]",
+        usage="shapespace plan [--ranks N] [--scans N] [--json FILE] [options of shapespace train]",
         description=HELP,
         formatter_class=RawDescriptionHelpFormatter,
         exit_on_error=False,

@@ -19,7 +19,7 @@ RISING = 1.1
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryEstimate:
     """Bytes of a rank at their largest, on its device."""
 
     peak: int
@@ -39,7 +39,7 @@ class Plan:
 
     job: Job
     device: str
-    memory: Memory
+    memory: MemoryEstimate
     num_points: int
     points_per_second: float
     seconds_per_step: float
@@ -93,7 +93,7 @@ class Plan:
         ]
 
 
-def plan(job: Job, measured: Measured, assumed: Sequence[str] = ()) -> Plan:
+def estimate_run(job: Job, measured: Measured, assumed: Sequence[str] = ()) -> Plan:
     """The prediction for ``job`` from what was measured.
 
     assumed: what else is to be said about how it was measured.
@@ -124,14 +124,14 @@ def plan(job: Job, measured: Measured, assumed: Sequence[str] = ()) -> Plan:
     )
 
 
-def _memory(job: Job, measured: Measured, each: int) -> Memory:
+def _memory(job: Job, measured: Measured, each: int) -> MemoryEstimate:
     """Linear in the points of one backward pass from the trial that comes nearest."""
     whole = [trial for trial in measured.trials if trial.scans <= job.scans_of_a_step]
     last, most = whole[-1], measured.most_points
     asked = each * scans_at_once(job.scans_of_a_step, each, most)
     activations = math.ceil(last.activations * asked / measured.at_once(last))
     parts = measured.program, measured.decoder, measured.codes, activations
-    return Memory(sum(parts), *parts)
+    return MemoryEstimate(sum(parts), *parts)
 
 
 def _assumed(job: Job, measured: Measured, points: int) -> list[str]:

@@ -11,7 +11,7 @@ from shapespace.scan import Frame, encoded_normals
 from shapespace.training.datamodule import ScanData
 
 
-class ImaginedStore(ScanStore):
+class FakeStore(ScanStore):
     """A store that lies nowhere; each scan has the points that are asked for, and normals.
 
     Its ``dimension`` may be set until the first scan is read.
@@ -50,12 +50,12 @@ class ImaginedStore(ScanStore):
             normals[:] = encoded_normals(unit)
 
 
-class ImaginedScans(ScanData):
-    """So many scans of an :class:`ImaginedStore`; ``options`` are those of ScanData."""
+class FakeScans(ScanData):
+    """So many scans of an :class:`FakeStore`; ``options`` are those of ScanData."""
 
     def __init__(self, num_imagined: int, **options: Any) -> None:
         at_least(1, scans=num_imagined)
-        self._imagined = ImaginedStore(num_imagined, options["num_points"])
+        self._imagined = FakeStore(num_imagined, options["num_points"])
         super().__init__(**{**options, "scans": None})
 
     def open_store(self, path: str) -> ScanStore:

@@ -84,7 +84,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Measured:
-    """What :func:`~shapespace.planning.rehearsal.rehearse` found on one device.
+    """What :func:`~shapespace.planning.rehearsal.dry_run` found on one device.
 
     trials: of growing size. seconds, seconds_of_an_end: of a step of the whole batch in its
     training loop, and of the end of an epoch; None where a batch takes too long. num_steps: that

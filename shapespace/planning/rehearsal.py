@@ -57,7 +57,7 @@ class _Counter(io.BytesIO):
         return count
 
 
-class Rehearsal(pl.Callback):
+class DryRun(pl.Callback):
     """Measures in place of training.
 
     ``trials`` hold sizes of steps, ``ends`` time and epoch of each step of the loop, ``base``,
@@ -138,12 +138,12 @@ class Rehearsal(pl.Callback):
         return Trial(scans, scans * points, scans * each, median(seconds), grown)
 
 
-def rehearse(module: ShapeSpace, data: ScanData, trainer: pl.Trainer, batch_size: int) -> Measured:
+def dry_run(module: ShapeSpace, data: ScanData, trainer: pl.Trainer, batch_size: int) -> Measured:
     """Measure steps of up to ``batch_size`` scans of ``data``, in about half a minute at most.
 
     trainer: of one device, with :class:`CheckpointSize` and without callbacks that write.
     """
-    rehearsal = Rehearsal(batch_size)
+    rehearsal = DryRun(batch_size)
     trainer.callbacks.append(rehearsal)  # pyright: ignore[reportAttributeAccessIssue]
     data.batch_size = batch_size
     device = trainer.strategy.root_device

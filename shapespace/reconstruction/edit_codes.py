@@ -18,7 +18,7 @@ from shapespace.data.sources import StoredScan
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError
 from shapespace.reconstruction.inputs import check_store, prepare_for
-from shapespace.reconstruction.method import Fit, alike
+from shapespace.reconstruction.method import FitOptions, alike
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
 from shapespace.utils.progress import progress
@@ -103,7 +103,7 @@ def _start_codes(
 
 def _fitted(space: TrainedSpace, sources: Sequence[StoredScan]) -> Sequence[Float[Tensor, " L"]]:
     """The codes that fit scans as they lie in the store: a code that is trained has no pose."""
-    fit, codes = Fit(pose="none"), dict[str, Any]()
+    fit, codes = FitOptions(pose="none"), dict[str, Any]()
     with progress(total=fit.rounds * len(sources), desc="fitting", unit="round") as bar:
         for begin in range(0, len(sources), BATCH):
             batch = sources[begin : begin + BATCH]

@@ -26,14 +26,14 @@ from shapespace.utils.progress import progress
 
 
 @dataclass(frozen=True)
-class Stop:
+class Waypoint:
     """One place in the space: a code and the frame its shape is exported to."""
 
     code: Float[Tensor, " L"]
     frame: Frame
 
 
-def interpolate(stops: Sequence[Stop], steps: int) -> list[Stop]:
+def interpolate(stops: Sequence[Waypoint], steps: int) -> list[Waypoint]:
     """``steps`` places from each stop to the next, both ends included, passed once each.
 
     Codes and frames are interpolated linearly: k stops give (k - 1) * (steps - 1) + 1 places, the
@@ -47,12 +47,12 @@ def interpolate(stops: Sequence[Stop], steps: int) -> list[Stop]:
     return path
 
 
-def _between(start: Stop, end: Stop, t: float) -> Stop:
+def _between(start: Waypoint, end: Waypoint, t: float) -> Waypoint:
     if t == 1:
         return end
     centre = (1 - t) * start.frame.centre + t * end.frame.centre
     scale = (1 - t) * start.frame.scale + t * end.frame.scale
-    return Stop((1 - t) * start.code + t * end.code, Frame(centre, scale))
+    return Waypoint((1 - t) * start.code + t * end.code, Frame(centre, scale))
 
 
 def interpolate_shapes(
@@ -85,14 +85,14 @@ def interpolate_shapes(
     return paths
 
 
-def _stop(space: TrainedSpace, shape: str, unit: str, seed: int) -> Stop:
+def _stop(space: TrainedSpace, shape: str, unit: str, seed: int) -> Waypoint:
     is_file = Path(shape).exists() or Path(shape).suffix.lower() in READERS or "/" in shape
     if shape in space.names or not is_file:
-        return Stop(space.code(shape), space.frame(shape))
+        return Waypoint(space.code(shape), space.frame(shape))
     sources = find_sources(Path(shape))
     if len(sources) > 1:
         raise InputError(f"{shape}: holds {len(sources)} scans; give one scan file")
     scan = prepare_for(space, sources[0], unit, seed)
     fitted = space.fit([scan])
     shift = fitted.poses.shift[0].double().cpu().numpy()
-    return Stop(fitted.codes[0], Frame(scan.frame.to_source(-shift[None])[0], scan.frame.scale))
+    return Waypoint(fitted.codes[0], Frame(scan.frame.to_source(-shift[None])[0], scan.frame.scale))

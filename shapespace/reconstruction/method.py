@@ -22,7 +22,7 @@ Method = Literal["second-order", "adam-published"]
 
 
 @dataclass(frozen=True)
-class Fit:
+class FitOptions:
     """How codes are found. pose, up: of "second-order"; steps: of "adam-published".
 
     up: the upright axis, about which a turn is looked for. seed: of samples and published codes.
@@ -58,7 +58,7 @@ class Fit:
         if self.method == "second-order":
             search = Search(freedom=self.pose, up=self.up, guess=guess, even=self.even)
             return space.fit(scans, self.num_points, search, self.seed, on_round)
-        return space.fit_published(scans, self.num_points, self.steps, self.seed, on_round)
+        return space.fit_reference(scans, self.num_points, self.steps, self.seed, on_round)
 
     @property
     def rounds(self) -> int:

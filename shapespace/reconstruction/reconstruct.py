@@ -24,7 +24,7 @@ from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
 from shapespace.reconstruction.export import check_cell, remark, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
-from shapespace.reconstruction.method import Fit, alike
+from shapespace.reconstruction.method import FitOptions, alike
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
     bare_share,
@@ -101,7 +101,7 @@ def reconstruct_files(
     checkpoint: str | Path,
     sources: Sequence[AnySource],
     out: str | Path,
-    fit: Fit | None = None,
+    fit: FitOptions | None = None,
     *,
     resolution: int = 256,
     cell: float | None = None,
@@ -123,7 +123,7 @@ def reconstruct_files(
     share: (i, n) takes the i-th of n parts of the scans, from 1. The parts share nothing but
     ``out``, and one without any good scan is as good as the others.
     """
-    fit = fit or Fit()
+    fit = fit or FitOptions()
     at_least(1, batch=batch)
     at_least(2, resolution=resolution)
     check_cell(cell)
@@ -167,7 +167,7 @@ class _Work:
     """Scans of one call, a batch at a time."""
 
     space: TrainedSpace
-    fit: Fit
+    fit: FitOptions
     folder: Path
     made_by: dict[str, Any]
     strict: bool

@@ -99,7 +99,7 @@ def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
         "off_95_percent": per_unit * float(np.percentile(off, 95)),
         "off_unit": name,
         "outliers": float((off > far).mean()) if len(off) else 0.0,
-        "strangeness": None if fitted.strangeness is None else float(fitted.strangeness[row]),
+        "strangeness": None if fitted.prior_distance is None else float(fitted.prior_distance[row]),
         "pose": {"rotation": rotation, "shift": shift, "scale": scale},
     }
 

@@ -44,7 +44,9 @@ def reconstruct_surface(
         output_folder(run)
     prepared = prepare_file(scan, seed=seed, scale=None, normals=normals)
     if prepared.points.shape[1] != 3:
-        raise InputError(f"{scan}: a mesh needs points in 3-D; train 2-D scans with shapespace fit")
+        raise InputError(
+            f"{scan}: a mesh needs points in 3-D; train 2-D scans with shapespace train"
+        )
     with TemporaryDirectory(prefix="shapespace-") as scratch:
         folder = Path(scratch if run is None else run)
         store = folder / "scan.hdf5"
@@ -60,7 +62,7 @@ def reconstruct_surface(
 def _train(
     config: str | Path, store: Path, folder: Path, steps: int, num_points: int, seed: int
 ) -> Path:
-    from shapespace.training.cli import fit
+    from shapespace.training.cli import train
 
     epochs = math.ceil(steps / STEPS_PER_EPOCH)
     options = {
@@ -75,4 +77,4 @@ def _train(
         "trainer.max_epochs": epochs,
         "trainer.default_root_dir": folder,
     }
-    return fit([f"--{name}={value}" for name, value in options.items()])
+    return train([f"--{name}={value}" for name, value in options.items()])

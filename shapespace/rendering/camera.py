@@ -40,7 +40,7 @@ def turned(up: str, azimuth: float) -> Float[np.ndarray, "3 3"]:
 
 
 @dataclass(frozen=True)
-class Pose:
+class View:
     """Where a camera looks from, its target being the origin."""
 
     azimuth: float = 20.0
@@ -63,7 +63,7 @@ class Orthographic:
     right: float
     bottom: float
     top: float
-    pose: Pose = Pose()
+    pose: View = View()
     distance: float = 4.0
 
     def rays(self, height: int, width: int) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K 3"]]:
@@ -88,7 +88,7 @@ class Pinhole:
     """Rays from one eye, ``distance`` before the origin. view: vertical opening, degrees."""
 
     view: float = 35.0
-    pose: Pose = Pose()
+    pose: View = View()
     distance: float = 4.0
 
     def rays(self, height: int, width: int) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K 3"]]:

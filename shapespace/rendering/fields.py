@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Field
-from shapespace.rendering.camera import KEY_LIGHT, Orthographic, Pose, pixel_middles, turned
+from shapespace.rendering.camera import KEY_LIGHT, Orthographic, View, pixel_middles, turned
 from shapespace.surface.cone_marching import march
-from shapespace.surface.query import evaluate, gradient, steepness, unit
+from shapespace.surface.query import field_gradients, field_values, lipschitz_estimate, unit
 from shapespace.surface.sphere_tracing import trace
 
 BEAMS = (16, 64, 256)
@@ -31,19 +31,19 @@ _CLOSED = 0.3  # light that reaches a hollow all the same
 
 
 @dataclass(frozen=True)
-class Portrait:
+class FieldView:
     """One shape in front of a camera, and how far the beams at it are free.
 
     extent: half side of the box. steepest: bound of |grad f|. reach: half side of the square of the
     image plane that the beams cover. fringe: how far beside the shape they look. free: [n,n]
-    depths, row by row from the top, inf where there is nothing. Made by :func:`sight`.
+    depths, row by row from the top, inf where there is nothing. Made by :func:`find_view`.
     """
 
     field: Field
     latent: Float[Tensor, " L"]
     extent: float
-    pose: Pose
-    steepest: float
+    pose: View
+    lipschitz: float
     reach: float
     fringe: float
     free: Float[Tensor, "n n"]
@@ -77,11 +77,11 @@ class Portrait:
             self.starts(camera, height, width),
             STEPS,
             PRECISION * pixel,
-            self.steepest,
+            self.lipschitz,
         )
-        slopes, near = hits.gradient, hits.closest < self.steepest * pixel
+        slopes, near = hits.gradient, hits.closest < self.lipschitz * pixel
         edge = torch.nonzero(near & ~hits.hit)[:, 0]
-        slopes[edge] = gradient(self.field, self.latent, hits.points[edge])[1]
+        slopes[edge] = field_gradients(self.field, self.latent, hits.points[edge])[1]
         beside = hits.closest / torch.linalg.vector_norm(slopes, dim=-1).clamp(min=1e-6)
         cover = torch.where(hits.hit, 1, (1 - beside / pixel).clamp(min=0))
         seen = torch.nonzero(near & (cover > 0))[:, 0]
@@ -105,7 +105,7 @@ class Portrait:
         """[K,3] what the painted places look like."""
         normals, height = unit(slopes), _ABOVE * self.extent
         length = torch.linalg.vector_norm(slopes, dim=-1).clamp(min=1e-6)
-        above = evaluate(self.field, self.latent, points + height * normals) / (height * length)
+        above = field_values(self.field, self.latent, points + height * normals) / (height * length)
         clear = _CLOSED + (1 - _CLOSED) * above.clamp(0, 1)
         upright = turned(self.pose.up, self.pose.azimuth)
         eye = -upright @ self.pose.axes[2]
@@ -119,21 +119,21 @@ class Portrait:
 
 
 @torch.no_grad()
-def sight(
+def find_view(
     field: Field,
     latent: Float[Tensor, " L"],
     extent: float,
-    pose: Pose | None = None,
+    pose: View | None = None,
     fringe: float = 0.0,
     height: int = 256,
-) -> Portrait:
+) -> FieldView:
     """Send beams at the box [-extent, extent]^3.
 
     fringe: how far beside the shape is kept. height: pixels of the picture to come; beams are not
     finer than those.
     """
-    pose = pose or Pose()
-    steepest = steepness(field, latent, extent)
+    pose = pose or View()
+    lipschitz = lipschitz_estimate(field, latent, extent)
     reach = extent * float(np.abs(pose.axes[:2]).sum(1).max())
     camera = Orthographic(-reach, reach, -reach, reach, pose, 2 * extent)
     free = torch.zeros(1, 1).to(latent)
@@ -141,5 +141,5 @@ def sight(
         times, radius = n // len(free), 2**0.5 * reach / n + fringe
         start = free.repeat_interleave(times, 0).repeat_interleave(times, 1).reshape(-1)
         rays = camera.rays(n, n)
-        free = march(field, latent, *rays, radius, extent, start, STEPS, steepest).reshape(n, n)
-    return Portrait(field, latent, extent, pose, steepest, reach, fringe, free)
+        free = march(field, latent, *rays, radius, extent, start, STEPS, lipschitz).reshape(n, n)
+    return FieldView(field, latent, extent, pose, lipschitz, reach, fringe, free)

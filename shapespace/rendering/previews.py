@@ -11,10 +11,10 @@ from torch import Tensor
 
 from shapespace.decoders.base import Decoder, Field
 from shapespace.rendering.camera import MARGIN, Orthographic, light_of, picture_of
-from shapespace.rendering.fields import Portrait, sight
+from shapespace.rendering.fields import FieldView, find_view
 from shapespace.rendering.meshes import BLUE, ORANGE, Figure, label_band, render_strip, save_image
 from shapespace.rendering.plots import plot_slice
-from shapespace.surface.query import evaluate
+from shapespace.surface.query import field_values
 
 SLICE_NODES = 129
 
@@ -46,7 +46,7 @@ def traced_strip(
     empty place.
     """
     fringe = 2 * extent / height  # about a pixel
-    sights = [sight(field, code, extent, None, fringe, height) for code in codes]
+    sights = [find_view(field, code, extent, None, fringe, height) for code in codes]
     cameras = _cameras([each.bounds for each in sights], 2 * extent)
     texts = [*labels, *[""] * (len(sights) - len(labels))]
     images = [
@@ -78,7 +78,7 @@ def draw_codes(
         return path
     axis = torch.linspace(-extent, extent, SLICE_NODES)
     nodes = torch.cartesian_prod(axis, axis).flip(-1).to(codes)
-    values = evaluate(decoder, codes[0], nodes).reshape(SLICE_NODES, SLICE_NODES).cpu().numpy()
+    values = field_values(decoder, codes[0], nodes).reshape(SLICE_NODES, SLICE_NODES).cpu().numpy()
     plot_slice(values, (-extent, extent, -extent, extent), path)
     return path
 
@@ -98,7 +98,7 @@ def _cameras(
 
 
 def _painted(
-    portrait: Portrait, camera: Orthographic, height: int, colour: tuple[float, float, float]
+    portrait: FieldView, camera: Orthographic, height: int, colour: tuple[float, float, float]
 ) -> Float[np.ndarray, "H W 3"]:
     """Linear colours, pixels as wide as tall."""
     width = max(1, round(height * (camera.right - camera.left) / (camera.top - camera.bottom)))

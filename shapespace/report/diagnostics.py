@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Field
-from shapespace.diagnostics.samples import Places, Survey, places_of, survey
+from shapespace.diagnostics.samples import FieldSamples, SampledField, field_samples, sample_field
 from shapespace.diagnostics.sdf import MEANING
-from shapespace.diagnostics.space import HEAD, LEGEND, Certified, shown, verdict
+from shapespace.diagnostics.space import HEAD, LEGEND, DiagnosedSpace, shown, verdict
 from shapespace.rendering.plots import panels
 from shapespace.report import html as report
 
@@ -41,7 +41,7 @@ CAPTION = (
 class Slice:
     """A field on a plane of nodes. places: row by row from the bottom; axes: names of the two."""
 
-    places: Places
+    places: FieldSamples
     axes: tuple[str, str]
     extent: float
 
@@ -50,7 +50,7 @@ class Slice:
         return values.reshape(NODES, NODES)
 
 
-def slice_of(field: Field, latent: Float[Tensor, " L"], found: Survey) -> Slice:
+def slice_of(field: Field, latent: Float[Tensor, " L"], found: SampledField) -> Slice:
     """The plane through the middle of the shape, across its thinnest side; all of a 2-D box."""
     line = np.linspace(-found.extent, found.extent, NODES)
     across, up = (part.ravel() for part in np.meshgrid(line, line))
@@ -65,10 +65,10 @@ def slice_of(field: Field, latent: Float[Tensor, " L"], found: Survey) -> Slice:
         points = np.tile(middle, (len(across), 1))
         points[:, kept[0]], points[:, kept[1]] = across, up
         names = ("xyz"[kept[0]], "xyz"[kept[1]])
-    return Slice(places_of(field, latent, points, found.surface), names, found.extent)
+    return Slice(field_samples(field, latent, points, found.surface), names, found.extent)
 
 
-def write_page(certified: Certified, path: Path) -> Path:
+def write_page(certified: DiagnosedSpace, path: Path) -> Path:
     """Write the page; the file. InputError where matplotlib is missing."""
     space, settings = certified.space, certified.settings
     page = report.Page(
@@ -92,17 +92,17 @@ def write_page(certified: Certified, path: Path) -> Path:
     return page.write(path)
 
 
-def _numbers(certified: Certified) -> list[str]:
+def _numbers(certified: DiagnosedSpace) -> list[str]:
     return [
         f"{column}: {shown(ends['median'])}, worst {shown(ends['worst'])}. {MEANING[column]}"
         for column, ends in certified.summary.items()
     ]
 
 
-def _drawn(certified: Certified, name: str, path: Path) -> Path:
+def _drawn(certified: DiagnosedSpace, name: str, path: Path) -> Path:
     space, settings = certified.space, certified.settings
     field, code = space.decoder, space.code(name)
-    found = survey(
+    found = sample_field(
         field,
         code,
         space.extent,
@@ -111,10 +111,10 @@ def _drawn(certified: Certified, name: str, path: Path) -> Path:
         settings.resolution,
         space.decoder.dimension,
     )
-    return draw(found, slice_of(field, code, found), path)
+    return draw_slices(found, slice_of(field, code, found), path)
 
 
-def draw(found: Survey, plane: Slice, path: Path) -> Path:
+def draw_slices(found: SampledField, plane: Slice, path: Path) -> Path:
     """Six panels about one shape, see :data:`CAPTION`; three where there is no surface."""
     surface = found.surface
     rows = 1 if surface is None else 2
@@ -165,7 +165,7 @@ def _finish(axes: Any, plane: Slice, title: str) -> None:
     axes.set(title=title, xlabel=plane.axes[0], ylabel=plane.axes[1], aspect="equal")
 
 
-def _lengths(axes: Any, found: Survey) -> None:
+def _lengths(axes: Any, found: SampledField) -> None:
     parts = ((found.space, "in the box"), (found.near, "near the surface"))
     bins = np.linspace(0, MOST_SHOWN, 91)
     for places, label in parts:
@@ -180,7 +180,7 @@ def _lengths(axes: Any, found: Survey) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _against(axes: Any, found: Survey) -> None:
+def _against(axes: Any, found: SampledField) -> None:
     space = found.space.take(found.space.sound)
     distance, value = space.signed_distance, space.value
     axes.hist2d(distance, value, 120, cmin=1, norm="log", cmap="viridis_r")
@@ -189,7 +189,7 @@ def _against(axes: Any, found: Survey) -> None:
     axes.set(title="f against the distance", xlabel="signed distance", ylabel="f")
 
 
-def _by_distance(axes: Any, found: Survey) -> None:
+def _by_distance(axes: Any, found: SampledField) -> None:
     parts = [places.take(places.sound) for places in (found.space, found.near)]
     distance = np.concatenate([places.signed_distance for places in parts])
     length = np.concatenate([places.length for places in parts])

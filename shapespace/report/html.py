@@ -105,7 +105,7 @@ def table(
     return _table(f"<tr>{head}</tr>", rows, kind)
 
 
-def words(rows: Sequence[Sequence[str]]) -> str:
+def definition_list(rows: Sequence[Sequence[str]]) -> str:
     """A table of names and what is to be said about each, in sentences."""
     return _table("", rows, "words")
 

@@ -49,7 +49,7 @@ def write_report(
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        space_sections.film(page, space, folder, up, steps, resolution)
+        space_sections.animation(page, space, folder, up, steps, resolution)
         run_sections.trained_on(page, record)
         card_sections.metric_card(page, record)
         case_sections.reconstructions(page, record, folder, up, resolution)

@@ -30,7 +30,7 @@ STEPS, NORMAL_STEPS = 65535, 127
 
 
 @dataclass(frozen=True)
-class FilmFrame:
+class AnimationFrame:
     """One mesh of a film: what it is called, and its colour from 0, blue, to 1, orange."""
 
     mesh: trimesh.Trimesh
@@ -38,7 +38,7 @@ class FilmFrame:
     tint: float = 0.0
 
 
-def player(frames: Sequence[FilmFrame], up: str = "y", loop: bool = False) -> str:
+def player(frames: Sequence[AnimationFrame], up: str = "y", loop: bool = False) -> str:
     """HTML of a player of ``frames``, which shows its script's errors in the page's console.
 
     up: the axis that points up. loop: the first frame follows the last. An empty mesh leaves its
@@ -88,14 +88,14 @@ def unpacked(text: str) -> Int[np.ndarray, " n"]:
     return (found >> 1) ^ -(found & 1)
 
 
-def _box(frames: Sequence[FilmFrame]) -> tuple[np.ndarray, np.ndarray]:
+def _box(frames: Sequence[AnimationFrame]) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest corner of all that is drawn."""
     bounds = [frame.mesh.bounds for frame in frames if len(frame.mesh.faces)]
     corners = np.array(bounds or [np.zeros((2, 3))])
     return corners[:, 0].min(axis=0), corners[:, 1].max(axis=0)
 
 
-def _plain(frame: FilmFrame) -> dict[str, object]:
+def _plain(frame: AnimationFrame) -> dict[str, object]:
     """What the script has to know of a frame beside its numbers."""
     faces = len(frame.mesh.faces)
     colour = (1 - frame.tint) * np.array(BLUE) + frame.tint * np.array(ORANGE)

@@ -19,7 +19,7 @@ CONFIG, CERTIFICATE = "config.yaml", "last.certificate.json"
 """Files of a run, of an evaluation, and of a certificate, which lies beside its checkpoint."""
 EVALUATION = "evaluation"
 """Folder of an evaluation in its run."""
-_EVALUATE, _CERTIFY = "shapespace evaluate", "shapespace certify"
+_EVALUATE, _CERTIFY = "shapespace evaluate", "shapespace diagnose"
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class RunRecord:
     """What is known of a run; what is missing is empty or None.
 
     folder: of the run. space: of its last checkpoint. content: of that checkpoint, without
-    weights. config: as given to ``shapespace fit``. metrics: rows of metrics.csv. evaluation:
+    weights. config: as given to ``shapespace train``. metrics: rows of metrics.csv. evaluation:
     folder of what ``shapespace evaluate`` wrote; card: its card.json; truths: by name, the surfaces
-    that it measured against. certificate: of ``shapespace certify``. remarks: sentences about what
+    that it measured against. certificate: of ``shapespace diagnose``. remarks: sentences about what
     is there but was not used.
     """
 
@@ -77,7 +77,7 @@ def read_run(
     """
     folder = Path(run)
     if not (folder / CHECKPOINT).is_file():
-        raise InputError(f"{run}: holds no {CHECKPOINT}; give the folder of a shapespace fit")
+        raise InputError(f"{run}: holds no {CHECKPOINT}; give the folder of a shapespace train")
     space, content = TrainedSpace.load(folder / CHECKPOINT), read_checkpoint(folder / CHECKPOINT)
     remarks: list[str] = []
     found = folder / EVALUATION if evaluation is None else Path(evaluation)

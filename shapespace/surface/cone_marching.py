@@ -9,7 +9,7 @@ from torch import Tensor
 
 from shapespace.decoders.base import Field
 from shapespace.errors import positive
-from shapespace.surface.query import evaluate, steepness
+from shapespace.surface.query import field_values, lipschitz_estimate
 
 CLOSE = 1.25
 """A beam ends where the free ball is smaller than this many times its radius."""
@@ -25,7 +25,7 @@ def march(
     extent: float = 1.8,
     start: Float[Tensor, " K"] | None = None,
     steps: int = 64,
-    steepest: float | None = None,
+    lipschitz: float | None = None,
 ) -> Float[Tensor, " K"]:
     """Depth up to which the cylinder of ``radius`` about each ray is free; inf if all of it is.
 
@@ -36,13 +36,13 @@ def march(
     """
     positive(radius=radius)
     origins, directions = checked_rays(latent, origins, directions)
-    steepest = steepness(field, latent, extent) if steepest is None else steepest
+    lipschitz = lipschitz_estimate(field, latent, extent) if lipschitz is None else lipschitz
     near, far = box_span(origins, directions, extent + radius, start)
     free, rows = torch.full_like(near, torch.inf), torch.nonzero(near <= far)[:, 0]
     free[rows] = near[rows]
     for _ in range(steps):
         points = origins[rows] + free[rows, None] * directions[rows]
-        ball = evaluate(field, latent, points) / steepest
+        ball = field_values(field, latent, points) / lipschitz
         clear = ball > CLOSE * radius
         rows, ball = rows[clear], ball[clear]
         free[rows] += (ball**2 - radius**2).sqrt()

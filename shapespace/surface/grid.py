@@ -13,7 +13,7 @@ from shapespace.errors import InputError
 
 MAX_SIDE = 8192
 """Nodes along a side: the vertices of a surface through more would not fit into memory."""
-Evaluate = Callable[[Float[np.ndarray, "K 3"]], Float[np.ndarray, " K"]]
+FieldFunction = Callable[[Float[np.ndarray, "K 3"]], Float[np.ndarray, " K"]]
 LEAF = 2
 """Cells along a side of the smallest blocks: their centres are nodes, no evaluation is lost."""
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from shapespace.surface.grid import LEAF, Evaluate, Grid
+from shapespace.surface.grid import LEAF, FieldFunction, Grid
 from shapespace.surface.marching_cubes import CORNERS, cell_cases, crossings, open_sides, triangles
-from shapespace.surface.octree import Octree, steepest
+from shapespace.surface.octree import Octree, steepest_slopes
 from shapespace.surface.slabs import Slabs
 
 SMALL = 32**3
@@ -66,7 +66,7 @@ class LevelSet:
 
 
 def zero_set(
-    evaluate: Evaluate,
+    evaluate: FieldFunction,
     grid: Grid,
     slope: float = 1.0,
     on_blocks: OnBlocks = lambda done, total: None,
@@ -90,7 +90,7 @@ def zero_set(
 
 
 def dense_zero_set(
-    evaluate: Evaluate, grid: Grid, on_blocks: OnBlocks = lambda done, total: None
+    evaluate: FieldFunction, grid: Grid, on_blocks: OnBlocks = lambda done, total: None
 ) -> LevelSet:
     """The zero set on a grid, from all of its nodes; certain for any field."""
     found = LevelSet(grid)
@@ -99,7 +99,10 @@ def dense_zero_set(
 
 
 def sparse_zero_set(
-    evaluate: Evaluate, grid: Grid, octree: Octree, on_blocks: OnBlocks = lambda done, total: None
+    evaluate: FieldFunction,
+    grid: Grid,
+    octree: Octree,
+    on_blocks: OnBlocks = lambda done, total: None,
 ) -> LevelSet | None:
     """The zero set on a grid, from the nodes the octree asks for; None if it becomes hopeless."""
     found, done, beyond = LevelSet(grid), _Done(grid), np.zeros((0, 3), np.int64)
@@ -143,7 +146,7 @@ def _sweep(
         _add_triangles(slabs, found, cells, cases, LEAF * first)
         if blocks is not None:
             corners = slabs.values[cells[:, None] + CORNERS @ slabs.strides]
-            slope = max(slope, float(steepest(corners, slabs.grid.cell).max(initial=0.0)))
+            slope = max(slope, float(steepest_slopes(corners, slabs.grid.cell).max(initial=0.0)))
             beyond.append(_beyond(slabs.index(cells, LEAF * first), cases, slabs.grid))
         slabs.advance()
         on_blocks(len(part), math.prod(shape) if blocks is None else len(blocks))

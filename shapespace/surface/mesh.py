@@ -18,11 +18,11 @@ from shapespace.decoders.base import Field
 from shapespace.errors import positive
 from shapespace.geometry.components import largest_component
 from shapespace.scan import Frame
-from shapespace.surface.grid import LEAF, Evaluate, Grid
+from shapespace.surface.grid import LEAF, FieldFunction, Grid
 from shapespace.surface.level_set import LevelSet, dense_zero_set, zero_set
 from shapespace.surface.octree import Octree
 from shapespace.surface.projection import outward_normals, project
-from shapespace.surface.query import evaluate
+from shapespace.surface.query import field_values
 from shapespace.utils.progress import progress
 
 DELAY = 5.0
@@ -103,7 +103,7 @@ def extract_mesh(
 
 
 def _level_set(
-    evaluate: Evaluate, bounds: Bounds, extent: float, cell: float, shown: bool
+    evaluate: FieldFunction, bounds: Bounds, extent: float, cell: float, shown: bool
 ) -> LevelSet:
     """The zero set in the box, or in the whole of [-extent, extent]^3 if it leaves the box."""
     low, high = bounds.low, bounds.high
@@ -122,7 +122,7 @@ def _advance(bar: tqdm, blocks: int, total: int) -> None:
     bar.update(blocks)
 
 
-def zero_set_bounds(evaluate: Evaluate, extent: float) -> Bounds | None:
+def zero_set_bounds(evaluate: FieldFunction, extent: float) -> Bounds | None:
     """A box around the zero set in [-extent, extent]^3; None if there is none.
 
     It holds all the blocks of the coarse grid that can hold the zero set; or, where the octree
@@ -143,10 +143,10 @@ def zero_set_bounds(evaluate: Evaluate, extent: float) -> Bounds | None:
     return Bounds(low, high, octree.slope)
 
 
-def evaluator(field: Field, latent: Float[Tensor, " L"]) -> Evaluate:
+def evaluator(field: Field, latent: Float[Tensor, " L"]) -> FieldFunction:
     """The field of one code on numpy points, a bounded number at a time."""
 
     def values(points: np.ndarray) -> np.ndarray:
-        return evaluate(field, latent, torch.from_numpy(points).to(latent)).cpu().numpy()
+        return field_values(field, latent, torch.from_numpy(points).to(latent)).cpu().numpy()
 
     return values

@@ -17,7 +17,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from jaxtyping import Float, Int
 
-from shapespace.surface.grid import LEAF, Evaluate, Grid
+from shapespace.surface.grid import LEAF, FieldFunction, Grid
 from shapespace.surface.marching_cubes import CORNERS
 
 ROOTS = 32
@@ -90,7 +90,7 @@ class Octree:
     be gained, or samples refuted the slope too often; the tree is then of no further use.
     """
 
-    def __init__(self, evaluate: Evaluate, grid: Grid, slope: float = 1.0) -> None:
+    def __init__(self, evaluate: FieldFunction, grid: Grid, slope: float = 1.0) -> None:
         """slope: known from before; it is raised where the field is seen to be steeper."""
         self.evaluate, self.grid, self.slope = evaluate, grid, slope
         self.hopeless, self._failures, self._checked = False, 0, 0.0
@@ -165,7 +165,7 @@ class Octree:
         if min(block.shape) < 2:
             return False
         windows = np.lib.stride_tricks.sliding_window_view(block, (2, 2, 2)).reshape(-1, 8)
-        slopes = steepest(windows, level.side)
+        slopes = steepest_slopes(windows, level.side)
         self.see(float(slopes.max()))
         return float(np.median(slopes)) < FLAT * float(slopes.max())
 
@@ -187,10 +187,10 @@ class Octree:
         values = np.full(inside.shape, np.nan)
         values[inside] = self.evaluate(self.grid.points(finer.centres(children[inside])))
         finer.add(children[inside], values[inside])
-        self.see(float(steepest(values, finer.side).max(initial=0.0)))
+        self.see(float(steepest_slopes(values, finer.side).max(initial=0.0)))
 
 
-def steepest(values: Float[np.ndarray, "K 8"], side: float) -> Float[np.ndarray, " K"]:
+def steepest_slopes(values: Float[np.ndarray, "K 8"], side: float) -> Float[np.ndarray, " K"]:
     """The largest slope between any two corners of each cube of a side; what is NaN is passed over.
 
     It is no more than the largest |grad f|, and at least 0.88 of it where f is linear.

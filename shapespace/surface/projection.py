@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Field
-from shapespace.surface.query import gradient, unit
+from shapespace.surface.query import field_gradients, unit
 
 
 def project(
@@ -34,19 +34,19 @@ def outward_normals(
     field: Field, latent: Float[Tensor, " L"], points: Float[np.ndarray, "K 3"]
 ) -> Float[np.ndarray, "K 3"]:
     """Grad f at the points, of length 1; zero where it is zero."""
-    return _on_device(points, latent, lambda place: unit(gradient(field, latent, place)[1]))
+    return _on_device(points, latent, lambda place: unit(field_gradients(field, latent, place)[1]))
 
 
 def _moved(
     field: Field, latent: Tensor, points: Float[Tensor, "K 3"], steps: int, reach: float
 ) -> Float[Tensor, "K 3"]:
-    value, slope = gradient(field, latent, points)
+    value, slope = field_gradients(field, latent, points)
     for _ in range(steps):
         square = slope.square().sum(-1, keepdim=True)
         step = -value[:, None] * slope / square.clamp(min=torch.finfo(square.dtype).tiny)
         length = step.norm(dim=-1, keepdim=True)
         moved = points + step * (reach / length.clamp(min=reach))
-        moved_value, moved_slope = gradient(field, latent, moved)
+        moved_value, moved_slope = field_gradients(field, latent, moved)
         better = moved_value.abs() < value.abs()
         points = torch.where(better[:, None], moved, points)
         value = torch.where(better, moved_value, value)

@@ -17,7 +17,7 @@ bounds, and the least that is believed."""
 
 
 @torch.no_grad()
-def steepness(field: Field, latent: Float[Tensor, " L"], extent: float = 1.8) -> float:
+def lipschitz_estimate(field: Field, latent: Float[Tensor, " L"], extent: float = 1.8) -> float:
     """A bound of |grad f| at 99 % of the places of a grid of 12^3 in the box; at least 0.1.
 
     1 for a distance. The steepest places of a trained field are few, narrow and mostly far from its
@@ -25,13 +25,13 @@ def steepness(field: Field, latent: Float[Tensor, " L"], extent: float = 1.8) ->
     """
     axis = (torch.arange(PROBES, device=latent.device) + 0.5) / PROBES * 2 * extent - extent
     points = torch.cartesian_prod(axis, axis, axis).to(latent)
-    length = torch.linalg.vector_norm(gradient(field, latent, points)[1], dim=-1)
+    length = torch.linalg.vector_norm(field_gradients(field, latent, points)[1], dim=-1)
     length = length[length.isfinite()]
     return max(LEAST_STEEPNESS, float(length.quantile(SHARE))) if len(length) else 1.0
 
 
 @torch.no_grad()
-def evaluate(
+def field_values(
     field: Field, latent: Float[Tensor, " L"], points: Float[Tensor, "N D"]
 ) -> Float[Tensor, " N"]:
     """The field of one code, a bounded number of points at a time, without a graph."""
@@ -40,7 +40,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def gradient(
+def field_gradients(
     field: Field, latent: Float[Tensor, " L"], points: Float[Tensor, "N D"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N D"]]:
     """F and grad f of one code."""

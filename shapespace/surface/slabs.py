@@ -6,7 +6,7 @@ Letters: K blocks or nodes, J nodes that are known, C cells.
 import numpy as np
 from jaxtyping import Float, Int
 
-from shapespace.surface.grid import LEAF, Evaluate, Grid
+from shapespace.surface.grid import LEAF, FieldFunction, Grid
 from shapespace.surface.marching_cubes import CORNERS
 
 KnownNodes = tuple[Int[np.ndarray, "K 3"], Float[np.ndarray, " K"]]
@@ -21,7 +21,9 @@ class Slabs:
     The nodes between two layers are evaluated once. ``values`` are right where ``have`` is true.
     """
 
-    def __init__(self, evaluate: Evaluate, grid: Grid, known: KnownNodes | None = None) -> None:
+    def __init__(
+        self, evaluate: FieldFunction, grid: Grid, known: KnownNodes | None = None
+    ) -> None:
         """known: nodes that need not be evaluated again, and their values."""
         self.evaluate, self.grid = evaluate, grid
         _, y, z = (int(count) for count in grid.counts)

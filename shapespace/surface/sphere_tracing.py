@@ -19,7 +19,7 @@ from torch import Tensor
 from shapespace.decoders.base import Field
 from shapespace.errors import at_least, positive
 from shapespace.surface.cone_marching import box_span, checked_rays
-from shapespace.surface.query import evaluate, gradient, steepness, unit
+from shapespace.surface.query import field_gradients, field_values, lipschitz_estimate, unit
 
 STEPS, THRESHOLD = 10, 5e-5
 SAMPLES, SECANTS, HALVINGS = 100, 8, 3
@@ -61,7 +61,7 @@ def trace(
     start: Float[Tensor, " K"] | None = None,
     steps: int = STEPS,
     threshold: float = THRESHOLD,
-    steepest: float | None = None,
+    lipschitz: float | None = None,
 ) -> Hits:
     """The first surface point of ``field(., latent)`` along each ray.
 
@@ -73,9 +73,9 @@ def trace(
         extent: half side of the box that is searched, in the field's unit.
         start: depths up to which nothing is known to be, e.g. from :func:`march`; inf ends a ray.
         steps: of sphere tracing, from each end.
-        threshold: |f| / steepest of a hit, a distance, before one last Newton step along the ray.
-        steepest: bound of |grad f|; None takes that of :func:`steepness`. Above it, thin parts may
-            be overlooked; a loose bound only takes longer.
+        threshold: |f| / lipschitz of a hit, a distance, before one last Newton step along the ray.
+        lipschitz: bound of |grad f|; None takes that of :func:`lipschitz_estimate`. Where |grad f|
+            is larger, thin parts may be overlooked. A bound that is too large only takes longer.
 
     Raises:
         ValueError: for a direction of length 0 or a ray that is not finite.
@@ -83,14 +83,14 @@ def trace(
     at_least(0, steps=steps)
     positive(extent=extent, threshold=threshold)
     origins, directions = checked_rays(latent, origins, directions)
-    steepest = steepness(field, latent, extent) if steepest is None else steepest
-    level, parts = threshold * steepest, []
+    lipschitz = lipschitz_estimate(field, latent, extent) if lipschitz is None else lipschitz
+    level, parts = threshold * lipschitz, []
     for first in range(0, max(len(origins), 1), RAYS_PER_CALL):
         part = slice(first, first + RAYS_PER_CALL)
         line = _Line(field, latent, origins[part], directions[part])
         known = None if start is None else start[part].to(latent)
         span = box_span(line.origins, line.directions, extent, known)
-        _search(line, span, steps, level, steepest)
+        _search(line, span, steps, level, lipschitz)
         parts.append(line.hits(threshold))
     return Hits(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Hits)))
 
@@ -110,7 +110,7 @@ class _Line:
     def at(self, rows: Int[Tensor, " R"], t: Float[Tensor, "R S"]) -> Float[Tensor, "R S"]:
         """The g at depths of some rays."""
         points = self.origins[rows, None] + t[..., None] * self.directions[rows, None]
-        g = evaluate(self.field, self.latent, points.reshape(-1, 3)).reshape(t.shape)
+        g = field_values(self.field, self.latent, points.reshape(-1, 3)).reshape(t.shape)
         low, index = g.abs().nan_to_num(torch.inf).min(1)
         closer = low < self.closest[rows]
         self.closest[rows] = torch.where(closer, low, self.closest[rows])
@@ -128,7 +128,7 @@ class _Line:
         along = torch.where(hit, self.depth, self.where)
         every = torch.zeros_like(self.origins)
         points = self.origins[hit] + along[hit, None] * self.directions[hit]
-        value, slopes = gradient(self.field, self.latent, points)
+        value, slopes = field_gradients(self.field, self.latent, points)
         slope = (slopes * self.directions[hit]).sum(-1)
         steep = slope.abs() > 0.1 * torch.linalg.vector_norm(slopes, dim=-1)
         step = torch.where(steep, value / slope, 0).clamp(-10 * threshold, 10 * threshold)
@@ -141,7 +141,7 @@ class _Line:
 
 
 def _search(
-    line: _Line, span: tuple[Tensor, Tensor], steps: int, threshold: float, steepest: float
+    line: _Line, span: tuple[Tensor, Tensor], steps: int, threshold: float, lipschitz: float
 ) -> None:
     """All stages; what is found stands in ``line.depth``."""
     near, far = span
@@ -152,13 +152,13 @@ def _search(
     g = g.abs()
     for _ in range(steps):
         rows, t, g = _arrived(line, rows, t, g, threshold)
-        stays = t + g / steepest < far[rows]
+        stays = t + g / lipschitz < far[rows]
         rows, t, g = rows[stays], t[stays], g[stays]
         if not len(rows):
             return
-        rows, t, g = _step(line, rows, t, g, threshold, steepest)
+        rows, t, g = _step(line, rows, t, g, threshold, lipschitz)
     rows, t, g = _arrived(line, rows, t, g, threshold)
-    back = _from_behind(line, rows, t, far[rows], steps, threshold, steepest)
+    back = _from_behind(line, rows, t, far[rows], steps, threshold, lipschitz)
     between = back > t
     _sample(line, rows[between], t[between], g[between], back[between], threshold)
 
@@ -173,10 +173,10 @@ def _arrived(
 
 
 def _step(
-    line: _Line, rows: Tensor, t: Tensor, g: Tensor, threshold: float, steepest: float
+    line: _Line, rows: Tensor, t: Tensor, g: Tensor, threshold: float, lipschitz: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of each ray; those that went through are brought to the root and done."""
-    ahead = t + g / steepest
+    ahead = t + g / lipschitz
     value = line.one(rows, ahead)
     through = value < -threshold
     if through.any():
@@ -193,7 +193,7 @@ def _from_behind(
     far: Tensor,
     steps: int,
     threshold: float,
-    steepest: float,
+    lipschitz: float,
 ) -> Tensor:
     """Depth of the last place where something can be: steps of g from the far end."""
     back, moving = far.clone(), torch.arange(len(rows), device=rows.device)
@@ -201,7 +201,7 @@ def _from_behind(
         g = line.one(rows[moving], back[moving])
         free = g > threshold
         moving = moving[free]
-        back[moving] -= g[free] / steepest
+        back[moving] -= g[free] / lipschitz
         moving = moving[back[moving] > front[moving]]
         if not len(moving):
             break

@@ -15,7 +15,7 @@ from shapespace.synthetic.anatomy import flesh, joints
 from shapespace.synthetic.identity import Identity
 from shapespace.synthetic.implicit import Pairs, Solid
 from shapespace.synthetic.motions import MOTIONS
-from shapespace.synthetic.skeleton import Pose, forward_kinematics
+from shapespace.synthetic.skeleton import SkeletonPose, forward_kinematics
 
 _LEVELS = 4
 
@@ -53,7 +53,7 @@ def body(identity: Identity, motion: str, phase: float) -> Body:
     return posed(identity, MOTIONS[motion](phase % 1.0))
 
 
-def posed(identity: Identity, pose: Pose) -> Body:
+def posed(identity: Identity, pose: SkeletonPose) -> Body:
     """The body of ``identity`` in ``pose``, its lowest point ``pose.lift`` above the floor."""
     motion = forward_kinematics(joints(identity), pose)
     masses = flesh(identity)

@@ -39,7 +39,7 @@ __all__ = [
     "SyntheticScan",
     "body",
     "body_mesh",
-    "plan",
+    "plan_dataset",
     "write_dataset",
 ]
 MOTIONS_OF_DEMO = ("hips", "jumping_jacks", "knees", "punching", "shake_arms", "shake_hips")
@@ -86,7 +86,7 @@ class SyntheticDataset:
     made: int = 0
 
 
-def plan(
+def plan_dataset(
     folder: str | Path,
     subjects: Sequence[Identity] = SUBJECTS[:4],
     motions: Sequence[str] = MOTIONS_OF_DEMO,
@@ -121,13 +121,13 @@ def write_dataset(
     workers: int = 1,
     resolution: float = 0.006,
 ) -> SyntheticDataset:
-    """Make the files of :func:`plan`; those that are there are kept, so a stopped run resumes.
+    """Make the files of :func:`plan_dataset`. Files that are there are kept: a stopped run resumes.
 
     seed: of the scanner's noise. workers: processes; the files do not depend on it. resolution:
-    cell of the surfaces, metres. Raises InputError as :func:`plan` does, and where the folder holds
-    a data set made otherwise, cannot be written to, or embreex is missing.
+    cell of the surfaces, metres. Raises InputError as :func:`plan_dataset` does, and where the
+    folder holds a data set made otherwise, cannot be written to, or embreex is missing.
     """
-    dataset = plan(folder, subjects, motions, frames)
+    dataset = plan_dataset(folder, subjects, motions, frames)
     _claim(dataset, resolution, seed)
     scans = dataset.train + dataset.unseen
     make = partial(_make, dataset.folder, resolution, seed)

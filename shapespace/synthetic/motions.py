@@ -7,7 +7,7 @@ with phase 1.
 import math
 from collections.abc import Callable, Mapping
 
-from shapespace.synthetic.skeleton import Angles, Pose
+from shapespace.synthetic.skeleton import Angles, SkeletonPose
 
 
 def _limbs(**changes: Angles) -> dict[str, Angles]:
@@ -43,7 +43,7 @@ def _rise(phase: float, shift: float = 0.0) -> float:
     return 0.5 - 0.5 * math.cos(2 * math.pi * (phase - shift))
 
 
-def _chicken_wings(phase: float) -> Pose:
+def _chicken_wings(phase: float) -> SkeletonPose:
     up = _rise(phase)
     arm = _limbs(
         clavicle=(0, 0, 2 + 8 * up, 0),
@@ -51,10 +51,10 @@ def _chicken_wings(phase: float) -> Pose:
         forearm=(0, -138, 0, 0),
         **_FIST,
     )
-    return Pose({"spine": (2, 0, 0, 0)}, arm, arm)
+    return SkeletonPose({"spine": (2, 0, 0, 0)}, arm, arm)
 
 
-def _hips(phase: float) -> Pose:
+def _hips(phase: float) -> SkeletonPose:
     side, front = _wave(phase), _wave(phase, 0.25)
     arm: dict[str, Angles] = {
         "upper_arm": (12, 0, -48, 42),
@@ -68,10 +68,10 @@ def _hips(phase: float) -> Pose:
     }
     left = _limbs(**arm, thigh=(8 * front - 4, 8, 8 - 11 * side, 0))
     right = _limbs(**arm, thigh=(8 * front - 4, 8, 8 + 11 * side, 0))
-    return Pose(middle, left, right)
+    return SkeletonPose(middle, left, right)
 
 
-def _jumping_jacks(phase: float) -> Pose:
+def _jumping_jacks(phase: float) -> SkeletonPose:
     open_, air = _rise(phase), abs(_wave(phase))
     limbs = _limbs(
         clavicle=(0, 0, -3 + 22 * open_, 0),
@@ -81,7 +81,7 @@ def _jumping_jacks(phase: float) -> Pose:
         shin=(24 - 20 * air, 0, 0, 0),
         foot=(-10 + 42 * air, 0, 0, 0),
     )
-    return Pose({"spine": (3, 0, 0, 0)}, limbs, limbs, 0.09 * air)
+    return SkeletonPose({"spine": (3, 0, 0, 0)}, limbs, limbs, 0.09 * air)
 
 
 def _raised_leg(lifted: float, **changes: Angles) -> dict[str, Angles]:
@@ -93,16 +93,16 @@ def _raised_leg(lifted: float, **changes: Angles) -> dict[str, Angles]:
     return _limbs(**{**leg, **changes})
 
 
-def _knees(phase: float) -> Pose:
+def _knees(phase: float) -> SkeletonPose:
     left, right = max(0.0, _wave(phase)), max(0.0, -_wave(phase))
-    return Pose(
+    return SkeletonPose(
         {"spine": (4, 6 * _wave(phase), 0, 0), "chest": (2, 4 * _wave(phase), 0, 0)},
         _raised_leg(left, upper_arm=(12 - 50 * right, 0, -66, 0), forearm=(0, -84, 0, 0)),
         _raised_leg(right, upper_arm=(12 - 50 * left, 0, -66, 0), forearm=(0, -84, 0, 0)),
     )
 
 
-def _one_leg_jump(phase: float) -> Pose:
+def _one_leg_jump(phase: float) -> SkeletonPose:
     air = max(0.0, _wave(phase))
     crouch = max(0.0, -_wave(phase))
     arm: dict[str, Angles] = {
@@ -120,10 +120,10 @@ def _one_leg_jump(phase: float) -> Pose:
         "pelvis": (6 + 8 * crouch, 0, 2, 0),
         "spine": (6 * crouch, 0, 0, 0),
     }
-    return Pose(middle, jumping, free, 0.07 * air)
+    return SkeletonPose(middle, jumping, free, 0.07 * air)
 
 
-def _punching(phase: float) -> Pose:
+def _punching(phase: float) -> SkeletonPose:
     left, right = max(0.0, _wave(phase)), max(0.0, -_wave(phase))
     turn = 22 * _wave(phase)
 
@@ -138,10 +138,10 @@ def _punching(phase: float) -> Pose:
     middle: dict[str, Angles] = {"spine": (4, -turn * 0.6, 0, 0), "chest": (2, -turn * 0.6, 0, 0)}
     stance_l = _limbs(**arm(left), thigh=(-18, 10, 6, 0), shin=(18, 0, 0, 0), foot=(0, 0, 0, 0))
     stance_r = _limbs(**arm(right), thigh=(10, 24, 8, 0), shin=(14, 0, 0, 0), foot=(-24, 0, 0, 0))
-    return Pose({**middle, "neck": (0, turn * 0.6, 0, 0)}, stance_l, stance_r)
+    return SkeletonPose({**middle, "neck": (0, turn * 0.6, 0, 0)}, stance_l, stance_r)
 
 
-def _running_on_spot(phase: float) -> Pose:
+def _running_on_spot(phase: float) -> SkeletonPose:
     swing = _wave(phase)
     left, right = max(0.0, swing), max(0.0, -swing)
 
@@ -160,12 +160,12 @@ def _running_on_spot(phase: float) -> Pose:
         "spine": (3, -6 * swing, 0, 0),
         "chest": (0, -6 * swing, 0, 0),
     }
-    return Pose(
+    return SkeletonPose(
         middle, side(left, right, -swing), side(right, left, swing), 0.02 * _rise(2 * phase)
     )
 
 
-def _shake_arms(phase: float) -> Pose:
+def _shake_arms(phase: float) -> SkeletonPose:
     shake = _wave(3 * phase)
 
     def arm(sign: float) -> dict[str, Angles]:
@@ -176,10 +176,10 @@ def _shake_arms(phase: float) -> Pose:
             hand=(0, 0, -14 + 26 * sign * shake, 0),
         )
 
-    return Pose({"chest": (0, 0, 3 * shake, 0)}, arm(1.0), arm(-_wave(phase, 0.25)))
+    return SkeletonPose({"chest": (0, 0, 3 * shake, 0)}, arm(1.0), arm(-_wave(phase, 0.25)))
 
 
-def _shake_hips(phase: float) -> Pose:
+def _shake_hips(phase: float) -> SkeletonPose:
     shake = _wave(2 * phase)
     middle: dict[str, Angles] = {
         "pelvis": (4, 6 * shake, 10 * shake, 0),
@@ -194,10 +194,10 @@ def _shake_hips(phase: float) -> Pose:
     right = _limbs(
         **arm, thigh=(-12, 10, 9 + 11 * shake, 0), shin=(16, 0, 0, 0), foot=(-4, 0, 0, 0)
     )
-    return Pose(middle, left, right)
+    return SkeletonPose(middle, left, right)
 
 
-def _shake_shoulders(phase: float) -> Pose:
+def _shake_shoulders(phase: float) -> SkeletonPose:
     shake = _wave(2 * phase)
 
     def arm(up: float) -> dict[str, Angles]:
@@ -207,10 +207,10 @@ def _shake_shoulders(phase: float) -> Pose:
             forearm=(0, -24, 0, 0),
         )
 
-    return Pose({"chest": (0, 10 * shake, 3 * shake, 0)}, arm(shake), arm(-shake))
+    return SkeletonPose({"chest": (0, 10 * shake, 3 * shake, 0)}, arm(shake), arm(-shake))
 
 
-MOTIONS: Mapping[str, Callable[[float], Pose]] = {
+MOTIONS: Mapping[str, Callable[[float], SkeletonPose]] = {
     "chicken_wings": _chicken_wings,
     "hips": _hips,
     "jumping_jacks": _jumping_jacks,

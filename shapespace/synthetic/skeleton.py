@@ -38,7 +38,7 @@ PAIRED = frozenset(list(PARENTS)[4:])
 
 
 @dataclass(frozen=True)
-class Pose:
+class SkeletonPose:
     """Angles of bones; a bone that is not named stays at rest.
 
     middle: of single bones. left, right: of paired bones, both by the signs of the left side.
@@ -57,7 +57,7 @@ def mirrored(position: Float[np.ndarray, "*K 3"]) -> Float[np.ndarray, "*K 3"]:
 
 
 def forward_kinematics(
-    joints: Mapping[str, Float[np.ndarray, " 3"]], pose: Pose
+    joints: Mapping[str, Float[np.ndarray, " 3"]], pose: SkeletonPose
 ) -> dict[str, Float[np.ndarray, "3 4"]]:
     """Rigid motion [R | t] of every bone, from rest to pose; paired bones as ``thigh.l`` ...
 

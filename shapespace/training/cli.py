@@ -1,4 +1,4 @@
-"""``shapespace fit``: a config file becomes a run folder with a trained space.
+"""``shapespace train``: a config file becomes a run folder with a trained space.
 
 LightningCLI parses; what it would print as a page of usage becomes one line.
 """
@@ -28,10 +28,10 @@ from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
-from shapespace.training.callbacks.checkpoints import BackgroundWriter, KeepCheckpoint
-from shapespace.training.callbacks.divergence import Health
+from shapespace.training.callbacks.checkpoints import BackgroundWriter, CheckpointCallback
+from shapespace.training.callbacks.divergence import DivergenceMonitor
 from shapespace.training.callbacks.logging import MetricsFile, Preview, Progress
-from shapespace.training.callbacks.precision import PrecisionGuard
+from shapespace.training.callbacks.precision import PrecisionFallback
 from shapespace.training.callbacks.ranks import Ranks
 from shapespace.training.callbacks.signals import Signals
 from shapespace.training.compatibility import check_same_run
@@ -46,7 +46,7 @@ TRAINER = {
     "inference_mode": False,  # grad f is needed wherever the objective is evaluated
     "use_distributed_sampler": False,  # Steps deals the scans out to the ranks itself
     "logger": False,
-    "enable_checkpointing": False,  # KeepCheckpoint writes whole files only
+    "enable_checkpointing": False,  # CheckpointCallback writes whole files only
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
@@ -62,8 +62,8 @@ HINTS = (
 class TrainingCLI(LightningCLI):
     """LightningCLI with the one link, the run folder's callbacks and resumption.
 
-    args: as ``shapespace fit`` takes them. signals: that ask the training to stop. callbacks: that
-    no option names. held: takes the lock of the run folder.
+    args: as ``shapespace train`` takes them. signals: that ask the training to stop. callbacks:
+    that no option names. held: takes the lock of the run folder.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class TrainingCLI(LightningCLI):
             default="off",
             help="Log to Weights & Biases; auto is online with a key and offline without.",
         )
-        parser.add_lightning_class_args(KeepCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(CheckpointCallback, "checkpoint")
         parser.add_lightning_class_args(Preview, "preview")
-        parser.add_lightning_class_args(PrecisionGuard, "guard")
-        parser.add_lightning_class_args(Health, "health")
+        parser.add_lightning_class_args(PrecisionFallback, "guard")
+        parser.add_lightning_class_args(DivergenceMonitor, "health")
         parser.add_lightning_class_args(Ranks, "ranks")
 
     @staticmethod
@@ -156,16 +156,16 @@ class TrainingCLI(LightningCLI):
         given = self.config_init["fit"].trainer.plugins or []
         plugins = [BackgroundWriter(), *(given if isinstance(given, list) else [given])]
         if SLURMEnvironment.detect():
-            plugins.append(SLURMEnvironment(auto_requeue=False))  # KeepCheckpoint does that
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # CheckpointCallback does that
         kwargs["plugins"] = plugins
         trainer = super().instantiate_trainer(**kwargs)
         # Lightning's own would talk to other ranks in the middle of a step.
         trainer._signal_connector.register_signal_handlers = lambda: None
         # It stops a training, after the others have done what belongs to the step.
         callbacks: list[pl.Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        callbacks.sort(key=lambda callback: isinstance(callback, KeepCheckpoint))
+        callbacks.sort(key=lambda callback: isinstance(callback, CheckpointCallback))
         for callback in callbacks:
-            if isinstance(callback, KeepCheckpoint):
+            if isinstance(callback, CheckpointCallback):
                 callback.signals = self.signals
         return trainer
 
@@ -196,8 +196,8 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(*args, **{**kwargs, "overwrite": True})
 
 
-def fit(args: Sequence[str]) -> Path:
-    """Train as ``shapespace fit *args`` and return the checkpoint.
+def train(args: Sequence[str]) -> Path:
+    """Train as ``shapespace train *args`` and return the checkpoint.
 
     InputError for an option, a file or a value that cannot be used.
     """

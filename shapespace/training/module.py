@@ -28,7 +28,7 @@ from shapespace.training.optimisers import (
     decoder_optimisers,
 )
 from shapespace.training.resume import go_on_from
-from shapespace.training.statistics import Means, Report
+from shapespace.training.statistics import EpochMeans, StepResult
 from shapespace.utils.memory import points_that_fit
 from shapespace.utils.schedules import cosine, halved
 from shapespace.version import __version__
@@ -114,9 +114,9 @@ class ShapeSpace(pl.LightningModule):
         # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
         self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
-        self.means, self.report = Means(), Report({}, 0, taken=False)
+        self.means, self.report = EpochMeans(), StepResult({}, 0, taken=False)
         self.excluded: set[int] = set()
-        self.suspicious = False
+        self.diverging = False
         self._batch_idx = 0
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
@@ -147,7 +147,7 @@ class ShapeSpace(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Begin the means of an epoch; one that is gone on with keeps those of its checkpoint."""
-        self.means = Means()
+        self.means = EpochMeans()
 
     def on_train_epoch_end(self) -> None:
         """Hand the means to loggers and to callbacks that monitor them."""
@@ -163,7 +163,7 @@ class ShapeSpace(pl.LightningModule):
         data = getattr(self._trainer, "datamodule", None)
         if data is not None:
             go_on_from(checkpoint, data)
-        self.means = Means(**checkpoint["shapespace"].get("means", {}))
+        self.means = EpochMeans(**checkpoint["shapespace"].get("means", {}))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Those of the decoder, and that of the codes."""
@@ -248,7 +248,7 @@ class ShapeSpace(pl.LightningModule):
         shared = mean_of_rows(weight.grad, num_scans) if is_shared else weight.grad
         weight.grad = shared.coalesce()
 
-    def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> Report:
+    def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> StepResult:
         """The sums over ranks of their shares, and whether all is finite; if not, whose fault."""
         weights = batch.step.weights
         facts = torch.tensor([sum(weights), sum(weight > 0 for weight in weights)])
@@ -257,9 +257,9 @@ class ShapeSpace(pl.LightningModule):
         size = gradient_norm(self.parameters()).to(total)
         *sums, weight, num_scans, size = torch.cat([total, size[None]]).tolist()
         sound = math.isfinite(sums[0]) and math.isfinite(size)
-        culprits = () if sound else self._culprits(batch)
+        offending_rows = () if sound else self._culprits(batch)
         terms = {name: part / (weight or 1.0) for name, part in zip(shares, sums, strict=True)}
-        return Report(terms, int(num_scans), sound and num_scans > 0, culprits)
+        return StepResult(terms, int(num_scans), sound and num_scans > 0, offending_rows)
 
     def _culprits(self, batch: Batch) -> tuple[int, ...]:
         """Rows of the scans, of all ranks, whose loss or gradient alone is not finite."""

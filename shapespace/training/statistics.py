@@ -9,7 +9,7 @@ METRICS = "metrics.csv"
 
 
 @dataclass(frozen=True)
-class Report:
+class StepResult:
     """One step, the same on all ranks.
 
     terms: mean loss and terms over the scans of all ranks. num_scans: how many those are. taken:
@@ -20,18 +20,18 @@ class Report:
     terms: Mapping[str, float]
     num_scans: int
     taken: bool
-    culprits: tuple[int, ...] = ()
+    offending_rows: tuple[int, ...] = ()
 
 
 @dataclass
-class Means:
+class EpochMeans:
     """Means over the scans of an epoch's steps that were taken; refused: steps that were not."""
 
     sums: dict[str, float] = field(default_factory=dict)
     num_scans: int = 0
     refused: int = 0
 
-    def add(self, report: Report) -> None:
+    def add(self, report: StepResult) -> None:
         """One more step."""
         if not report.taken:
             self.refused += report.num_scans > 0  # with all scans left out there was no step

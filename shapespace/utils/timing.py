@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 
-class Stages(dict[str, float]):
+class Timings(dict[str, float]):
     """Seconds by stage, in the order in which they first ended: ``with stages("sigma"): ...``."""
 
     @contextmanager

@@ -1,5 +1,6 @@
 """The command line: instant help, one line for every mistake of the user, nothing half-written."""
 
+import importlib
 import inspect
 import re
 import subprocess
@@ -12,12 +13,7 @@ import pytest
 import torch
 import trimesh
 
-from shapespace.cli import codes as codes_commands
-from shapespace.cli import data as data_commands
-from shapespace.cli import demo as demo_command
-from shapespace.cli import quality as quality_commands
-from shapespace.cli import shapes as shape_commands
-from shapespace.cli.main import CODES, COMMANDS, DATA, GROUPS, QUALITY, SHAPES, main, usage
+from shapespace.cli.main import COMMANDS, GROUPS, OLD_NAMES, OWN_PARSER, main, usage
 from shapespace.config.arguments import build_parser
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import one_line
@@ -25,15 +21,17 @@ from shapespace.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
-    **{(name,): getattr(shape_commands, name) for name in SHAPES},
-    **{(name,): getattr(quality_commands, name) for name in QUALITY},
-    **{(name,): getattr(data_commands, name) for name in ("prepare", "info")},
-    ("demo",): demo_command.demo,
-    **{("data", name): getattr(data_commands, name) for name in DATA},
-    **{("codes", name): getattr(codes_commands, name) for name in CODES},
+    name: getattr(importlib.import_module(f"shapespace.{module}"), name[-1])
+    for name, module in [
+        *(((command,), module) for command, (module, _) in COMMANDS.items()),
+        *(
+            ((g, name), module)
+            for g, names in GROUPS.items()
+            for name, (module, _) in names.items()
+        ),
+    ]
+    if module and name[-1] not in OWN_PARSER
 }
-
-assert {name for (name, *_) in FUNCTIONS} | {"fit", "plan"} == set(COMMANDS)
 
 BAR = re.compile(r"^$|\d+/\d+|\d+%|^\[1/7\]")
 """Lines of progress."""
@@ -89,17 +87,25 @@ def test_a_process_ends_with_the_code_and_one_line():
     assert run.stderr == f"shapespace prepair: error: {hint}\n"
 
 
+def test_a_command_s_old_name_works_and_says_the_new_one(capsys):
+    for old, new in OLD_NAMES.items():
+        assert main([old, "--no-such-option"]) == 2
+        first, *others = capsys.readouterr().err.splitlines()
+        assert first == f"shapespace {old}: is called {new} now; the old name goes soon"
+        assert main([new, "--no-such-option"]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert [line.partition("error: ")[2] for line in (others[-1], said[-1])].count("") == 0
+        assert others[-1].partition("error: ")[2] == said[-1].partition("error: ")[2]
+
+
 def test_every_command_is_listed_and_documented(capsys):
     assert main([]) == main(["-h"]) == 0
     text = capsys.readouterr().out
-    assert all(f"\n  {name} " in text and summary in text for name, summary in COMMANDS.items())
-    for group, (_, commands_of_group) in GROUPS.items():
+    assert all(f"\n  {name} " in text and help in text for name, (_, help) in COMMANDS.items())
+    for group, commands in GROUPS.items():
         assert main([group]) == main([group, "--help"]) == 0
         text = capsys.readouterr().out
-        assert all(
-            f"\n  {name} " in text and summary in text
-            for name, summary in commands_of_group.items()
-        )
+        assert all(f"\n  {name} " in text and help in text for name, (_, help) in commands.items())
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"shapespace {__version__}\n"
 
@@ -145,8 +151,8 @@ def test_options_from_a_file(tmp_path, cube, refused, capsys):
     assert "none.yaml" in refused(*given[:-1], tmp_path / "none.yaml")
 
 
-def test_fit_help():
-    run = start("-m", "shapespace", "fit", "--help")
+def test_train_help():
+    run = start("-m", "shapespace", "train", "--help")
     assert (run.returncode, run.stderr) == (0, "")
     assert all(option in run.stdout for option in ("--model.code_lr", "--data.store", "--wandb"))
 
@@ -160,7 +166,7 @@ def test_an_interruption_is_a_code_of_its_own(monkeypatch, capsys):
         """
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data_commands, "info", interrupted)
+    monkeypatch.setattr("shapespace.cli.data.info", interrupted)
     assert main(["info", "x"]) == 130
     assert capsys.readouterr().err == "shapespace info: stopped; run the same command to go on\n"
 
@@ -169,7 +175,7 @@ def test_an_interruption_is_a_code_of_its_own(monkeypatch, capsys):
     ("word", "hint"),
     [
         ("prepar", "'prepar'; did you mean 'prepare'?"),
-        ("zzz", "'zzz'; one of demo, prepare, fit,"),
+        ("zzz", "'zzz'; one of demo, prepare, train,"),
         ("--verion", "'--verion'; one of demo"),
         ("a\nb\x1b", r"'a\nb\x1b'; one of demo"),
     ],
@@ -233,11 +239,15 @@ def bad_store(path, kind):
 
 
 @pytest.mark.parametrize(("kind", "message"), [("version", "version 99"), ("other", "not a store")])
-@pytest.mark.parametrize("command", ["info", "fit"])
+@pytest.mark.parametrize("command", ["info", "train"])
 def test_bad_store(command, kind, message, refused, tmp_path, toy_arguments):
     path = bad_store(tmp_path / "odd.hdf5", kind)
-    fit = [*toy_arguments, f"--data.store={path}", f"--trainer.default_root_dir={tmp_path / 'run'}"]
-    line = refused(*({"info": ["info", path], "fit": ["fit", *fit]}[command]))
+    options = [
+        *toy_arguments,
+        f"--data.store={path}",
+        f"--trainer.default_root_dir={tmp_path / 'run'}",
+    ]
+    line = refused(*({"info": ["info", path], "train": ["train", *options]}[command]))
     assert "odd.hdf5" in line and message in line and "shapespace prepare" in line
     assert not list(tmp_path.rglob("*.ckpt"))
 
@@ -286,7 +296,7 @@ def test_a_name_that_is_not_in_the_checkpoint(command, refused, tmp_path, toy_ch
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare", "fit", "reconstruct", "interpolate", "mesh", "surface", "demo"]
+    "command", ["prepare", "train", "reconstruct", "interpolate", "mesh", "surface", "demo"]
 )
 def test_an_output_that_cannot_be_written(
     command, refused, cube, tmp_path, toy_checkpoint, toy_arguments
@@ -296,7 +306,7 @@ def test_an_output_that_cannot_be_written(
     out = wall / "out"
     arguments = {
         "prepare": (cube, out / "s.hdf5", "--num-points", 100),
-        "fit": (*toy_arguments, f"--trainer.default_root_dir={out}"),
+        "train": (*toy_arguments, f"--trainer.default_root_dir={out}"),
         "reconstruct": (toy_checkpoint, cube, "--out", out),
         "interpolate": (toy_checkpoint, "ball", "egg", "--out", out),
         "mesh": (toy_checkpoint, "ball", "--out", out),
@@ -350,9 +360,11 @@ FIT_MISTAKES = [
 
 
 @pytest.mark.parametrize(("argument", "message"), FIT_MISTAKES)
-def test_a_mistake_on_the_command_line_of_fit(argument, message, refused, tmp_path, toy_arguments):
+def test_a_mistake_on_the_command_line_of_train(
+    argument, message, refused, tmp_path, toy_arguments
+):
     run = f"--trainer.default_root_dir={tmp_path / 'run'}"
-    assert message in refused("fit", *toy_arguments, run, argument)
+    assert message in refused("train", *toy_arguments, run, argument)
     assert [path for path in tree(tmp_path) if path.suffix] == []
 
 
@@ -374,5 +386,5 @@ FILE_MISTAKES = [
 def test_a_mistake_in_a_config_file(text, message, refused, tmp_path, toy_arguments):
     path = tmp_path / "odd.yaml"
     path.write_text(text)
-    assert message in refused("fit", *toy_arguments, f"--config={path}")
+    assert message in refused("train", *toy_arguments, f"--config={path}")
     assert tree(tmp_path) == [Path("odd.yaml")]

@@ -8,7 +8,7 @@ import yaml
 
 from shapespace.config.recipes import RECIPES as RECIPE_FILES
 from shapespace.config.recipes import with_recipes
-from shapespace.training.cli import fit
+from shapespace.training.cli import train
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
@@ -25,7 +25,7 @@ def losses(folder):
 
 
 def test_first_five_losses_of_the_toy_recipe(tmp_path, toy_store):
-    fit(
+    train(
         [
             f"--config={ROOT / 'configs/toy.yaml'}",
             f"--data.store={toy_store}",
@@ -40,7 +40,7 @@ def test_first_five_losses_of_the_toy_recipe(tmp_path, toy_store):
 def test_every_recipe_takes_a_step(name, hardware, tmp_path, toy_store):
     names = tmp_path / "scans.txt"
     names.write_text("\n".join(toy_names(toy_store)[: 1 if name == "surface.yaml" else 2]))
-    fit(
+    train(
         [
             f"--config={ROOT / 'configs' / name}",
             f"--config={ROOT / 'configs/hardware' / hardware}",
@@ -60,7 +60,7 @@ def test_gpu_overlay_is_understood(capsys):
     names = ("dfaust.yaml", "hardware/gpu.yaml")
     configs = [f"--config={ROOT / 'configs' / name}" for name in names]
     with pytest.raises(SystemExit) as exit_code:
-        fit([*configs, "--print_config"])
+        train([*configs, "--print_config"])
     printed = yaml.safe_load(capsys.readouterr().out)
     assert exit_code.value.code == 0
     assert printed["trainer"]["accelerator"] == "gpu" and printed["data"]["num_workers"] == 4
@@ -69,7 +69,7 @@ def test_gpu_overlay_is_understood(capsys):
 
 def test_a_packaged_recipe_is_known_by_its_name(capsys):
     with pytest.raises(SystemExit):
-        fit([f"--config={ROOT / 'configs/bodies-cpu.yaml'}", "--config", "igr-published", *PRINT])
+        train([f"--config={ROOT / 'configs/bodies-cpu.yaml'}", "--config", "igr-published", *PRINT])
     model = yaml.safe_load(capsys.readouterr().out)["model"]
     assert model["decoder"]["class_path"] == "shapespace.decoders.PublishedMLP"
     assert model["decoder"]["init_args"]["width"] == 256, "the size of the recipe below it"
@@ -79,7 +79,7 @@ def test_a_packaged_recipe_is_known_by_its_name(capsys):
 
 def test_the_published_recipe_fits_on_the_demo_s(capsys):
     with pytest.raises(SystemExit):
-        fit(["--config=demo", "--config=igr-published", *PRINT])
+        train(["--config=demo", "--config=igr-published", *PRINT])
     model = yaml.safe_load(capsys.readouterr().out)["model"]
     assert model["objective"]["init_args"]["outside"] == 0
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from shapespace.data.names import Place, frame_gaps, parse_names
+from shapespace.data.names import FrameName, frame_gaps, parse_names
 from shapespace.data.sources import find_sources
 from shapespace.data.splits import parse_name, scan_names, split, split_files
 from shapespace.errors import InputError
@@ -56,9 +56,9 @@ def slow_gaps(train, test):
 
 
 def test_names_say_subject_sequence_and_frame():
-    assert parse_name("50025_chicken_wings_001831") == Place("50025", "chicken_wings", 1831)
-    assert parse_name("50002_hips_00040") == Place("50002", "hips", 40)
-    assert parse_name("50002_1_2_3") == Place("50002", "1_2", 3)
+    assert parse_name("50025_chicken_wings_001831") == FrameName("50025", "chicken_wings", 1831)
+    assert parse_name("50002_hips_00040") == FrameName("50002", "hips", 40)
+    assert parse_name("50002_1_2_3") == FrameName("50002", "1_2", 3)
     for name in ("", "bunny", "50002_40", "_hips_1", "50002__1", "50002_hips_1x", "50002_hips_"):
         assert parse_name(name) is None
     assert parse_name("a_b_" + 13 * "9") is None
@@ -66,17 +66,17 @@ def test_names_say_subject_sequence_and_frame():
 
 def test_a_pattern_of_ones_own():
     pattern = r"(?P<sequence>run|hop)-(?P<frame>\d+)@(?P<subject>.+)"
-    assert parse_name("hop-12@anna", pattern) == Place("anna", "hop", 12)
+    assert parse_name("hop-12@anna", pattern) == FrameName("anna", "hop", 12)
     assert parse_name("hop-12@", pattern) is None
     assert parse_name("hop-\u0661@anna", pattern) is None
     optional = r"(?:(?P<subject>s\d)_)?(?P<sequence>[a-z]*)(?P<frame>\d+)"
-    assert parse_name("run7", optional) == Place("", "run", 7)
+    assert parse_name("run7", optional) == FrameName("", "run", 7)
 
 
 def test_faust_names_by_person_and_pose():
     names = [f"tr_reg_{i:03d}" for i in range(100)]
-    assert parse_name("tr_reg_047", FAUST) == Place("04", "7", 47)
-    assert parse_name("training_scans_tr_scan_047", FAUST) == Place("04", "7", 47)
+    assert parse_name("tr_reg_047", FAUST) == FrameName("04", "7", 47)
+    assert parse_name("training_scans_tr_scan_047", FAUST) == FrameName("04", "7", 47)
     found = split(names, "subject", hold_out=["08", "09"], pattern=FAUST)
     assert found.test == tuple(names[80:]) and found.train == tuple(names[:80])
     found = split(names, "sequence", hold_out=["3"], pattern=FAUST)

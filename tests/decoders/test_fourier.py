@@ -102,8 +102,8 @@ def test_its_slope_stays_below_the_bound():
         for weight in made.parameters():
             weight += 0.1 * torch.randn_like(weight)
     points = torch.rand(1, 2000, 3).double() * 2 - 1
-    steepest = made.value_and_gradient(points, torch.zeros(1, 0).double())[1].norm(dim=-1).max()
-    assert 0 < steepest <= made.lipschitz_bound() < torch.inf
+    lipschitz = made.value_and_gradient(points, torch.zeros(1, 0).double())[1].norm(dim=-1).max()
+    assert 0 < lipschitz <= made.lipschitz_bound() < torch.inf
 
 
 def test_too_narrow_a_network_is_refused_by_what_was_given():

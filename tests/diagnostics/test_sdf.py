@@ -7,8 +7,8 @@ import trimesh
 
 from shapespace.decoders import SkipMLP
 from shapespace.diagnostics.rays import _rays, mesh_depth
-from shapespace.diagnostics.samples import places_of, survey
-from shapespace.diagnostics.sdf import MEANING, REGIONS, certify
+from shapespace.diagnostics.samples import field_samples, sample_field
+from shapespace.diagnostics.sdf import MEANING, REGIONS, diagnose_field
 from shapespace.diagnostics.zero_set import ZeroSurface, zero_surface
 from tests import exact
 
@@ -24,7 +24,7 @@ ALL = {**ROUND, "box": exact.box()}
 
 
 def measured(field, latent=NONE, **options):
-    return certify(field, latent, EXTENT, **{**QUICK, **options})
+    return diagnose_field(field, latent, EXTENT, **{**QUICK, **options})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_medial_axis_is_told(distances):
 
 
 def test_where_the_medial_axis_of_a_sphere_is():
-    found = survey(SPHERE, NONE, EXTENT, 6000, resolution=48)
+    found = sample_field(SPHERE, NONE, EXTENT, 6000, resolution=48)
     radius = np.linalg.norm(found.space.points, axis=1)
     band = found.surface.band
     assert not found.space.medial[radius > 1.1 * band].any()
@@ -177,8 +177,8 @@ def test_a_decoder_against_slow_twins():
     torch.manual_seed(0)
     decoder = SkipMLP(2, width=32, depth=3, skip=2, radius=0.6).double()
     latent = torch.tensor([0.3, -0.2], dtype=torch.float64)
-    found = survey(decoder, latent, EXTENT, 200, resolution=32)
-    numbers = certify(decoder, latent, EXTENT, num_points=200, resolution=32, num_rays=50)
+    found = sample_field(decoder, latent, EXTENT, 200, resolution=32)
+    numbers = diagnose_field(decoder, latent, EXTENT, num_points=200, resolution=32, num_rays=50)
     lengths, values = [], []
     for point in torch.from_numpy(found.space.points):
         place = point[None, None].requires_grad_()
@@ -218,7 +218,7 @@ def test_exact_depths_are_those_of_the_nearest_plane_crossed():
 def test_signs_and_distances_of_places():
     mesh = ZeroSurface(trimesh.creation.icosphere(4, 0.6))
     points = np.array([[0.0, 0, 0.1], [0.9, 0, 0], [0, -1.1, 0]])
-    places = places_of(SPHERE, NONE, points, mesh)
+    places = field_samples(SPHERE, NONE, points, mesh)
     np.testing.assert_allclose(places.signed_distance, [-0.5, 0.3, 0.5], atol=3e-3)
     np.testing.assert_allclose(places.value, places.signed_distance, atol=3e-3)
     assert places.error.max() < 3e-3

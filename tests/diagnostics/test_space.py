@@ -11,8 +11,8 @@ import torch
 from shapespace.cli.main import main
 from shapespace.codes import LatentCodes
 from shapespace.decoders import SkipMLP
-from shapespace.diagnostics.sdf import FACTS, MEANING, Certificate
-from shapespace.diagnostics.space import Certified, Settings, certify_space, verdict
+from shapespace.diagnostics.sdf import FACTS, MEANING, SdfDiagnostics
+from shapespace.diagnostics.space import DiagnosedSpace, DiagnosticsOptions, diagnose_space, verdict
 from shapespace.objectives import IGR
 from shapespace.report.diagnostics import write_page
 from shapespace.sampling import NearSurface
@@ -23,7 +23,7 @@ pytest.importorskip("matplotlib", reason="pages need shapespace[report]")
 pytest.importorskip("embreex", reason="rays are cast by embreex")
 pytest.importorskip("igl", reason="exact distances need libigl")
 
-QUICK = Settings(num_points=400, resolution=24, num_rays=40)
+QUICK = DiagnosticsOptions(num_points=400, resolution=24, num_rays=40)
 OPTIONS = ["--num-points=400", "--resolution=24", "--num-rays=40"]
 
 
@@ -38,7 +38,7 @@ def space(dimension=3, latent_size=0):
 def test_the_command_writes_a_table_numbers_and_a_page(toy_checkpoint, tmp_path, capsys):
     (tmp_path / "names.txt").write_text("egg\nball\n")
     names = str(tmp_path / "names.txt")
-    line = ["certify", str(toy_checkpoint), "--names", names, f"--out={tmp_path}", *OPTIONS]
+    line = ["diagnose", str(toy_checkpoint), "--names", names, f"--out={tmp_path}", *OPTIONS]
     assert main(line) == 0
     text = capsys.readouterr().out
     assert "ball" in text and "median" in text and "last.certificate.json" in text
@@ -64,7 +64,7 @@ def test_mistakes_are_one_line(toy_checkpoint, tmp_path, capsys):
         (["--num-points=0"], "num_points=0"),
         (["--resolution=1"], "resolution=1"),
     ):
-        assert main(["certify", str(toy_checkpoint), f"--out={tmp_path}", *more]) == 2
+        assert main(["diagnose", str(toy_checkpoint), f"--out={tmp_path}", *more]) == 2
         assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -74,7 +74,7 @@ def test_shapes_without_a_surface_have_a_page_too(dimension, lift, tmp_path):
     flat = space(dimension)
     with torch.no_grad():
         flat.decoder.linears()[-1].bias.add_(lift)
-    certified = certify_space(flat, names=["b"], settings=QUICK)
+    certified = diagnose_space(flat, names=["b"], settings=QUICK)
     page = write_page(certified, tmp_path / "page.html").read_text()
     assert page.count("data:image/png;base64,") == 1
     assert certified.median("size") is None and certified.median("gradient_rms_space") is not None
@@ -83,12 +83,12 @@ def test_shapes_without_a_surface_have_a_page_too(dimension, lift, tmp_path):
 
 
 def test_shapes_are_taken_evenly():
-    assert list(certify_space(space(2), num_shapes=1, settings=QUICK).shapes) == ["a"]
-    assert list(certify_space(space(2), num_shapes=9, settings=QUICK).shapes) == ["a", "b"]
+    assert list(diagnose_space(space(2), num_shapes=1, settings=QUICK).shapes) == ["a"]
+    assert list(diagnose_space(space(2), num_shapes=9, settings=QUICK).shapes) == ["a", "b"]
 
 
 def made(**columns):
-    return Certificate({**dict.fromkeys(MEANING), **columns})
+    return SdfDiagnostics({**dict.fromkeys(MEANING), **columns})
 
 
 def test_worst_is_what_is_farthest_from_a_distance():
@@ -97,7 +97,7 @@ def test_worst_is_what_is_farthest_from_a_distance():
         "b": made(gradient_mean_space=0.1, safe_factor=0.4, normal_mean=0.7, sheets=3.0),
         "c": made(gradient_mean_space=0.2, distance_rmse_space=0.1, gradient_rms_space=0.1),
     }
-    certified = Certified(space(), QUICK, shapes)
+    certified = DiagnosedSpace(space(), QUICK, shapes)
     assert certified.worst("gradient_mean_space") == -0.3
     assert certified.median("gradient_mean_space") == pytest.approx(0.1)
     assert (certified.worst("safe_factor"), certified.worst("normal_mean")) == (0.4, 0.7)

@@ -10,8 +10,8 @@ import trimesh
 from shapespace.cli.main import main
 from shapespace.data.formats.readers import checked
 from shapespace.errors import InputError
-from shapespace.evaluation.compare import card_of, compare_files, sampled_raw
-from shapespace.evaluation.definitions import convention
+from shapespace.evaluation.compare import compare_files, sampled_raw, scores_of
+from shapespace.evaluation.definitions import definition
 
 SAMPLES = 2000
 
@@ -32,7 +32,9 @@ def files(tmp_path):
 def test_a_card_has_a_part_for_each_target_and_facts_of_the_mesh():
     ball = sphere(1.1)
     ball.metadata.update(dropped_components=2, dropped_area_share=0.1)
-    found = card_of("60001_ball", ball, {"registration": sphere(1.0), "scan": sphere(1.0)}, SAMPLES)
+    found = scores_of(
+        "60001_ball", ball, {"registration": sphere(1.0), "scan": sphere(1.0)}, SAMPLES
+    )
     assert found.group == "60001"
     assert list(found.parts) == ["registration", "scan", "mesh", "seconds"]
     assert found.value("registration", "point_to_mesh") == pytest.approx(0.1, abs=2e-3)
@@ -43,11 +45,11 @@ def test_a_card_has_a_part_for_each_target_and_facts_of_the_mesh():
 
 
 def test_a_lost_shape_has_a_card_and_a_lost_target_is_named():
-    lost = card_of("ghost", trimesh.Trimesh(), {"registration": sphere(1.0)}, SAMPLES)
+    lost = scores_of("ghost", trimesh.Trimesh(), {"registration": sphere(1.0)}, SAMPLES)
     assert lost.value("registration", "chamfer_half_unsquared") == math.inf
     assert lost.parts["mesh"]["components"] == 0
     with pytest.raises(InputError, match="ghost: the registration has no surface"):
-        card_of("ghost", sphere(1.0), {"registration": trimesh.Trimesh()})
+        scores_of("ghost", sphere(1.0), {"registration": trimesh.Trimesh()})
 
 
 def test_a_cloud_is_thinned_to_as_many_points_as_are_drawn_of_a_mesh():
@@ -82,7 +84,7 @@ def test_compare_prints_every_convention_and_writes_exact_numbers(files, tmp_pat
     assert text.split()[:2] == ["outer.ply", "inner.stl"]
     for name in ("chamfer_half_unsquared", "chamfer_sum_squared", "hausdorff_from", "fscore_5mm"):
         (line,) = [line for line in text.splitlines() if line.startswith(f"{name} ")]
-        assert convention(name).text in line
+        assert definition(name).text in line
     found = json.loads(out.read_text())
     assert [shape["name"] for shape in found["shapes"]] == ["outer.ply", "inner.stl"]
     chamfer = found["shapes"][0]["target"]["chamfer_half_unsquared"]

@@ -7,8 +7,8 @@ import pytest
 import trimesh
 
 from shapespace.errors import InputError
-from shapespace.evaluation.definitions import DISTANCES, Thresholds, convention, sentences
-from shapespace.evaluation.distances import measure
+from shapespace.evaluation.definitions import DISTANCES, Thresholds, definition, sentences
+from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.metrics import Sampled
 from tests.evaluation.test_metrics import naive
 
@@ -26,7 +26,7 @@ def sphere(radius):
 
 def test_concentric_spheres_in_the_same_directions_differ_by_exactly_their_radii():
     rays = directions()
-    found = measure(Sampled(1.01 * rays, rays), Sampled(rays, rays), Thresholds())
+    found = surface_distances(Sampled(1.01 * rays, rays), Sampled(rays, rays), Thresholds())
     same = ("chamfer_half_unsquared", "chamfer_to", "chamfer_from", "median_to", "median_from")
     for name in (*same, "hausdorff", "hausdorff_to", "hausdorff_from", "mesh_accuracy_90"):
         assert found[name] == pytest.approx(0.01, abs=1e-12), name
@@ -39,7 +39,7 @@ def test_concentric_spheres_in_the_same_directions_differ_by_exactly_their_radii
 
 def test_concentric_spheres_of_triangles_differ_by_their_radii_within_the_tessellation():
     outer, inner = (Sampled.of_mesh(sphere(r), 4000, seed) for r, seed in ((1.1, 0), (1.0, 1)))
-    found = measure(outer, inner, num_points=20_000)
+    found = surface_distances(outer, inner, num_points=20_000)
     sag = 1.1 - np.linalg.norm(sphere(1.1).triangles_center, axis=1).min()
     for name in ("accuracy_exact", "completeness_exact", "point_to_mesh", "hausdorff_exact"):
         assert found[name] == pytest.approx(0.1, abs=sag), name
@@ -54,7 +54,7 @@ def test_a_shifted_plane_is_off_by_exactly_its_shift():
         trimesh.Trimesh(corners + np.array([0, 0, z]), [[0, 1, 2], [0, 2, 3]], process=False)
         for z in (0, 0.003)
     )
-    found = measure(Sampled.of_mesh(high, 500), Sampled.of_mesh(low, 500, 1))
+    found = surface_distances(Sampled.of_mesh(high, 500), Sampled.of_mesh(low, 500, 1))
     for name in LENGTHS:
         if "exact" in name or name == "point_to_mesh":
             assert found[name] == pytest.approx(0.003, abs=1e-12), name
@@ -65,7 +65,7 @@ def test_a_shifted_plane_is_off_by_exactly_its_shift():
 def test_all_columns_equal_their_naive_twins():
     a, b = (Sampled(points, directions(len(points))) for points in blobs())
     there, back = naive(a.points, b.points), naive(b.points, a.points)
-    found = measure(a, b, Thresholds((0.05, 0.1), 0.2))
+    found = surface_distances(a, b, Thresholds((0.05, 0.1), 0.2))
     close = {
         "chamfer_half_unsquared": (there.mean() + back.mean()) / 2,
         "chamfer_l2_half_squared": (np.mean(there**2) + np.mean(back**2)) / 2,
@@ -98,9 +98,12 @@ def blobs():
 
 def test_order_does_not_matter_sides_do():
     a, b = blobs()
-    found, back = measure(Sampled(a), Sampled(b)), measure(Sampled(b), Sampled(a))
+    found, back = (
+        surface_distances(Sampled(a), Sampled(b)),
+        surface_distances(Sampled(b), Sampled(a)),
+    )
     rng = np.random.default_rng(0)
-    mixed = measure(Sampled(rng.permutation(a)), Sampled(rng.permutation(b)))
+    mixed = surface_distances(Sampled(rng.permutation(a)), Sampled(rng.permutation(b)))
     assert mixed == pytest.approx(found, rel=1e-12)
     for name in ("chamfer_half_unsquared", "chamfer_sum_squared", "hausdorff", "fscore_10mm"):
         assert back[name] == pytest.approx(found[name], rel=1e-12)
@@ -112,7 +115,7 @@ def test_order_does_not_matter_sides_do():
 def test_a_surface_is_at_no_distance_from_itself():
     ball = sphere(0.5)
     mine = Sampled.of_mesh(ball, 500)
-    found = measure(mine, mine)
+    found = surface_distances(mine, mine)
     assert all(found[name] < 1e-7 for name in LENGTHS if name != "sampling_floor")
     assert found["volume_iou"] == found["fscore_1mm"] == 1
     assert found["normal_consistency_signed"] == pytest.approx(1)
@@ -120,7 +123,7 @@ def test_a_surface_is_at_no_distance_from_itself():
 
 def test_the_floor_is_the_chamfer_of_two_samplings():
     ball = sphere(1.0)
-    found = measure(Sampled.of_mesh(ball, 3000), Sampled.of_mesh(ball, 3000, 1))
+    found = surface_distances(Sampled.of_mesh(ball, 3000), Sampled.of_mesh(ball, 3000, 1))
     assert found["sampling_floor"] == pytest.approx(found["chamfer_half_unsquared"], rel=0.05)
     # the nearest of a Poisson process of density n in the plane is 1 / (2 sqrt n) off
     assert found["sampling_floor"] == pytest.approx(0.5 / np.sqrt(3000 / ball.area), rel=0.05)
@@ -130,7 +133,7 @@ def test_the_floor_is_the_chamfer_of_two_samplings():
 def test_lengths_scale_and_shares_stay():
     thresholds = Thresholds(relative=True)
     small, large = (
-        measure(
+        surface_distances(
             Sampled.of_mesh(sphere(1.01 * size), 500),
             Sampled.of_mesh(sphere(size), 500, 1),
             thresholds,
@@ -140,7 +143,7 @@ def test_lengths_scale_and_shares_stay():
     )
     assert small.keys() == large.keys()
     for name, value in small.items():
-        factor = {"length": 1e3, "squared length": 1e6, "share": 1.0}[convention(name).kind]
+        factor = {"length": 1e3, "squared length": 1e6, "share": 1.0}[definition(name).kind]
         assert large[name] == pytest.approx(factor * value, rel=1e-9, abs=1e-12), name
     assert {"fscore_0.1_percent", "fscore_1_percent", "far_share_5_percent"} <= small.keys()
 
@@ -148,7 +151,7 @@ def test_lengths_scale_and_shares_stay():
 def test_inside_out_is_told():
     ball, turned = sphere(1.0), sphere(1.0)
     turned.invert()
-    found = measure(Sampled.of_mesh(turned, 2000), Sampled.of_mesh(ball, 2000, 1))
+    found = surface_distances(Sampled.of_mesh(turned, 2000), Sampled.of_mesh(ball, 2000, 1))
     assert found["normal_consistency"] > 0.99 and found["normal_consistency_signed"] < -0.99
 
 
@@ -156,40 +159,40 @@ def test_inside_out_is_told():
 def test_an_empty_reconstruction_is_infinitely_far_and_shares_nothing(target):
     ball = Sampled.of_mesh(sphere(1.0), 100)
     other = ball if target == "mesh" else Sampled(ball.points)
-    found = measure(Sampled.of_mesh(trimesh.Trimesh()), other)
+    found = surface_distances(Sampled.of_mesh(trimesh.Trimesh()), other)
     assert ("normal_consistency" in found, "volume_iou" in found) == 2 * (target == "mesh",)
     for name, value in found.items():
         if name != "sampling_floor":
-            far = convention(name).kind != "share" or name.startswith("far_share")
+            far = definition(name).kind != "share" or name.startswith("far_share")
             expected = 1 if name.startswith("far_share") else math.inf if far else 0
             assert value == expected, name
     with pytest.raises(InputError, match="the target has no surface"):
-        measure(ball, Sampled.of_mesh(trimesh.Trimesh()))
+        surface_distances(ball, Sampled.of_mesh(trimesh.Trimesh()))
 
 
 def test_a_cloud_has_no_columns_of_triangles_and_unknown_normals_are_left_out():
     a, b = blobs()
-    bare = measure(Sampled(a), Sampled(b))
+    bare = surface_distances(Sampled(a), Sampled(b))
     assert not {"accuracy_exact", "completeness_exact", "normal_consistency", "volume_iou"} & set(
         bare
     )
     normals = directions(400)
     normals[::2] = 0
-    known = measure(Sampled(a, directions(300)), Sampled(b, normals))
+    known = surface_distances(Sampled(a, directions(300)), Sampled(b, normals))
     assert 0 < known["normal_consistency"] <= 1
-    assert "normal_consistency" not in measure(Sampled(a, 0 * a), Sampled(b, normals))
-    flat = measure(Sampled(a[:, :2]), Sampled(b[:, :2]))
+    assert "normal_consistency" not in surface_distances(Sampled(a, 0 * a), Sampled(b, normals))
+    flat = surface_distances(Sampled(a[:, :2]), Sampled(b[:, :2]))
     assert flat["chamfer_to"] == pytest.approx(naive(a[:, :2], b[:, :2]).mean(), rel=1e-12)
     ball = Sampled.of_mesh(sphere(1.0), 100)
-    assert "completeness_exact" in measure(ball, Sampled(b)) and "volume_iou" not in measure(
+    assert "completeness_exact" in surface_distances(
         ball, Sampled(b)
-    )
+    ) and "volume_iou" not in surface_distances(ball, Sampled(b))
 
 
 def test_every_column_has_a_sentence():
     ball = Sampled.of_mesh(sphere(1.0), 50)
     for thresholds in (Thresholds(), Thresholds((1e-7, 0.0025), relative=True)):
-        found = measure(ball, ball, thresholds)
+        found = surface_distances(ball, ball, thresholds)
         assert set(DISTANCES) <= set(found)
         texts = sentences(found)
         assert list(texts) == list(found) and all(texts.values())

@@ -14,12 +14,12 @@ from shapespace.data.sources import collect_sources
 from shapespace.errors import InputError
 from shapespace.evaluation.evaluate import Protocol, evaluate_scans
 from shapespace.fitting import Pose
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from tests.conftest import RADII, ellipsoid
 
-FIT = Fit(num_points=200)
+FIT = FitOptions(num_points=200)
 PROTOCOL = Protocol(num_samples=400, resolution=24, baselines=True)
 
 

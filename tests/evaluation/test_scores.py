@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from shapespace.evaluation.definitions import convention
-from shapespace.evaluation.scores import Card, columns, group_of, summary, write_csv, write_json
+from shapespace.evaluation.definitions import definition
+from shapespace.evaluation.scores import Scores, columns, group_of, summary, write_csv, write_json
 from shapespace.evaluation.tables import (
     DISTANCES,
     MESH,
-    card_text,
     pair_table,
+    scores_text,
     short_rows,
     short_table,
 )
@@ -23,7 +23,7 @@ from shapespace.utils.text import aligned
 def card(name, chamfer, watertight=True, **more):
     registration = {"chamfer_half_unsquared": chamfer, "fscore_5mm": 0.5}
     parts = {"registration": registration, "mesh": {"watertight": watertight, "components": 1}}
-    return Card(name, group_of(name), parts | more)
+    return Scores(name, group_of(name), parts | more)
 
 
 CARDS = [
@@ -70,7 +70,7 @@ def test_the_json_says_what_its_numbers_are(tmp_path):
     found = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
     assert list(found) == ["letters", "conventions", "facts", "shapes", "summary"]
     assert found["facts"] == {"unit": "m"}
-    said = convention("chamfer_half_unsquared").text
+    said = definition("chamfer_half_unsquared").text
     assert found["conventions"]["chamfer_half_unsquared"] == said
     first, last = found["shapes"][0], found["shapes"][-1]
     assert (first["name"], first["group"]) == ("60001_hips_000001", "60001")
@@ -92,7 +92,7 @@ def test_short_rows_are_in_millimetres_and_end_with_the_median():
     header, *lines = aligned([head, *rows, median])
     assert len({len(line) for line in (header, *lines)}) == 1
     text = short_table(CARDS, shorts)
-    assert convention("chamfer_half_unsquared").text in text
+    assert definition("chamfer_half_unsquared").text in text
 
 
 def test_without_a_unit_lengths_stay_as_they_are():
@@ -102,11 +102,11 @@ def test_without_a_unit_lengths_stay_as_they_are():
 
 def test_an_infinite_distance_stops_no_table():
     lost = card("60003_hips_000001", math.inf)
-    assert "inf" in short_table([lost], DISTANCES) and "inf" in card_text([lost, *CARDS])
+    assert "inf" in short_table([lost], DISTANCES) and "inf" in scores_text([lost, *CARDS])
 
 
 def test_the_text_has_every_number_over_shapes_with_its_interval_and_meaning():
-    text = card_text(CARDS)
+    text = scores_text(CARDS)
     assert "registration, 3 shapes" in text
     (line,) = [each for each in text.splitlines() if each.startswith("chamfer_half_unsquared mm")]
     assert line.split()[2:6] == ["1.10", "2.00", "8.30", "4.00"] and " to " in line
@@ -115,8 +115,8 @@ def test_the_text_has_every_number_over_shapes_with_its_interval_and_meaning():
 
 def test_baselines_stand_beside_the_space():
     nearest = {"nearest_registration": {"chamfer_half_unsquared": 0.03}}
-    found = [Card(c.name, c.group, {**c.parts, **nearest}) for c in CARDS]
-    lines = card_text(found).splitlines()
+    found = [Scores(c.name, c.group, {**c.parts, **nearest}) for c in CARDS]
+    lines = scores_text(found).splitlines()
     (ours,) = [line for line in lines if line.startswith("the space ")]
     (theirs,) = [line for line in lines if line.startswith("nearest training shape ")]
     assert "2.00" in ours and "30.00" in theirs
@@ -126,4 +126,4 @@ def test_pairs_stand_side_by_side():
     lines = pair_table(CARDS[:2]).splitlines()
     assert lines[0].split() == [card.name for card in CARDS[:2]]
     assert lines[1].split()[:4] == ["chamfer_half_unsquared", "mm", "1.00", "2.00"]
-    assert np.all([convention("watertight").text in text for text in lines if "watertight" in text])
+    assert np.all([definition("watertight").text in text for text in lines if "watertight" in text])

@@ -5,7 +5,7 @@ import torch
 
 from shapespace.decoders import SkipMLP
 from shapespace.fitting.pose import Pose, cross, degrees_of_freedom
-from shapespace.fitting.residuals import Prior, Problem, State, even_weights
+from shapespace.fitting.residuals import Prior, Residuals, State, even_weights
 
 FREEDOMS = ("none", "shift", "rigid", "similarity")
 
@@ -17,7 +17,7 @@ def problem(freedom, dimension=3, latent_size=5, num=12):
     normals = torch.nn.functional.normalize(points, dim=-1)
     normals[:, ::3] = 0
     size = torch.tensor([0.5, 2.0]).double()
-    made = Problem(decoder, points, normals, size, 0.04, freedom)
+    made = Residuals(decoder, points, normals, size, 0.04, freedom)
     start = Pose.identity(2, points)
     step = 0.2 * torch.randn(2, degrees_of_freedom("similarity", dimension)).double()
     state = State(torch.randn(2, latent_size).double(), start.moved(step, "similarity"))
@@ -46,7 +46,7 @@ def test_residuals_are_zero_where_the_field_is_a_distance():
 
     normals = torch.nn.functional.normalize(torch.randn(1, 9, 3).double(), dim=-1)
     size = torch.tensor([1.4]).double()
-    made = Problem(Sphere(0, width=16), 0.7 * normals, normals, size, 0.1)
+    made = Residuals(Sphere(0, width=16), 0.7 * normals, normals, size, 0.1)
     state = State(torch.zeros(1, 0).double(), Pose.identity(1, normals))
     residuals, _, _ = made(state, torch.arange(1))
     torch.testing.assert_close(residuals, torch.zeros(1, 27).double(), rtol=0, atol=1e-12)
@@ -73,11 +73,11 @@ def test_a_code_far_out_is_strange():
     training = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)).double()
     prior = Prior.of_codes(training)
     codes = torch.stack([training.mean(0), torch.full((3,), 6.0).double()])
-    near, far = prior.strangeness(codes, training)
+    near, far = prior.prior_distance(codes, training)
     assert near < 1e-6 and 4 < far < 10
-    assert 0.9 < prior.strangeness(training, training).median() < 1.1
+    assert 0.9 < prior.prior_distance(training, training).median() < 1.1
     none = torch.zeros(2, 0)
-    assert Prior.of_codes(none).strangeness(none, none).tolist() == [1.0, 1.0]
+    assert Prior.of_codes(none).prior_distance(none, none).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

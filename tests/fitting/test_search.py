@@ -11,7 +11,7 @@ from shapespace.decoders import SkipMLP
 from shapespace.fitting import Pose, Search, Stage
 from shapespace.fitting.levenberg_marquardt import solve
 from shapespace.fitting.pose import cross
-from shapespace.fitting.residuals import Prior, Problem, State
+from shapespace.fitting.residuals import Prior, Residuals, State
 from shapespace.fitting.robust import Robust
 from shapespace.fitting.search import median_distance
 from shapespace.fitting.starts import TILT, starts, turns_about
@@ -133,7 +133,7 @@ def test_two_dimensions():
 def test_the_cost_never_rises_and_a_finished_problem_rests():
     scan = ellipsoids(CODES)
     prior = Prior.of_codes(training_codes())
-    problem = Problem(Ellipsoids(), scan.points, None, median_distance(scan.points), 0.04)
+    problem = Residuals(Ellipsoids(), scan.points, None, median_distance(scan.points), 0.04)
     state = State(CODES.clone(), Pose.identity(3, scan.points))
     state.code[0] += 1.0
     costs, seen = [], []

@@ -12,9 +12,9 @@ from shapespace.cli.main import main
 from shapespace.decoders import SkipMLP
 from shapespace.errors import InputError
 from shapespace.planning import rehearsal
-from shapespace.planning.cli import measure, num_devices, plan_command
-from shapespace.planning.estimate import plan
-from shapespace.planning.fake_data import ImaginedScans
+from shapespace.planning.cli import measure, num_devices, plan
+from shapespace.planning.estimate import estimate_run
+from shapespace.planning.fake_data import FakeScans
 from shapespace.planning.job import Job, Measured
 from shapespace.planning.rehearsal import Trial, sizes
 from shapespace.training import batches as steps
@@ -96,14 +96,14 @@ def test_bounds_of_a_run():
     assert dataclasses.replace(JOB, limit=3).total_steps == 30
     assert dataclasses.replace(JOB, limit=0.4).steps_per_epoch == 2
     assert dataclasses.replace(JOB, max_steps=7).total_steps == 7
-    endless = plan(dataclasses.replace(JOB, max_epochs=None), MEASURED)
+    endless = estimate_run(dataclasses.replace(JOB, max_epochs=None), MEASURED)
     assert endless.hours is None and "no end" in str(endless)
     with pytest.raises(InputError, match=r"make no step: data\.drop_last .* lower data"):
         dataclasses.replace(JOB, num_scans=3, drop_last=True)
 
 
 def test_what_was_not_measured_is_scaled():
-    found = plan(JOB, MEASURED)
+    found = estimate_run(JOB, MEASURED)
     assert found.num_points == 5 * 136
     assert found.seconds_per_step == pytest.approx(0.2 * 5)
     assert found.memory.activations == 13600 * 2  # 300 points of a backward pass hold two scans
@@ -113,23 +113,23 @@ def test_what_was_not_measured_is_scaled():
     assert (found.decoder_bytes, found.code_bytes) == (6000, 3 * 5 * 40)
     assert "those of 136 points, scaled" in str(found) and "network" in str(found)
     whole = dataclasses.replace(MEASURED, seconds=0.5, num_steps=9)
-    assert plan(JOB, whole).seconds_per_step == 0.5
+    assert estimate_run(JOB, whole).seconds_per_step == 0.5
 
 
 def test_suggestions():
-    text = str(plan(JOB, MEASURED))
+    text = str(estimate_run(JOB, MEASURED))
     assert "points_per_chunk=680 would still fit" in text
     assert "each rank sends 66 kB a second" in text
     tight = dataclasses.replace(MEASURED, free=10**4)
-    assert "do not fit 10 kB that are free: lower" in str(plan(JOB, tight))
+    assert "do not fit 10 kB that are free: lower" in str(estimate_run(JOB, tight))
     trials = (*MEASURED.trials, Trial(5, 320, 680, 0.5, 1), Trial(10, 640, 1360, 1.0, 1))
     flat = dataclasses.replace(MEASURED, trials=trials, seconds=0.5)
     assert "10 scans a step do 1.00 times the points a second of 5: a larger" in str(
-        plan(JOB, flat)
+        estimate_run(JOB, flat)
     )
     rising = dataclasses.replace(flat, trials=(*trials[:-1], Trial(10, 640, 1360, 0.6, 1)))
-    assert "data.batch_size=10 or more" in str(plan(JOB, rising))
-    assert "lower data.batch_size" in str(plan(dataclasses.replace(JOB, num_scans=8), flat))
+    assert "data.batch_size=10 or more" in str(estimate_run(JOB, rising))
+    assert "lower data.batch_size" in str(estimate_run(dataclasses.replace(JOB, num_scans=8), flat))
 
 
 def test_sizes_grow_to_twice_the_batch():
@@ -149,7 +149,7 @@ def test_the_toy_recipe(measured, toy_checkpoint):
     assert found.decoder == pytest.approx(16 * job.num_numbers, rel=0.01)
     size = toy_checkpoint.with_name(CHECKPOINT).stat().st_size
     assert found.checkpoint == pytest.approx(size, rel=0.1)
-    predicted = plan(job, found, remarks)
+    predicted = estimate_run(job, found, remarks)
     assert all(math.isfinite(x) and x > 0 for x in (predicted.hours, predicted.points_per_second))
     assert (predicted.decoder_bytes, predicted.code_bytes) == (0, 0)
     assert "toy.hdf5; loading them from this disk is timed" in str(predicted)
@@ -175,16 +175,16 @@ def test_codes_of_length_0(tmp_path):
     arguments = [f"--config={TOY}", *changes, "--trainer.max_steps=3"]
     job, found, _ = measure(arguments, 2, 1)
     assert found.seconds is not None
-    assert plan(job, found).code_bytes == 8
+    assert estimate_run(job, found).code_bytes == 8
 
 
 def test_imagined_scans_are_those_of_a_ball():
-    data = ImaginedScans(5, store="none", num_points=30)
+    data = FakeScans(5, store="none", num_points=30)
     scan = data.train_dataloader().dataset.read([(0, 0), (4, 1)])
     torch.testing.assert_close(scan.points, 0.5 * scan.normals, atol=1e-4, rtol=0)
     assert len(data.frames) == len(set(data.names)) == 5
     with pytest.raises(InputError, match="scans=0: give at least 1"):
-        ImaginedScans(0, store="none", num_points=30)
+        FakeScans(0, store="none", num_points=30)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_devices(devices, count):
 def test_the_command(toy_arguments, tmp_path, capfd, monkeypatch):
     run, file = tmp_path / "run", tmp_path / "plan.json"
     options = [f"--trainer.default_root_dir={run}", "--json", str(file)]
-    predicted = plan_command([toy_arguments[0], "--ranks", "2", *options, *toy_arguments[1:]])
+    predicted = plan([toy_arguments[0], "--ranks", "2", *options, *toy_arguments[1:]])
     assert predicted is not None
     out = capfd.readouterr().out
     assert out == f"{predicted}\n" and "ranks: 2, from --ranks" in out
@@ -211,7 +211,7 @@ def test_help_teaches(capsys):
     assert main(["plan", "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: shapespace plan ")
-    assert all(word in text for word in ("--ranks", "--scans", "--json", "shapespace fit --help"))
+    assert all(word in text for word in ("--ranks", "--scans", "--json", "shapespace train --help"))
     assert text.count("\n  shapespace plan --config ") == 2
 
 
@@ -248,4 +248,4 @@ def test_one_process_plans(toy_arguments, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(InputError, match="rank 1 of 4: one process plans for all; say --ranks 4"):
-        plan_command(toy_arguments)
+        plan(toy_arguments)

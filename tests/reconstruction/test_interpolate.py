@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from shapespace.reconstruction.interpolate import Stop, interpolate
+from shapespace.reconstruction.interpolate import Waypoint, interpolate
 from shapespace.scan import Frame
 
 
 def stop(value, size=3):
-    return Stop(torch.full((size,), value), Frame(np.full(3, 10 * value), 1 + value))
+    return Waypoint(torch.full((size,), value), Frame(np.full(3, 10 * value), 1 + value))
 
 
 @pytest.mark.parametrize("steps", [2, 3, 8])

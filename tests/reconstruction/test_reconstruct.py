@@ -12,7 +12,7 @@ from shapespace.fitting import Search
 from shapespace.reconstruction.export import mesh_names, remark, write_mesh
 from shapespace.reconstruction.inputs import likely_unit
 from shapespace.reconstruction.interpolate import interpolate_shapes
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.record import bare_share
 from shapespace.scan import Frame, PreparedScan
@@ -20,8 +20,8 @@ from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid
 
 SHIFT = np.array([100.0, -200.0, 50.0])
-QUICK = {"fit": Fit(num_points=64), "resolution": 20}
-PUBLISHED = {"fit": Fit("adam-published", num_points=64, steps=4), "resolution": 20}
+QUICK = {"fit": FitOptions(num_points=64), "resolution": 20}
+PUBLISHED = {"fit": FitOptions("adam-published", num_points=64, steps=4), "resolution": 20}
 
 
 def write_cloud(path, unit=1.0, shift=SHIFT, count=300):
@@ -119,7 +119,7 @@ def test_a_number_that_is_too_small(option, toy_checkpoint, tmp_path):
 @pytest.mark.parametrize("option", [{"steps": 0}, {"steps": -1}, {"num_points": 0}, {"seed": -1}])
 def test_a_fit_with_a_number_that_is_too_small(option):
     with pytest.raises(InputError, match=f"{next(iter(option))}="):
-        Fit(**option)
+        FitOptions(**option)
 
 
 def test_what_was_done_is_kept_unless_something_changed(toy_checkpoint, tmp_path):
@@ -143,7 +143,7 @@ def test_what_was_done_is_kept_unless_something_changed(toy_checkpoint, tmp_path
     assert written() == "b"
     assert written(resolution=16) == "ab"
     assert written(resolution=16, again=True) == "ab"
-    assert written(resolution=16, fit=Fit(num_points=65)) == "ab"
+    assert written(resolution=16, fit=FitOptions(num_points=65)) == "ab"
 
 
 def test_two_scans_of_one_name(tmp_path):
@@ -187,7 +187,7 @@ def test_interpolation_from_a_scan_file(toy_checkpoint, tmp_path):
     paths = interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", **options)
     assert len(paths) == 4
     found = reconstruct_files(
-        toy_checkpoint, find_sources(scan), tmp_path / "out2", Fit(), resolution=20
+        toy_checkpoint, find_sources(scan), tmp_path / "out2", FitOptions(), resolution=20
     )
     np.testing.assert_allclose(
         load(paths[0]).vertices, load(found.done[0].path).vertices, atol=1e-4
@@ -272,7 +272,7 @@ def test_scans_of_any_size_are_fitted_as_if_alone(tmp_path, toy_checkpoint):
         trimesh.Trimesh(points, vertex_normals=normals, process=False).export(
             tmp_path / f"{name}.ply"
         )
-    options = {"fit": Fit(num_points=256), "resolution": 16}
+    options = {"fit": FitOptions(num_points=256), "resolution": 16}
     paths = [tmp_path / f"{name}.ply" for name in ("large", "larger", "small")]
     together = reconstruct_files(toy_checkpoint, collect_sources(paths), tmp_path / "a", **options)
     for item in together.done:
@@ -344,7 +344,7 @@ def test_a_refined_mesh_is_nearer_and_says_so(toy_checkpoint, tmp_path):
     scan = write_cloud(tmp_path / "a.npz", count=600)
     found = {}
     for steps in (0, 60):
-        fit = Fit(num_points=256, refine=steps)
+        fit = FitOptions(num_points=256, refine=steps)
         (done,) = reconstruct_files(
             toy_checkpoint, find_sources(scan), tmp_path / str(steps), fit, resolution=20
         ).done

@@ -15,7 +15,7 @@ from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import collect_sources
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
-from shapespace.reconstruction.method import Fit
+from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.scan import Frame
 from tests.conftest import ROOT, ellipsoid
@@ -137,7 +137,7 @@ def test_a_mesh_of_a_store_is_sampled_once(toy_checkpoint, tmp_path):
     (tmp_path / "in").mkdir()
     trimesh.Trimesh(ball.vertices * (1, 0.8, 1.1) + 7, ball.faces).export(tmp_path / "in/a.ply")
     prepare(tmp_path / "in", tmp_path / "s.hdf5", num_points=5000, progress=False)
-    fit, found = Fit(num_points=4000), []
+    fit, found = FitOptions(num_points=4000), []
     for number, source in enumerate(("in", "s.hdf5")):
         sources, out = collect_sources([tmp_path / source]), tmp_path / f"out{number}"
         found += reconstruct_files(toy_checkpoint, sources, out, fit, resolution=20).done
@@ -253,7 +253,11 @@ def test_what_was_done_is_known_without_reading_the_points(
     assert result.kept == list(NAMES)
     with pytest.raises(TypeError):
         reconstruct_files(
-            toy_checkpoint, collect_sources([store]), tmp_path, Fit(num_points=65), resolution=20
+            toy_checkpoint,
+            collect_sources([store]),
+            tmp_path,
+            FitOptions(num_points=65),
+            resolution=20,
         )
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from shapespace.errors import InputError
-from shapespace.rendering.camera import Orthographic, Pinhole, Pose, turned
+from shapespace.rendering.camera import Orthographic, Pinhole, View, turned
 from shapespace.surface.sphere_tracing import trace
 
 NONE = torch.zeros(0)
@@ -26,9 +26,9 @@ def test_traced_and_meshed_pictures_show_the_same_view(pose):
     mesh = extract_mesh(bump, NONE, 64)
     drawn = render_strip([Figure(mesh, (0.9, 0.1, 0.1))], 96, up, azimuth, elevation)
     meshed = np.ptp(drawn.astype(int), axis=-1) > 12
-    corners = mesh.vertices @ Pose(*pose).axes[:2].T
+    corners = mesh.vertices @ View(*pose).axes[:2].T
     (left, low), (right, high) = corners.min(0), corners.max(0)
-    camera = Orthographic(float(left), float(right), float(low), float(high), Pose(*pose))
+    camera = Orthographic(float(left), float(right), float(low), float(high), View(*pose))
     rows, columns = (np.flatnonzero(meshed.any(axis)) for axis in (1, 0))
     crop = meshed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     hit = trace(bump, NONE, *camera.rays(*crop.shape)).hit.reshape(crop.shape).numpy()
@@ -37,14 +37,14 @@ def test_traced_and_meshed_pictures_show_the_same_view(pose):
 
 @pytest.mark.parametrize("up", ["x", "y", "z"])
 def test_axes_are_a_frame_and_up_is_up(up):
-    right, upward, forward = Pose(33.0, 12.0, up).axes
+    right, upward, forward = View(33.0, 12.0, up).axes
     np.testing.assert_allclose(np.cross(right, upward), -forward, atol=1e-12)
     assert upward["xyz".index(up)] == pytest.approx(np.cos(np.radians(12)))
     assert forward["xyz".index(up)] == pytest.approx(-np.sin(np.radians(12)))
 
 
 def test_pixels_are_rows_from_the_top_left():
-    camera = Orthographic(-2.0, 2.0, -1.0, 1.0, Pose(0.0, 0.0), 3.0)
+    camera = Orthographic(-2.0, 2.0, -1.0, 1.0, View(0.0, 0.0), 3.0)
     origins, directions = camera.rays(2, 4)
     np.testing.assert_allclose(origins[0], [-1.5, 0.5, 3])
     np.testing.assert_allclose(origins[-1], [1.5, -0.5, 3])
@@ -52,7 +52,7 @@ def test_pixels_are_rows_from_the_top_left():
 
 
 def test_a_pinhole_looks_at_the_origin_and_opens_as_far_as_it_says():
-    origins, directions = Pinhole(60.0, Pose(30.0, 20.0), 5.0).rays(301, 3)
+    origins, directions = Pinhole(60.0, View(30.0, 20.0), 5.0).rays(301, 3)
     middle = directions.reshape(301, 3, 3)[:, 1]
     np.testing.assert_allclose(origins[0] + 5 * middle[150], [0, 0, 0], atol=1e-5)
     opening = np.degrees(np.arccos(float(middle[0] @ middle[-1])))
@@ -60,7 +60,7 @@ def test_a_pinhole_looks_at_the_origin_and_opens_as_far_as_it_says():
 
 
 def test_far_away_a_pinhole_sees_as_parallel_rays_do():
-    pose, distance = Pose(25.0, 10.0), 400.0
+    pose, distance = View(25.0, 10.0), 400.0
     pinhole = Pinhole(float(2 * np.degrees(np.arctan(1 / distance))), pose, distance)
     far = trace(bump, NONE.double(), *pinhole.rays(40, 40)).hit
     near = trace(bump, NONE.double(), *Orthographic(-1.0, 1.0, -1.0, 1.0, pose).rays(40, 40)).hit

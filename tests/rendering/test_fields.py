@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from shapespace.rendering.camera import Orthographic, Pose
-from shapespace.rendering.fields import sight
+from shapespace.rendering.camera import Orthographic, View
+from shapespace.rendering.fields import find_view
 from shapespace.surface.sphere_tracing import trace
 from tests import exact
 
@@ -13,7 +13,7 @@ RED = (1.0, 0.0, 0.0)
 
 
 def painted(field):
-    portrait = sight(field, NONE, 1.8, fringe=0.03)
+    portrait = find_view(field, NONE, 1.8, fringe=0.03)
     return portrait, portrait.paint(CAMERA, *SIZE, RED)
 
 
@@ -38,7 +38,7 @@ def test_the_silhouette_is_soft():
 
 
 def test_bounds_hold_the_shape_closely():
-    bounds = sight(exact.sphere(0.6), NONE, 1.8).bounds
+    bounds = find_view(exact.sphere(0.6), NONE, 1.8).bounds
     assert bounds is not None
     np.testing.assert_allclose(bounds, [-0.6, 0.6, -0.6, 0.6], atol=0.05)
     assert bounds[0] <= -0.6 and bounds[1] >= 0.6 and bounds[2] <= -0.6 and bounds[3] >= 0.6
@@ -57,9 +57,9 @@ def test_hollows_are_darker():
     def left(points, latent):
         return (points + torch.tensor([0.4, 0.0, 0.0])).norm(dim=-1) - 0.38
 
-    front = Orthographic(-1.0, 1.0, -1.0, 1.0, Pose(0.0, 0.0), distance=3.6)
+    front = Orthographic(-1.0, 1.0, -1.0, 1.0, View(0.0, 0.0), distance=3.6)
     alone, beside = (
-        sight(field, NONE, 1.8, front.pose).paint(front, *SIZE, RED)[45, 42]
+        find_view(field, NONE, 1.8, front.pose).paint(front, *SIZE, RED)[45, 42]
         for field in (left, pair)
     )
     assert (alone < 1).any() and (beside < 0.9 * alone).all()

@@ -166,7 +166,7 @@ def test_a_page_of_what_there_is(run, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"wrote {out} (")
     page = read(out)
     assert page.headings[-1] == "Not on this page"
-    assert "shapespace evaluate" in page.words and "shapespace certify" in page.words
+    assert "shapespace evaluate" in page.words and "shapespace diagnose" in page.words
     assert "How far off" not in page.headings
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
@@ -292,7 +292,7 @@ def test_mistakes(run, tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_film(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("shapespace.report.sections.space.film", None)
+    monkeypatch.setattr("shapespace.report.sections.space.animation", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be an output folder"):
         write_report(run, out=tmp_path / "file" / "page.html")

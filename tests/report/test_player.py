@@ -11,15 +11,15 @@ import trimesh
 
 from shapespace.errors import InputError
 from shapespace.report.html import Page
-from shapespace.report.player import STEPS, FilmFrame, packed, player, unpacked
+from shapespace.report.player import STEPS, AnimationFrame, packed, player, unpacked
 from tests.browser import opened
 
 
 def film():
     return [
-        FilmFrame(trimesh.creation.icosphere(2, radius=0.8), "a <ball>"),
-        FilmFrame(trimesh.creation.box((1, 2, 0.5)), "box", 1.0),
-        FilmFrame(trimesh.Trimesh(), "nothing", 0.5),
+        AnimationFrame(trimesh.creation.icosphere(2, radius=0.8), "a <ball>"),
+        AnimationFrame(trimesh.creation.box((1, 2, 0.5)), "box", 1.0),
+        AnimationFrame(trimesh.Trimesh(), "nothing", 0.5),
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conftest import ROOT, TOY
 from tests.slurm.cluster import free_ports
 
-FIT = (sys.executable, "-m", "shapespace", "fit")
+FIT = (sys.executable, "-m", "shapespace", "train")
 SCRIPT = """#!/bin/bash
 #SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=1 --requeue
 export MASTER_ADDR=127.0.0.1 MASTER_PORT={port} GLOO_SOCKET_IFNAME=lo OMP_NUM_THREADS=1

@@ -5,7 +5,7 @@ import torch
 from shapespace.surface.grid import LEAF, Grid
 from shapespace.surface.marching_cubes import CORNERS
 from shapespace.surface.mesh import evaluator
-from shapespace.surface.octree import Octree, steepest
+from shapespace.surface.octree import Octree, steepest_slopes
 from tests import exact
 
 NONE = torch.zeros(0)
@@ -15,7 +15,7 @@ GRID = Grid(np.full(3, -1.0), 2 / 96, np.full(3, 97))
 def test_the_steepest_slope_is_between_088_and_1_of_a_linear_fields():
     for direction in np.random.default_rng(0).normal(size=(50, 3)):
         direction /= np.linalg.norm(direction)
-        slope = steepest((0.3 * CORNERS @ direction)[None], 0.3)[0]
+        slope = steepest_slopes((0.3 * CORNERS @ direction)[None], 0.3)[0]
         assert 0.88 <= slope <= 1 + 1e-12
 
 

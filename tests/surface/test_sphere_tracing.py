@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from shapespace.decoders import SkipMLP
-from shapespace.rendering.camera import Orthographic, Pinhole, Pose
+from shapespace.rendering.camera import Orthographic, Pinhole, View
 from shapespace.surface.cone_marching import march
-from shapespace.surface.query import steepness
+from shapespace.surface.query import lipschitz_estimate
 from shapespace.surface.sphere_tracing import trace
 from tests import exact
 
 NONE = torch.zeros(0, dtype=torch.float64)
 PARALLEL = Orthographic(-1.0, 1.0, -1.0, 1.0)
-CAMERAS = [PARALLEL, Pinhole(35.0), replace(PARALLEL, pose=Pose(70.0, 40.0, "z"))]
+CAMERAS = [PARALLEL, Pinhole(35.0), replace(PARALLEL, pose=View(70.0, 40.0, "z"))]
 
 
 def scaled(field, factor):
@@ -87,7 +87,7 @@ def test_a_network_is_met_where_dense_marching_meets_it(length):
 
 
 def test_along_a_normal_one_step_is_enough():
-    hits = one_ray(exact.sphere(0.6), [0.0, 0, 3], [0.0, 0, -1], steepest=1.0)
+    hits = one_ray(exact.sphere(0.6), [0.0, 0, 3], [0.0, 0, -1], lipschitz=1.0)
     assert hits.steps.item() == 2 and hits.depth.item() == pytest.approx(2.4)
 
 
@@ -148,7 +148,7 @@ def test_rays_are_independent_and_chunks_change_nothing(monkeypatch):
 
 def test_a_field_steeper_than_was_said_is_saved_by_going_back():
     field = scaled(exact.sphere(0.6), 1.4)
-    hits = one_ray(field, [0.2, 0.0, 3.0], [0.0, 0, -1], steepest=1.0)
+    hits = one_ray(field, [0.2, 0.0, 3.0], [0.0, 0, -1], lipschitz=1.0)
     assert hits.overshot.item()
     assert hits.depth.item() == pytest.approx(3 - 0.32**0.5, abs=1e-4)
 
@@ -162,7 +162,7 @@ def test_samples_save_rays_that_too_few_steps_leave_open(steps):
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
 def test_steepness_of_a_distance_is_its_scale(factor):
-    assert steepness(scaled(exact.sphere(), factor), NONE) == pytest.approx(factor)
+    assert lipschitz_estimate(scaled(exact.sphere(), factor), NONE) == pytest.approx(factor)
 
 
 def test_beams_are_free_for_all_rays_within_and_reach_the_surface():

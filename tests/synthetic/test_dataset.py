@@ -6,7 +6,7 @@ import trimesh
 
 from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
-from shapespace.synthetic.dataset import SUBJECTS, Identity, plan, write_dataset
+from shapespace.synthetic.dataset import SUBJECTS, Identity, plan_dataset, write_dataset
 
 pytest.importorskip("embreex", reason="rays are cast by embreex")
 SMALL = {"subjects": SUBJECTS[:1], "motions": ("knees", "hips"), "frames": 1, "resolution": 0.03}
@@ -17,7 +17,7 @@ def files(folder):
 
 
 def test_default_plan():
-    dataset = plan("somewhere")
+    dataset = plan_dataset("somewhere")
     assert (len(dataset.train), len(dataset.unseen)) == (40, 8)
     sequences = [
         {s.name.rpartition("_")[0] for s in part} for part in (dataset.train, dataset.unseen)
@@ -28,12 +28,12 @@ def test_default_plan():
 
 
 def test_no_frame_comes_twice():
-    dataset = plan("somewhere", SUBJECTS[:1], ("hips",), 120)
+    dataset = plan_dataset("somewhere", SUBJECTS[:1], ("hips",), 120)
     assert sorted(scan.frame for scan in dataset.train) == list(range(120))
 
 
 def test_one_motion_has_nothing_unseen():
-    dataset = plan("somewhere", SUBJECTS[:2], ("hips",), 3)
+    dataset = plan_dataset("somewhere", SUBJECTS[:2], ("hips",), 3)
     assert (len(dataset.train), len(dataset.unseen)) == (6, 0)
 
 
@@ -97,12 +97,12 @@ def test_bad_input(tmp_path, change, message):
 
 def test_people_of_ones_own(tmp_path):
     someone = Identity("12345", "f", 1.71, belly=0.6)
-    dataset = plan(tmp_path, [someone], ("hips",), 1)
+    dataset = plan_dataset(tmp_path, [someone], ("hips",), 1)
     assert dataset.train[0].name == "12345_hips_000000"
 
 
 @pytest.mark.parametrize("split", ["train", "unseen"])
 def test_split_files_of_the_default_set(split):
     file = Path(__file__).resolve().parents[2] / "datasets" / "bodies" / f"{split}.txt"
-    names = sorted(scan.name for scan in getattr(plan("somewhere"), split))
+    names = sorted(scan.name for scan in getattr(plan_dataset("somewhere"), split))
     assert file.read_text().splitlines() == names

@@ -4,13 +4,19 @@ import pytest
 from shapespace.synthetic.anatomy import joints
 from shapespace.synthetic.identity import SUBJECTS
 from shapespace.synthetic.motions import MOTIONS
-from shapespace.synthetic.skeleton import PAIRED, PARENTS, Pose, forward_kinematics, mirrored
+from shapespace.synthetic.skeleton import (
+    PAIRED,
+    PARENTS,
+    SkeletonPose,
+    forward_kinematics,
+    mirrored,
+)
 
 JOINTS = joints(SUBJECTS[0])
 
 
 def test_rest_moves_nothing():
-    for motion in forward_kinematics(JOINTS, Pose()).values():
+    for motion in forward_kinematics(JOINTS, SkeletonPose()).values():
         np.testing.assert_allclose(motion, np.eye(3, 4), atol=1e-12)
 
 
@@ -29,7 +35,7 @@ def test_bones_are_rigid_and_stay_joined(name):
 
 def test_equal_angles_are_mirror_images():
     side = {"upper_arm": (10.0, 20.0, 30.0, 40.0), "shin": (5.0, -15.0, 25.0, 0.0)}
-    motion = forward_kinematics(JOINTS, Pose(left=side, right=side))
+    motion = forward_kinematics(JOINTS, SkeletonPose(left=side, right=side))
     for bone in PAIRED:
         place = np.array([0.3, 1.0, 0.1])
         left = motion[f"{bone}.l"] @ np.append(place, 1)
@@ -38,8 +44,10 @@ def test_equal_angles_are_mirror_images():
 
 
 def test_signs():
-    arm = forward_kinematics(JOINTS, Pose(left={"upper_arm": (0, 0, -90, 0)}))["upper_arm.l"]
+    arm = forward_kinematics(JOINTS, SkeletonPose(left={"upper_arm": (0, 0, -90, 0)}))[
+        "upper_arm.l"
+    ]
     hand = arm @ np.append(JOINTS["hand"], 1)
     assert hand[1] < JOINTS["upper_arm"][1] - 0.3
-    leg = forward_kinematics(JOINTS, Pose(left={"thigh": (-90, 0, 0, 0)}))["thigh.l"]
+    leg = forward_kinematics(JOINTS, SkeletonPose(left={"thigh": (-90, 0, 0, 0)}))["thigh.l"]
     assert (leg @ np.append(JOINTS["shin"], 1))[2] > 0.3

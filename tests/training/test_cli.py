@@ -10,7 +10,7 @@ import yaml
 from shapespace.checkpoint import CHECKPOINT, read_checkpoint
 from shapespace.errors import InputError
 from shapespace.space import TrainedSpace
-from shapespace.training.cli import fit
+from shapespace.training.cli import train
 from shapespace.training.statistics import METRICS, read_metrics
 
 
@@ -66,7 +66,7 @@ def test_a_run_folder_holds_everything(toy_checkpoint, toy_store):
 
 def test_the_config_in_the_run_folder_repeats_the_run(toy_checkpoint, tmp_path):
     config = toy_checkpoint.with_name("config.yaml")
-    again = fit([f"--config={config}", f"--trainer.default_root_dir={tmp_path / 'run'}"])
+    again = train([f"--config={config}", f"--trainer.default_root_dir={tmp_path / 'run'}"])
     assert_same_run(toy_checkpoint, again)
 
 

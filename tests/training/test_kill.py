@@ -20,7 +20,7 @@ KILLS = int(os.environ.get("SHAPESPACE_KILLS", "5"))
 
 def fit(store, folder, *options, limit=None):
     arguments = [
-        *("-m", "shapespace", "fit", f"--config={TOY}", f"--data.store={store}"),
+        *("-m", "shapespace", "train", f"--config={TOY}", f"--data.store={store}"),
         *(f"--trainer.default_root_dir={folder}", "--data.num_points=64", "--data.repeats=5"),
         *("--trainer.max_epochs=100000", "--preview.every=1000000", *options),
     ]

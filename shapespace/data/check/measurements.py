@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from shapespace.data.check.cloud import Cloud, guessed_sigma
 from shapespace.data.check.orientation import sides_of
 from shapespace.data.check.rotations import Occupancy, occupancy
-from shapespace.data.check.spacing import Neighbours, neighbours_of, split_pieces
+from shapespace.data.check.spacing import Spacing, spacing_of, split_pieces
 from shapespace.data.prepare.points import NEIGHBOUR
 from shapespace.scan import TRUSTED
 
@@ -83,7 +83,7 @@ class ScanFacts:
         return max(self.size, default=0.0)
 
 
-def measure(name: str, cloud: Cloud) -> ScanFacts:
+def measure_scan(name: str, cloud: Cloud) -> ScanFacts:
     """All facts of one scan; those about neighbours only if there are more than 50 points."""
     share, loops = (None, None) if cloud.faces is None else borders(cloud.faces)
     facts = ScanFacts(
@@ -103,7 +103,7 @@ def measure(name: str, cloud: Cloud) -> ScanFacts:
     )
     if len(cloud.points) <= NEIGHBOUR or not facts.length:
         return facts
-    near = neighbours_of(cloud.points)
+    near = spacing_of(cloud.points)
     shape, apart = split_pieces(cloud.points, near)
     return replace(
         facts,
@@ -125,7 +125,7 @@ def _box(points: Float64[np.ndarray, "n D"]) -> dict[str, Any]:
     }
 
 
-def _density(cloud: Cloud, near: Neighbours, shape: Bool[np.ndarray, " n"]) -> dict[str, Any]:
+def _density(cloud: Cloud, near: Spacing, shape: Bool[np.ndarray, " n"]) -> dict[str, Any]:
     low, middle, high = np.percentile(near.spacing[shape], [5, 50, 95])
     guess = guessed_sigma(float(middle), near.index.shape[1], cloud)
     return {
@@ -143,7 +143,7 @@ def _apart(pieces: list[tuple[int, float]], n: int) -> dict[str, Any]:
     }
 
 
-def _normal_facts(cloud: Cloud, near: Neighbours, shape: Bool[np.ndarray, " n"]) -> dict[str, Any]:
+def _normal_facts(cloud: Cloud, near: Spacing, shape: Bool[np.ndarray, " n"]) -> dict[str, Any]:
     if cloud.normals is None:
         return {}
     length = np.linalg.norm(cloud.normals, axis=1)

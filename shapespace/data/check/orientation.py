@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from shapespace.data.check.spacing import Neighbours
+from shapespace.data.check.spacing import Spacing
 
 ROWS = 8000
 """Points whose neighbours' normals are compared; a share of 0.1 % is some 60 pairs of them."""
@@ -38,7 +38,7 @@ class Sides:
 def sides_of(
     points: Float64[np.ndarray, "n D"],
     normals: Float64[np.ndarray, "n D"],
-    near: Neighbours,
+    near: Spacing,
     shape: Bool[np.ndarray, " n"],
 ) -> Sides:
     """Judge the normals of the points that belong to the shape."""
@@ -63,7 +63,7 @@ def sides_of(
 def _opposed(
     points: Float64[np.ndarray, "n D"],
     normals: Float64[np.ndarray, "n D"],
-    near: Neighbours,
+    near: Spacing,
     known: Bool[np.ndarray, " n"],
 ) -> float:
     """Share of opposite normals among neighbours on one sheet.

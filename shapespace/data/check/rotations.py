@@ -118,7 +118,7 @@ def all_fits(
     return fits
 
 
-def words(rotation: Int64[np.ndarray, "D D"]) -> str:
+def turn_in_words(rotation: Int64[np.ndarray, "D D"]) -> str:
     """Say a turn, other than that of nothing, as in "by -90 degrees about x"."""
     if len(rotation) == 2:
         quarter = {0: 90 * int(rotation[1, 0]), -2: 180}[int(np.trace(rotation))]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from shapespace.data.check.cloud import cloud_of_scan, cloud_of_source
-from shapespace.data.check.measurements import ScanFacts, measure
+from shapespace.data.check.measurements import ScanFacts, measure_scan
 from shapespace.data.check.report import CheckReport, by_severity
 from shapespace.data.check.rules import findings_of
 from shapespace.data.check.sets import Setting, findings_of_set
@@ -87,7 +87,7 @@ def _of_source(scale: float, source: Source) -> ScanFacts:
         raw, digest = source.load()
     except InputError as error:
         return ScanFacts(source.name, str(error), "unreadable")
-    return measure(source.name, cloud_of_source(raw, digest, scale))
+    return measure_scan(source.name, cloud_of_source(raw, digest, scale))
 
 
 @lru_cache(1)
@@ -100,7 +100,7 @@ def _of_store(path: Path, changed: int, name: str) -> ScanFacts:
         cloud = cloud_of_scan(_opened(path, changed).scan(name))
     except InputError as error:
         return ScanFacts(name, str(error), "damaged")
-    return measure(name, cloud)
+    return measure_scan(name, cloud)
 
 
 def _selected(store: ScanStore, scans: Sequence[str] | None) -> Sequence[str]:

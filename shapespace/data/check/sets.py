@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from shapespace.data.check.measurements import ScanFacts
-from shapespace.data.check.rotations import axis_here, find_turns, words
+from shapespace.data.check.rotations import axis_here, find_turns, turn_in_words
 from shapespace.data.check.rules import FLAT, Finding
 from shapespace.data.units import PER_METRE
 
@@ -125,7 +125,7 @@ def _turns(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
             what = f"turned about {there}, along which most are longest"
         rule = (
             f"{what}: fits the others by {turn.turned_fit:.2f}, not {turn.fit:.2f}, "
-            f"when turned {words(turn.rotation)}"
+            f"when turned {turn_in_words(turn.rotation)}"
         )
         sure = turn.typical or here != there
         remedy = "turn it at the source, or remove it"

@@ -23,7 +23,7 @@ LARGE = 0.05
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Spacing:
     """The K nearest others of every point. spacing: distance to the last of them."""
 
     index: Int64[np.ndarray, "n K"]
@@ -35,17 +35,17 @@ class Neighbours:
         return self.distance[:, -1]
 
 
-def neighbours_of(points: Float64[np.ndarray, "n D"]) -> Neighbours:
+def spacing_of(points: Float64[np.ndarray, "n D"]) -> Spacing:
     """The nearest others of every point; n > K."""
     order = KDTree(points).indices  # queries in the tree's own order take half the time
     count = NUM_NEIGHBOURS[points.shape[1]]
     distance, index = KDTree(points[order]).query(points[order], count + 1)
     back = np.argsort(order)
-    return Neighbours(order[np.asarray(index)[back, 1:]], np.asarray(distance)[back, 1:])
+    return Spacing(order[np.asarray(index)[back, 1:]], np.asarray(distance)[back, 1:])
 
 
 def split_pieces(
-    points: Float64[np.ndarray, "n D"], near: Neighbours
+    points: Float64[np.ndarray, "n D"], near: Spacing
 ) -> tuple[Bool[np.ndarray, " n"], list[tuple[int, float]]]:
     """Which points belong to the shape, and (points, gap in spacings) of each other piece.
 
@@ -70,7 +70,7 @@ def split_pieces(
     return shape | np.isin(label, large), found
 
 
-def _linked(near: Neighbours) -> Int64[np.ndarray, " n"]:
+def _linked(near: Spacing) -> Int64[np.ndarray, " n"]:
     """A number for each point, the same for all that hang together."""
     n = len(near.index)
     allowed = LINK * np.minimum(near.spacing[:, None], near.spacing[near.index])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from shapespace.data.prepare.partial import Parts, parts_of, stamp_of
+from shapespace.data.prepare.partial import PartialResults, partial_results_of, stamp_of
 from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.data.sources import Source
 from shapespace.data.store.store import ScanStore
@@ -21,13 +21,13 @@ from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError, one_line
 from shapespace.scan import NormalsKind, PreparedScan
 from shapespace.utils.progress import progress
-from shapespace.utils.timing import Stages
+from shapespace.utils.timing import Timings
 from shapespace.utils.workers import run_in_workers
 
 BOX = 1.8
 """Half side of the published sampling box, in stored units (Gropp et al. 2020)."""
 LOST = "the process that read it died, by a crash or for want of memory; remove or repair the file"
-Outcome = Stages | str
+Outcome = Timings | str
 """Where the time of a scan went, or the reason why there is none."""
 Cameras = Float64[np.ndarray, "C D"]
 
@@ -40,7 +40,7 @@ class Tally:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     num_points: int = 0
     kept: int = 0
-    stages: Stages = field(default_factory=Stages)
+    stages: Timings = field(default_factory=Timings)
     far: list[tuple[float, str]] = field(default_factory=list)
     tiny: list[tuple[float, str]] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Tally:
         self.num_points += num_points
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 
-    def add_stages(self, stages: Stages) -> None:
+    def add_stages(self, stages: Timings) -> None:
         """Add the time that one scan took."""
         for stage, seconds in stages.items():
             self.stages[stage] = self.stages.get(stage, 0.0) + seconds
@@ -111,7 +111,7 @@ class Assembly:
         """Write the scans of ``sources``; those that an earlier run has done are kept."""
         jobs = [(source, stamp_of(source, self.options, self.cameras)) for source in sources]
         tally = Tally()
-        with parts_of(self.path, self.unit) as parts:
+        with partial_results_of(self.path, self.unit) as parts:
             store, old = self._old(jobs)
             todo = [job for job in jobs if job[0].name not in old and job[1] not in parts]
             tally.kept = len(jobs) - len(todo)
@@ -142,7 +142,7 @@ class Assembly:
                     old.add(source.name)
         return store, old
 
-    def _make(self, parts: Parts, todo: list[Job], workers: int, tally: Tally) -> None:
+    def _make(self, parts: PartialResults, todo: list[Job], workers: int, tally: Tally) -> None:
         """Make the part of every job of ``todo`` that can be read."""
         work = partial(_make_part, parts=parts, options=self.options, cameras=self.cameras)
         outcomes = run_in_workers(work, todo, workers, LOST)
@@ -159,7 +159,7 @@ class Assembly:
                     tally.add_stages(outcome)
 
     def _scans(
-        self, parts: Parts, jobs: Sequence[Job], store: ScanStore | None, old: set[str]
+        self, parts: PartialResults, jobs: Sequence[Job], store: ScanStore | None, old: set[str]
     ) -> Iterator[PreparedScan]:
         """The scans of ``jobs``; one that is damaged is made again."""
         for source, stamp in jobs:
@@ -192,7 +192,9 @@ class Assembly:
         tally.skipped.append((name, reason))
 
 
-def _dimension(parts: Parts, jobs: Sequence[Job], store: ScanStore | None, old: set[str]) -> int:
+def _dimension(
+    parts: PartialResults, jobs: Sequence[Job], store: ScanStore | None, old: set[str]
+) -> int:
     """2 if all scans lie in the plane, else 3."""
     if store is not None and old and store.dimension == 3:
         return 3
@@ -205,10 +207,10 @@ def load_scan(
     options: PointOptions,
     cameras: Cameras | None = None,
     stamp: str = "",
-    stages: Stages | None = None,
+    stages: Timings | None = None,
 ) -> PreparedScan:
     """Read ``source`` and prepare it; :class:`InputError` if it cannot be used."""
-    stages = Stages() if stages is None else stages
+    stages = Timings() if stages is None else stages
     with stages("read"):
         raw, digest = source.load()
     dimension = raw.vertices.shape[1]
@@ -218,9 +220,11 @@ def load_scan(
     return prepare_scan(raw, source.name, options, cameras=cameras, **facts)
 
 
-def _make_part(job: Job, parts: Parts, options: PointOptions, cameras: Cameras | None) -> Outcome:
+def _make_part(
+    job: Job, parts: PartialResults, options: PointOptions, cameras: Cameras | None
+) -> Outcome:
     source, stamp = job
-    stages = Stages()
+    stages = Timings()
     try:
         scan = load_scan(source, options, cameras, stamp, stages)
         with stages("write"):

@@ -48,7 +48,7 @@ OURS = r"lock|[0-9a-f]{64}\.hdf5"
 
 
 @dataclass(frozen=True)
-class Parts:
+class PartialResults:
     """The folder of the parts of a store in the making. Plain data, for the workers."""
 
     folder: Path
@@ -89,7 +89,7 @@ class Parts:
 
 
 @contextmanager
-def parts_of(store: Path, unit: str) -> Iterator[Parts]:
+def partial_results_of(store: Path, unit: str) -> Iterator[PartialResults]:
     """The parts of ``store``, for one process alone; kept only where the block fails."""
     folder = store.with_name(f"{store.name}.parts")
     busy = f"{store}: another prepare is writing it; wait for it, or choose another name"
@@ -97,7 +97,7 @@ def parts_of(store: Path, unit: str) -> Iterator[Parts]:
         remove_leftovers(store)
         _remove(folder, LEFTOVER)
         try:
-            yield Parts(folder, unit)
+            yield PartialResults(folder, unit)
         except BaseException:
             if not any(folder.glob("*.hdf5")):
                 _remove(folder, OURS)

@@ -19,7 +19,7 @@ from shapespace.data.prepare.normals import normals_of_cloud
 from shapespace.data.prepare.targets import surface_targets
 from shapespace.errors import InputError, one_line
 from shapespace.scan import Frame, NormalsKind, PreparedScan, rounded_normals
-from shapespace.utils.timing import Stages
+from shapespace.utils.timing import Timings
 
 NUM_POINTS = 250_000
 """Points a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""
@@ -56,7 +56,7 @@ def prepare_scan(
     source: str = "",
     source_hash: str = "",
     stamp: str = "",
-    stages: Stages | None = None,
+    stages: Timings | None = None,
 ) -> PreparedScan:
     """Sample, centre and scale ``raw``, measure sigma, and add normals and targets as asked.
 
@@ -78,7 +78,7 @@ def prepare_scan(
             targets of a mesh without libigl.
     """
     label, rng = one_line(source or name), _generator(name, options.seed)
-    stages = Stages() if stages is None else stages
+    stages = Timings() if stages is None else stages
     with stages("sample"):
         points, normals, frame = _sampled(raw, options, label, rng)
     with stages("sigma"):

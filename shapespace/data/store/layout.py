@@ -55,7 +55,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Entry:
     """Where one scan lies: byte offsets of its datasets, None where there is none."""
 
     frame: Frame
@@ -105,7 +105,7 @@ def is_scan_name(name: str | bytes) -> bool:
     return "/" not in name and name not in ("", ".", "..")
 
 
-def read_place(group: hdf5.Group, dimension: int) -> Place:
+def read_entry(group: hdf5.Group, dimension: int) -> Entry:
     """Check the datasets and the frame of a scan; :class:`InputError` says what is wrong."""
     attrs = hdf5.attributes(group, FRAME, rows=["centre"])
     points = _contiguous(group, "points", np.float32, (None, dimension))
@@ -121,7 +121,7 @@ def read_place(group: hdf5.Group, dimension: int) -> Place:
         around = _contiguous(group, "target_points", np.float32, (None, dimension))
         m, target_points = around.shape[0], hdf5.offset(around)
         target_distance = hdf5.offset(_contiguous(group, "target_distance", np.float32, (m,)))
-    return Place(
+    return Entry(
         frame=_frame(group, attrs, dimension),
         num_points=n,
         points=hdf5.offset(points),

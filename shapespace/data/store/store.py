@@ -17,13 +17,13 @@ from jaxtyping import Float32, Int16
 
 from shapespace.data.store import hdf5
 from shapespace.data.store.layout import (
-    Place,
+    Entry,
     content_of,
     is_scan_name,
     is_store,
+    read_entry,
     read_facts,
     read_header,
-    read_place,
 )
 from shapespace.errors import InputError, one_line
 from shapespace.scan import TRUSTED, Frame, NormalsKind, PreparedScan, Targets, decoded_normals
@@ -56,7 +56,7 @@ class ScanStore:
         self._known = frozenset(self.names)
         self._opened: hdf5.File | None = None
         self._process = 0
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, Entry] = {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -211,7 +211,7 @@ class ScanStore:
         with hdf5.naming(self.path):
             return read_facts(self._group(name))
 
-    def _place(self, name: str) -> Place:
+    def _place(self, name: str) -> Entry:
         if self._process != os.getpid():
             self.close()
             self._process = os.getpid()
@@ -220,7 +220,7 @@ class ScanStore:
             if len(self._places) >= MAX_PLACES:
                 self._places.clear()
             with hdf5.naming(self.path):
-                self._places[name] = read_place(self._group(name), self.dimension)
+                self._places[name] = read_entry(self._group(name), self.dimension)
         return self._places[name]
 
     def _group(self, name: str) -> hdf5.Group:

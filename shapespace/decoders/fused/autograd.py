@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from shapespace.decoders.base import Precision
 from shapespace.decoders.fused.blocks import Layer, blocks
-from shapespace.decoders.fused.buffers import Memory
+from shapespace.decoders.fused.buffers import BufferPool
 from shapespace.decoders.fused.passes import (
     exponential,
     gradient,
@@ -32,7 +32,7 @@ class Options(NamedTuple):
 
     beta: float
     precision: Precision
-    memory: Memory
+    memory: BufferPool
 
     def value_type(self, dtype: torch.dtype, wanted: bool) -> torch.dtype:
         """Precision of the products of the first pass, where f is wanted and where it is not."""
@@ -44,7 +44,7 @@ class Options(NamedTuple):
         return torch.bfloat16 if self.precision in ("mixed", "bfloat16") else dtype
 
 
-def evaluate(
+def fused_value_and_gradient(
     points: Float[Tensor, "B N D"],
     layers: Sequence[Layer],
     options: Options,
@@ -59,13 +59,13 @@ def evaluate(
     wanted = any(tensor.requires_grad for tensor in (points, *tensors) if tensor is not None)
     keep = wanted and torch.is_grad_enabled()
     if not keep:
-        options = options._replace(memory=Memory())
+        options = options._replace(memory=BufferPool())
     sdf, slope = _Fused.apply(points, options, (first, last), keep, *tensors)
     return sdf[:, :last], slope[:, first:]
 
 
 @torch.no_grad()
-def evaluate_jacobian(
+def fused_jacobian(
     points: Float[Tensor, "B N D"],
     layers: Sequence[Layer],
     columns: Mapping[int, Float[Tensor, "O L"]],
@@ -75,7 +75,7 @@ def evaluate_jacobian(
 
     columns: those of the code in the layers that see it, by the number of the layer.
     """
-    layers, memory = sharpened(layers, options.beta), Memory()
+    layers, memory = sharpened(layers, options.beta), BufferPool()
     columns = {index: matrix * -options.beta for index, matrix in columns.items()}
     num_points = points.shape[1]
     length = next(iter(columns.values())).shape[1]

@@ -10,7 +10,7 @@ LEASES_KEPT = 8
 """Steps after which tensors that nobody asked for are dropped: a training has a few sizes."""
 
 
-class Memory:
+class BufferPool:
     """Uninitialised tensors of one device, given back by hand and handed out again.
 
     On a GPU torch keeps freed memory itself, so that nothing is kept here.
@@ -55,15 +55,15 @@ class Memory:
                 del self._asked[key]
         return Lease(self)
 
-    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
+    def __reduce__(self) -> tuple[type["BufferPool"], tuple[()]]:
         """Copies and pickles begin empty."""
-        return Memory, ()
+        return BufferPool, ()
 
 
 class Lease:
     """Tensors that go back to their memory when nobody holds the lease any more."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: BufferPool) -> None:
         self._memory = memory
         self.blocks: list[list[list[Tensor]]] = []
 

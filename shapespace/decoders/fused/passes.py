@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.fused.blocks import Block, Layer
-from shapespace.decoders.fused.buffers import Memory
+from shapespace.decoders.fused.buffers import BufferPool
 
 SATURATED = 40.0
 """exp(-40) is nothing beside 1 in double precision, and its square is no denormal in single."""
@@ -39,7 +39,7 @@ def sharpened(layers: Sequence[Layer], beta: float) -> list[Layer]:
     return [*scaled, Layer(last.hidden * (-1 / beta), None, last.bias)]
 
 
-def log_sigmoid(b: Float[Tensor, "R O"], memory: Memory) -> tuple[Tensor, Tensor]:
+def log_sigmoid(b: Float[Tensor, "R O"], memory: BufferPool) -> tuple[Tensor, Tensor]:
     """(l, q) of the pre-activations, which l replaces: exact to 1e-7 in single precision."""
     q = torch.clamp(b, min=-SATURATED, out=memory.like(b)).sigmoid_()
     logarithm = torch.log(q, out=memory.like(b))
@@ -48,7 +48,7 @@ def log_sigmoid(b: Float[Tensor, "R O"], memory: Memory) -> tuple[Tensor, Tensor
     return b, q
 
 
-def exponential(log: Tensor, memory: Memory) -> Tensor:
+def exponential(log: Tensor, memory: BufferPool) -> Tensor:
     """Q from l, never denormal."""
     return torch.clamp(log, min=-SATURATED, out=memory.like(log)).exp_()
 
@@ -58,7 +58,7 @@ def value(
     x: Float[Tensor, "R D"],
     block: Block,
     dtype: torch.dtype,
-    memory: Memory,
+    memory: BufferPool,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """L and q of every hidden layer in ``dtype``, that of the matrices between them."""
     ls: list[Tensor] = []
@@ -83,7 +83,7 @@ def _affine(
     x: Tensor,
     block: Block,
     dtype: torch.dtype,
-    memory: Memory,
+    memory: BufferPool,
 ) -> Float[Tensor, "R O"]:
     """B of one layer; where x enters, summed in the precision of x."""
     kind = dtype if layer.points is None else x.dtype
@@ -107,7 +107,7 @@ def _add_product(total: Tensor | None, a: Tensor, b: Tensor) -> None:
 
 
 def gradient(
-    layers: Sequence[Layer], qs: Sequence[Tensor], memory: Memory
+    layers: Sequence[Layer], qs: Sequence[Tensor], memory: BufferPool
 ) -> tuple[Float[Tensor, "R D"], list[Tensor]]:
     """Grad f, and u of every hidden layer; the q are given back."""
     *hidden_layers, last = layers
@@ -135,7 +135,7 @@ def gradient_back(
     us: Sequence[Tensor],
     dg: Float[Tensor, "R D"],
     totals: Totals,
-    memory: Memory,
+    memory: BufferPool,
 ) -> list[Tensor]:
     """From d grad f: adds to ``totals``, returns du of every hidden layer."""
     dus: list[Tensor] = []
@@ -174,7 +174,7 @@ def value_back(
     dx: Float[Tensor, "R D"] | None,
     block: Block,
     totals: Totals,
-    memory: Memory,
+    memory: BufferPool,
 ) -> None:
     """From df and (u, du) of every hidden layer or of none: adds to ``totals`` and ``dx``.
 

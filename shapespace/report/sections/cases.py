@@ -16,7 +16,7 @@ from shapespace.report.cases import Case, ranked, read_case
 from shapespace.report.code_statistics import nearest_codes
 from shapespace.report.run import RunRecord
 from shapespace.space import TrainedSpace
-from shapespace.surface.query import evaluate
+from shapespace.surface.query import field_values
 
 MOST_SHOWN, MOST_LISTED, ENDS = 6, 60, 3
 """Shapes in a picture and in a table of neighbours, and at each end of the table of ranks."""
@@ -28,7 +28,7 @@ HEIGHT = 300
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NearestShapes:
     """The training shapes next to a reconstruction.
 
     by_code: the nearest code; gap: its distance, 1 being the median distance of a training code to
@@ -162,7 +162,7 @@ def beside(space: TrainedSpace, case: Case, name: str, resolution: int) -> Figur
 
 def neighbours(
     space: TrainedSpace, case: Case, usual: float, by_surface: str | None = None
-) -> Neighbours | None:
+) -> NearestShapes | None:
     """The training shapes next to a case; None if it has no code, no place or no surface.
 
     usual: as by :func:`usual_gap`. by_surface: the shape nearest by its surface; of those nearest
@@ -178,10 +178,10 @@ def neighbours(
     known = by_surface in space.names
     asked = [space.names.index(by_surface)] if known else rows[0].tolist()
     points = case.in_space(case.place, POINTS).to(weight)
-    off = [float(evaluate(space.decoder, weight[row], points).abs().mean()) for row in asked]
+    off = [float(field_values(space.decoder, weight[row], points).abs().mean()) for row in asked]
     best = int(np.argmin(off))
     whole = 100.0 if space.unit == "radius" else 1000.0
-    return Neighbours(
+    return NearestShapes(
         space.names[rows[0, 0]],
         float(gaps[0, 0]) / usual,
         space.names[asked[best]],

@@ -30,7 +30,10 @@ def trained_on(page: report.Page, record: RunRecord) -> None:
     """Store, scans, decoder, recipe, seed, device, versions, date and duration."""
     names = record.space.names
     rows = [row for row in [*_data(record), *_model(record), *_circumstances(record)] if row[1]]
-    blocks = [report.words(rows), report.details(f"all {len(names)} names", _listed(names))]
+    blocks = [
+        report.definition_list(rows),
+        report.details(f"all {len(names)} names", _listed(names)),
+    ]
     config = record.folder / CONFIG
     if config.is_file():
         text = config.read_text("utf-8", errors="replace")
@@ -68,14 +71,14 @@ def missing(page: report.Page, record: RunRecord) -> None:
     checkpoint, folder = record.folder / CHECKPOINT, record.folder / EVALUATION
     lines = list(record.remarks)
     if not record.metrics:
-        lines.append("Curves: metrics.csv is missing or empty; shapespace fit writes it.")
+        lines.append("Curves: metrics.csv is missing or empty; shapespace train writes it.")
     if record.card is None:
         lines.append(
             "How far off, reconstructions and their neighbours: shapespace evaluate "
             f"{checkpoint} STORE --scans SPLIT --out {folder}"
         )
     if record.certificate is None:
-        lines.append(f"Is it a distance: shapespace certify {checkpoint}")
+        lines.append(f"Is it a distance: shapespace diagnose {checkpoint}")
     if lines:
         page.section(
             "Not on this page",

@@ -39,13 +39,13 @@ def metric_card(page: report.Page, record: RunRecord) -> None:
     blocks = [_short_table(summary, part, unit) for part in TARGETS if summary.get(part)]
     means = {titled(name, unit): conventions[name] for name in conventions}
     found = {titled(n, unit) for n in SHORT for part in TARGETS if n in summary.get(part, {})}
-    blocks.append(report.words([each for each in means.items() if each[0] in found]))
+    blocks.append(report.definition_list([each for each in means.items() if each[0] in found]))
     full = [_full_table(summary, part, unit) for part in summary]
     blocks.append(report.details("all measures", *full))
-    blocks.append(report.details("what each of them is", report.words([*means.items()])))
+    blocks.append(report.details("what each of them is", report.definition_list([*means.items()])))
     facts = [[name, plain(value)] for name, value in record.card.get("facts", {}).items()]
     if facts:
-        blocks.append(report.details("how it was measured", report.words(facts)))
+        blocks.append(report.details("how it was measured", report.definition_list(facts)))
     page.section(
         "How far off",
         f"{len(record.shapes)} reconstructed shapes: percentiles over the shapes, and how sure "
@@ -74,7 +74,9 @@ def certificate(page: report.Page, record: RunRecord) -> None:
         if (page_of := (record.folder / CERTIFICATE).with_suffix(".html")).is_file()
         else "",
         report.details("all numbers", report.table(("", "median", "worst"), rows)),
-        report.details("what each of them is", report.words([*map(list, meaning.items())])),
+        report.details(
+            "what each of them is", report.definition_list([*map(list, meaning.items())])
+        ),
     )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from shapespace.data.names import parse_names
-from shapespace.reconstruction.interpolate import Stop, interpolate
+from shapespace.reconstruction.interpolate import Waypoint, interpolate
 from shapespace.rendering.charts import plot_bars, plot_histogram, plot_map
 from shapespace.rendering.previews import draw_codes
 from shapespace.report import html as report
 from shapespace.report.code_statistics import CodeStatistics, code_statistics, spread_out
-from shapespace.report.player import FilmFrame, player
+from shapespace.report.player import AnimationFrame, player
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import extract_mesh
@@ -26,7 +26,7 @@ STOPS, MOST_LABELS = 4, 5
 """Training shapes that a film passes, and labelled points of a map."""
 
 
-def film(
+def animation(
     page: report.Page, space: TrainedSpace, folder: Path, up: str, steps: int, resolution: int
 ) -> None:
     """A walk between training shapes that lie far apart in the space, to be played and turned."""
@@ -35,7 +35,7 @@ def film(
     if space.decoder.dimension != 3:
         _level_sets(page, space, rows, folder)
         return
-    frames = film_frames(space, rows, steps, resolution)
+    frames = animation_frames(space, rows, steps, resolution)
     names = ", ".join(space.names[row] for row in rows)
     walk = f"Straight lines between the codes of {names}. " if len(rows) > 1 else f"{names}. "
     page.section(
@@ -45,9 +45,9 @@ def film(
     )
 
 
-def film_frames(
+def animation_frames(
     space: TrainedSpace, rows: Sequence[int], steps: int, resolution: int
-) -> list[FilmFrame]:
+) -> list[AnimationFrame]:
     """Meshes from one training shape to the next, and back to the first; one of a single shape.
 
     steps: places from a shape to the next, one of the two included.
@@ -55,7 +55,7 @@ def film_frames(
     origin = Frame(np.zeros(3))
     codes = space.codes.table.weight
     ring = [*rows, rows[0]] if len(rows) > 1 else list(rows)
-    stops = [Stop(codes[row], origin) for row in ring]
+    stops = [Waypoint(codes[row], origin) for row in ring]
     places = interpolate(stops, steps + 1)[:-1] if len(rows) > 1 else stops
     tints = np.interp(np.arange(len(places)) / steps, range(len(ring)), _tints(len(rows)))
     frames = []
@@ -66,7 +66,7 @@ def film_frames(
         )
         ends = [space.names[row] for row in ring[leg : leg + 2]]
         label = f"{ends[0]} → {ends[1]}, {100 * step / steps:.0f} %" if step else ends[0]
-        frames.append(FilmFrame(mesh, label, float(tints[number])))
+        frames.append(AnimationFrame(mesh, label, float(tints[number])))
     return frames
 
 

@@ -57,7 +57,7 @@ class BackgroundWriter(TorchCheckpointIO):
         self._threads.shutdown()
 
 
-class KeepCheckpoint(pl.Callback):
+class CheckpointCallback(pl.Callback):
     """Keep ``last.ckpt`` whole and new, and stop well when a signal asks for it.
 
     The one before stays as ``previous.ckpt``. A disk that is full is a warning, and the training
@@ -71,6 +71,11 @@ class KeepCheckpoint(pl.Callback):
             ``best.ckpt``.
         keep: every so many epochs one stays for good, as ``epoch_<n>.ckpt``; 0 keeps none.
     """
+
+    @property
+    def state_key(self) -> str:
+        """The name under which checkpoints hold the state; that of version 0.1.0 stays."""
+        return "KeepCheckpoint"
 
     def __init__(
         self, every: int = 10, minutes: float = 20.0, best: bool = False, keep: int = 0
@@ -119,7 +124,7 @@ class KeepCheckpoint(pl.Callback):
         assert isinstance(pl_module, ShapeSpace)
         epoch, also = trainer.current_epoch + 1, None
         is_due = epoch % self.every == 0 or (self.keep and epoch % self.keep == 0)
-        if is_due and not pl_module.suspicious:
+        if is_due and not pl_module.diverging:
             also = self._further_names(epoch, pl_module.means.values().get("loss", float("inf")))
         self._at_boundary(trainer, pl_module, also)
 
@@ -142,8 +147,8 @@ class KeepCheckpoint(pl.Callback):
         wishes = trainer.strategy.reduce(wishes.to(module.device), reduce_op="max").tolist()
         number, overdue = int(signal.SIGUSR1 if wishes[1] else wishes[0]), bool(wishes[2])
         if number:
-            self._stop(trainer, number, module.suspicious)
-        if (also is not None or overdue) and not module.suspicious:
+            self._stop(trainer, number, module.diverging)
+        if (also is not None or overdue) and not module.diverging:
             self._save(trainer, also or [])
 
     def _further_names(self, epoch: int, loss: float) -> list[str]:
@@ -164,17 +169,17 @@ class KeepCheckpoint(pl.Callback):
         path = run_folder(trainer) / CHECKPOINT
         trainer.save_checkpoint(path, storage_options={"also": also or []})
 
-    def _stop(self, trainer: pl.Trainer, number: int, suspicious: bool) -> None:
+    def _stop(self, trainer: pl.Trainer, number: int, diverging: bool) -> None:
         """Save what is good, ask SLURM for a new start if it told the end, and end the training."""
         stopped = Stopped(number)
-        if self._unsaved and not suspicious:
+        if self._unsaved and not diverging:
             self._save(trainer)
         error = _writer(trainer).finish()
         trainer.strategy.barrier("stopping")
         if trainer.is_global_zero:
             path = run_folder(trainer) / CHECKPOINT
             said = f"saved {path}" if error is None else f"not saved, {error}"
-            if suspicious:
+            if diverging:
                 said = f"not saved, since the loss was far too high; {path} is from before"
             sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
             if stopped.name == "SIGUSR1":

@@ -17,7 +17,7 @@ HISTORY, ENOUGH = 200, 50
 """Losses whose median is what to expect, and how many of them are needed to know it."""
 
 
-class Health(pl.Callback):
+class DivergenceMonitor(pl.Callback):
     """Leave out scans that spoil steps, and go back to a checkpoint when the training diverges.
 
     A step whose loss or gradient is not finite moves nothing; the scans at fault are named.
@@ -30,6 +30,11 @@ class Health(pl.Callback):
         rollbacks: times it may go back to its newest checkpoint, with the scans that come next;
             0 ends it the first time.
     """
+
+    @property
+    def state_key(self) -> str:
+        """The name under which checkpoints hold the state; that of version 0.1.0 stays."""
+        return "Health"
 
     def __init__(
         self,
@@ -85,7 +90,7 @@ class Health(pl.Callback):
             return
         loss = report.terms["loss"]
         is_spike = report.taken and self._is_spike(loss)
-        pl_module.suspicious = is_spike or (pl_module.suspicious and not report.taken)
+        pl_module.diverging = is_spike or (pl_module.diverging and not report.taken)
         if report.taken and not is_spike:
             self.losses.append(loss)
             self.in_a_row, self.recent = 0, Counter()
@@ -93,9 +98,9 @@ class Health(pl.Callback):
         self.in_a_row += 1
         if not report.taken:
             # Where every scan is at fault it is not the scans, but the weights.
-            is_one_of_many = len(report.culprits) < report.num_scans or report.num_scans == 1
-            culprits = report.culprits if is_one_of_many else ()
-            self._count([pl_module.codes.names[row] for row in culprits], trainer)
+            is_one_of_many = len(report.offending_rows) < report.num_scans or report.num_scans == 1
+            offending_rows = report.offending_rows if is_one_of_many else ()
+            self._count([pl_module.codes.names[row] for row in offending_rows], trainer)
         if self.in_a_row >= self.patience:
             self._go_back(trainer, pl_module, loss)
         self._exclude(pl_module)
@@ -149,7 +154,7 @@ class Health(pl.Callback):
             raise InputError(f"{what}{kept}: {remedy}")
         self.rollbacks += 1
         self.counts -= self.recent  # the weights may have been at fault
-        self.in_a_row, self.recent, module.suspicious = 0, Counter(), False
+        self.in_a_row, self.recent, module.diverging = 0, Counter(), False
         content = with_scans(read_checkpoint(path), module.codes.names)
         module.load_state_dict(content["state_dict"])
         for optimiser, state in zip(trainer.optimizers, content["optimizer_states"], strict=True):

@@ -18,13 +18,18 @@ from shapespace.training.module import ShapeSpace
 NUM_POINTS = 1024
 
 
-class PrecisionGuard(pl.Callback):
+class PrecisionFallback(pl.Callback):
     """Go back to float32 when the precision of the training no longer shows the eikonal residual.
 
     Args:
         tolerance: largest relative difference from the residual in float32, on one scan.
         every: epochs between two looks.
     """
+
+    @property
+    def state_key(self) -> str:
+        """The name under which checkpoints hold the state; that of version 0.1.0 stays."""
+        return "PrecisionGuard"
 
     def __init__(self, tolerance: float = 0.05, every: int = 10) -> None:
         positive(tolerance=tolerance)

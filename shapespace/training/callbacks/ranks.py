@@ -63,7 +63,7 @@ class Ranks(pl.Callback):
 
 def _end(trainer: pl.Trainer, message: str) -> None:
     """End this process, and those it started, at once: its main thread may wait for ever."""
-    sys.stderr.write(f"shapespace fit: {message}; run the same command to go on\n")
+    sys.stderr.write(f"shapespace train: {message}; run the same command to go on\n")
     sys.stderr.flush()
     for process in getattr(trainer.strategy.launcher, "procs", ()):
         process.kill()

@@ -8,7 +8,7 @@ from shapespace.data.check.cloud import moments, spread
 from shapespace.data.check.measurements import borders
 from shapespace.data.check.orientation import sides_of
 from shapespace.data.check.rules import BOUNDARY, INWARD, OPPOSED, REGION
-from shapespace.data.check.spacing import neighbours_of
+from shapespace.data.check.spacing import spacing_of
 
 SHAPES = {
     "ball": trimesh.creation.icosphere(4),
@@ -27,7 +27,7 @@ def points_of(mesh, count=6000):
 
 
 def judge(points, normals):
-    return sides_of(points, normals, neighbours_of(points), np.ones(len(points), bool))
+    return sides_of(points, normals, spacing_of(points), np.ones(len(points), bool))
 
 
 @pytest.mark.parametrize("name", SHAPES)

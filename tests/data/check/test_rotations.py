@@ -11,7 +11,7 @@ from shapespace.data.check.rotations import (
     find_turns,
     occupancy,
     rotations,
-    words,
+    turn_in_words,
 )
 
 
@@ -69,20 +69,20 @@ def test_turning_points_turns_the_grid():
 
 
 def test_words():
-    turns = {words(turn): turn for turn in rotations(3)[1:]}
+    turns = {turn_in_words(turn): turn for turn in rotations(3)[1:]}
     assert len(turns) == 23
     assert turns["by 90 degrees about x"] @ [0, 1, 0] == pytest.approx([0, 0, 1])
     assert turns["by -90 degrees about z"] @ [1, 0, 0] == pytest.approx([0, -1, 0])
     assert turns["by 180 degrees about y"] @ [1, 2, 3] == pytest.approx([-1, 2, -3])
     assert turns["by 120 degrees about (1, 1, 1)"] @ [1, 0, 0] == pytest.approx([0, 1, 0])
     assert axis_here(turns["by -90 degrees about x"], 1) == "z"
-    plane = {words(turn): turn for turn in rotations(2)[1:]}
+    plane = {turn_in_words(turn): turn for turn in rotations(2)[1:]}
     assert plane["by 90 degrees"] @ [1, 0] == pytest.approx([0, 1])
     assert {"by -90 degrees", "by 180 degrees"} < set(plane)
 
 
 def rodrigues(text):
-    """The rotation that ``words`` described, by its definition."""
+    """The rotation that ``turn_in_words`` described, by its definition."""
     angle, about = text.removeprefix("by ").split(" degrees about ")
     if about in "xyz":
         axis = np.eye(3)["xyz".index(about)]
@@ -95,14 +95,14 @@ def rodrigues(text):
 
 def test_words_describe_the_turn():
     for turn in rotations(3)[1:]:
-        np.testing.assert_allclose(rodrigues(words(turn)), turn, atol=1e-12)
+        np.testing.assert_allclose(rodrigues(turn_in_words(turn)), turn, atol=1e-12)
 
 
 def test_people_in_all_poses_are_not_turned(people):
     assert find_turns([occupancy(points) for points in people]) == []
 
 
-@pytest.mark.parametrize("turn", [t for t in rotations(3) if np.trace(t) == 1], ids=words)
+@pytest.mark.parametrize("turn", [t for t in rotations(3) if np.trace(t) == 1], ids=turn_in_words)
 def test_planted_right_angles_are_undone(people, turn):
     found = 0
     for i in range(len(people)):

@@ -7,7 +7,7 @@ import trimesh
 from shapespace.data.formats.readers import RawScan, checked
 from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.errors import InputError
-from shapespace.utils.timing import Stages
+from shapespace.utils.timing import Timings
 
 BALL = trimesh.creation.icosphere(subdivisions=2)
 SPHERE = checked(np.asarray(BALL.vertices), np.asarray(BALL.faces))
@@ -140,7 +140,7 @@ def test_cameras_are_in_the_frame_of_the_source():
 
 
 def test_targets_come_after_the_points_and_change_none_of_them():
-    stages = Stages()
+    stages = Timings()
     plain = prepare_scan(CLOUD, "a", PointOptions(num_points=300))
     more = prepare_scan(CLOUD, "a", PointOptions(num_points=300, num_targets=40), stages=stages)
     assert plain.targets is None and plain.stamp == ""

@@ -6,7 +6,7 @@ import pytest
 import trimesh
 
 from shapespace.data.prepare import assemble
-from shapespace.data.prepare.partial import parts_of
+from shapespace.data.prepare.partial import partial_results_of
 from shapespace.data.prepare.run import prepare, prepare_file
 from shapespace.data.sources import find_sources
 from shapespace.data.store.merge import merge
@@ -185,7 +185,10 @@ def test_a_damaged_scan_of_the_store_is_made_again(tmp_path):
 
 def test_one_prepare_at_a_time(tmp_path):
     source = folder_of(tmp_path / "in", "a")
-    with parts_of(tmp_path / "s.hdf5", "m"), pytest.raises(InputError, match="another prepare"):
+    with (
+        partial_results_of(tmp_path / "s.hdf5", "m"),
+        pytest.raises(InputError, match="another prepare"),
+    ):
         run(source, tmp_path / "s.hdf5")
     assert run(source, tmp_path / "s.hdf5").tally.read == ["a", "cloud"]
 

@@ -44,7 +44,7 @@ COMMANDS = {
     "check": ["data", "check", "{store}", "--workers", "1"],
     "merge": ["data", "merge", "{store}", "--out", "{folder}/merged.hdf5"],
     "fit": [
-        *("fit", f"--config={TOY}", "--data.store={store}", "--data.num_points=64"),
+        *("train", f"--config={TOY}", "--data.store={store}", "--data.num_points=64"),
         *("--trainer.max_epochs=1", "--preview.every=1000000"),
         "--trainer.default_root_dir={folder}/run",
     ],

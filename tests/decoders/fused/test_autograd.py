@@ -10,7 +10,7 @@ import torch
 from shapespace.decoders import SkipMLP
 from shapespace.decoders.base import gradient_by_autograd
 from shapespace.decoders.fused import blocks as layers
-from shapespace.decoders.fused.buffers import LEASES_KEPT, Memory
+from shapespace.decoders.fused.buffers import LEASES_KEPT, BufferPool
 from shapespace.decoders.fused.passes import exponential, log_sigmoid
 from shapespace.decoders.mlp import closed_form
 
@@ -165,19 +165,19 @@ def test_log_sigmoid_is_exact_and_its_slope_never_denormal():
         None
     ]
     expected = torch.nn.functional.logsigmoid(b)
-    log, q = log_sigmoid(b.clone(), Memory())
+    log, q = log_sigmoid(b.clone(), BufferPool())
     assert log[0, 6].item() == pytest.approx(-math.log(2), abs=1e-15)
     torch.testing.assert_close(log, expected, rtol=0, atol=1e-15)
-    for slope in (q, exponential(log, Memory())):
+    for slope in (q, exponential(log, BufferPool())):
         torch.testing.assert_close(slope, torch.sigmoid(b), rtol=0, atol=1e-15)
-    log, q = log_sigmoid(b.float(), Memory())
-    for slope in (q, exponential(log, Memory())):
+    log, q = log_sigmoid(b.float(), BufferPool())
+    for slope in (q, exponential(log, BufferPool())):
         assert (slope * slope).min() > torch.finfo(torch.float32).tiny
     torch.testing.assert_close(log, expected.float(), rtol=0, atol=1e-6)
 
 
 def test_memory_is_used_again_but_not_for_ever():
-    memory, like = Memory(), torch.empty(0)
+    memory, like = BufferPool(), torch.empty(0)
     first = memory.take((3, 4), like, torch.float32)
     memory.give(first)
     assert memory.take((3, 4), like, torch.float32) is first

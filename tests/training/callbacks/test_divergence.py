@@ -102,7 +102,7 @@ def test_a_spoilt_step_moves_nothing(train, monkeypatch, tmp_path):
         before = [p.detach().clone() for p in self.parameters()]
         take(self, batch, batch_idx)
         same = all(map(torch.equal, before, self.parameters()))
-        steps.append((self.report.taken, same, self.report.culprits))
+        steps.append((self.report.taken, same, self.report.offending_rows))
 
     monkeypatch.setattr(ShapeSpace, "training_step", seen)
     spoil(monkeypatch, lambda index, visit: visit in (5, 6))
@@ -110,7 +110,7 @@ def test_a_spoilt_step_moves_nothing(train, monkeypatch, tmp_path):
         train(tmp_path / "run", 3)
     assert [taken for taken, _, _ in steps] == [True, True, False, False, True, True]
     assert all(taken != same for taken, same, _ in steps)
-    assert [len(culprits) for _, _, culprits in steps] == [0, 0, 1, 1, 0, 0]
+    assert [len(offending_rows) for _, _, offending_rows in steps] == [0, 0, 1, 1, 0, 0]
 
 
 def diverge(monkeypatch, steps, factor=3.0):

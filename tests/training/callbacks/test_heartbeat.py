@@ -74,7 +74,7 @@ def test_a_timeout_is_positive():
 
 def start(store, folder, launcher, *options):
     arguments = [
-        *("-m", "shapespace", "fit", f"--config={TOY}", f"--data.store={store}"),
+        *("-m", "shapespace", "train", f"--config={TOY}", f"--data.store={store}"),
         *(f"--trainer.default_root_dir={folder}", "--data.num_points=64", "--data.batch_size=1"),
         *("--trainer.max_epochs=1000000", "--preview.every=10000000"),
         *("--trainer.devices=2", "--trainer.strategy=ddp", "--checkpoint.minutes=0.02", *options),
@@ -161,7 +161,7 @@ def test_both_ranks_stop_for_a_signal_to_one(number, toy_store, tmp_path):
     assert process.returncode == 128 + number
     name = signal.Signals(number).name
     assert len(re.findall(rf"stopping at step \d+ \({name}\): saved \S+last.ckpt\n", said)) == 1
-    assert f"shapespace fit: stopped by {name}; run the same command to go on" in said
+    assert f"shapespace train: stopped by {name}; run the same command to go on" in said
     assert said.count("stopped by") == 1
     assert "Traceback" not in said and "sync_dist" not in said
 

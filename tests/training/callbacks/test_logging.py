@@ -10,7 +10,7 @@ from shapespace.rendering import previews as preview
 from shapespace.space import TrainedSpace
 from shapespace.training.callbacks.logging import MetricsFile, Preview
 from shapespace.training.module import ShapeSpace
-from shapespace.training.statistics import METRICS, Means, read_metrics
+from shapespace.training.statistics import METRICS, EpochMeans, read_metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute 'decoder'")
 
@@ -37,7 +37,7 @@ def module(toy_checkpoint):
     space = TrainedSpace.load(toy_checkpoint)
     module = ShapeSpace(space.decoder, space.objective, space.sampler, num_scans=4)
     module.codes = space.codes
-    module.means = Means({"loss": 1.0}, 2)
+    module.means = EpochMeans({"loss": 1.0}, 2)
     return module
 
 
@@ -64,7 +64,7 @@ def test_metrics_go_on_after_the_checkpoint(trainer, module, tmp_path):
 
 def test_terms_that_are_new_after_a_resume_get_a_column(trainer, module, tmp_path):
     run(MetricsFile(), trainer, module, range(1))
-    module.means = Means({"loss": 1.0, "outside": 0.5}, 2)
+    module.means = EpochMeans({"loss": 1.0, "outside": 0.5}, 2)
     trainer.current_epoch = 1
     second = MetricsFile()
     second.on_train_start(trainer, module)
@@ -101,7 +101,7 @@ def test_a_torn_row_is_no_row(tmp_path):
 
 
 def test_a_nan_is_written_as_one(trainer, module, tmp_path):
-    module.means = Means({"loss": math.nan}, 1)
+    module.means = EpochMeans({"loss": math.nan}, 1)
     run(MetricsFile(), trainer, module, range(1))
     assert read_metrics(tmp_path / METRICS)[0]["loss"] == "nan"
 

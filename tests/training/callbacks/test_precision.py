@@ -4,7 +4,7 @@ import torch
 from shapespace.decoders import SkipMLP
 from shapespace.space import TrainedSpace
 from shapespace.training.callbacks.precision import residual_error
-from shapespace.training.cli import fit
+from shapespace.training.cli import train
 from shapespace.training.module import ShapeSpace
 
 LOWER = "--model.decoder.init_args.precision=bfloat16"
@@ -34,9 +34,9 @@ def test_a_training_goes_back_to_float32_when_the_residual_is_off(
 
     monkeypatch.setattr(ShapeSpace, "training_step", recorded)
     options = [LOWER, f"--guard.tolerance={tolerance}", f"--trainer.default_root_dir={tmp_path}"]
-    checkpoint = fit([*toy_arguments, *options, "--trainer.max_epochs=1"])
+    checkpoint = train([*toy_arguments, *options, "--trainer.max_epochs=1"])
     texts = [str(warning.message) for warning in recwarn]
     assert any("eikonal residual in bfloat16" in text for text in texts) == warned
-    fit([*toy_arguments, *options, "--guard.tolerance=0.5", "--trainer.max_epochs=2"])
+    train([*toy_arguments, *options, "--guard.tolerance=0.5", "--trainer.max_epochs=2"])
     assert set(seen) == {"float32" if warned else "bfloat16"} and len(seen) == 4
     assert TrainedSpace.load(checkpoint).decoder.precision == "float32"
