@@ -30,7 +30,7 @@ Two points with a larger part lie on two sheets, such as the two sides of a fing
 
 @dataclass(frozen=True)
 class NormalsOrientation:
-    """How the normals of a scan are oriented. Unknown (zero) normals are left out.
+    """Orientation of the normals of a scan. Unknown (zero) normals are left out.
 
     Args:
         opposed: share of opposite normals among neighbours on one sheet.

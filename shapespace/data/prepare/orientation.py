@@ -132,7 +132,12 @@ def orient_normals(
     else:
         signs = _propagate_signs(normals, links)
     patch, num_patches = _patches(signs, links)
-    subset = _Subset(points[rows], normals[rows] * signs[rows, None], patch[rows], num_patches)
+    subset = _Subset(
+        points=points[rows],
+        normals=normals[rows] * signs[rows, None],
+        patch=patch[rows],
+        num_patches=num_patches,
+    )
     if cameras is None:
         patch_signs, certain = _signs_by_winding(subset)
     else:

@@ -34,7 +34,7 @@ gives none.
 
 @dataclass(frozen=True)
 class PointOptions:
-    """How a scan is sampled.
+    """Options for sampling a scan.
 
     Args:
         num_points: number of points. None means 250 000, or all points of a smaller cloud.
