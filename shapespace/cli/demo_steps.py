@@ -212,7 +212,7 @@ def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> No
 
 
 def _surface(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
-    """Load the true surface of a person, of which the scan is a part."""
+    """Load the true surface that was scanned."""
     return trimesh.load_mesh(demo.data / scan.surface_path, process=False)
 
 

@@ -24,8 +24,10 @@ ALIKE = 0.65
 Below it, no scan is reported. People have 0.89, mixed objects 0.4.
 """
 GAIN = 0.05
-"""Smallest gain in fit for which a rotation is reported. People in all poses gain less than 0.001
-by any rotation."""
+"""Smallest gain in fit for which a rotation is reported.
+
+People in all poses gain less than 0.001 by any rotation.
+"""
 CLEAR_GAIN = 0.12
 """Smallest gain for a scan that even rotated fits worse than most, as in a rare pose.
 
