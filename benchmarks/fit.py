@@ -22,10 +22,11 @@ import numpy as np
 import torch
 import trimesh
 
+from shapespace.config.options import FitOptions
 from shapespace.data.sources import collect_sources
 from shapespace.evaluation.compare import scores_of
 from shapespace.reconstruction.inputs import prepare_for
-from shapespace.reconstruction.method import FitOptions
+from shapespace.reconstruction.method import fit_scans
 from shapespace.space import TrainedSpace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
@@ -37,7 +38,7 @@ METHODS = {"second-order": FitOptions(), "adam-published": FitOptions("adam-publ
 def fitted(space, scan, fit, truth):
     """Error in the thousandth of the space's unit, and CPU seconds."""
     start = time.process_time()
-    result = fit(space, [scan])
+    result = fit_scans(fit, space, [scan])
     seconds = time.process_time() - start
     if truth is None:
         return 1000 * float(result.distances.median()), seconds

@@ -18,9 +18,9 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
+from shapespace.config.options import FitOptions
 from shapespace.evaluation.metrics import chamfer, surface_points
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import FitOptions
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from shapespace.config.options import FitOptions
 from shapespace.evaluation.compare import scores_of
 from shapespace.evaluation.scores import write_csv
 from shapespace.evaluation.tables import DISTANCES, MESH, short_table
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import FitOptions
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 from shapespace.training.cli import train

@@ -17,6 +17,7 @@ from pathlib import Path
 import trimesh
 
 from shapespace.checkpoint import CHECKPOINT
+from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.config.recipes import DEMO
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
@@ -26,7 +27,6 @@ from shapespace.evaluation.metrics import NUM_SAMPLES
 from shapespace.evaluation.scores import Scores, write_csv
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.interpolate import interpolate_shapes
-from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.record import with_dropped
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
@@ -206,7 +206,7 @@ def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> No
             sources,
             out=demo.unseen,
             fit=FitOptions(num_points=demo.size.fit_points, seed=demo.seed),
-            resolution=demo.size.resolution,
+            meshing=MeshOptions(resolution=demo.size.resolution),
             strict=True,
         )
 

@@ -6,7 +6,7 @@ Each works through the library and prints what it found; nothing else lives here
 from typing import Literal
 
 from shapespace.cli.output import say
-from shapespace.cli.shapes import AnyUnit, Axis, Freedom, Method
+from shapespace.config.options import AnyUnit, Axis, Freedom, Method
 
 KnownUnit = Literal["m", "cm", "mm", "in", "none"]
 
@@ -67,10 +67,10 @@ def evaluate(
     """
     from pathlib import Path
 
+    from shapespace.config.options import FitOptions
     from shapespace.data.sources import collect_sources
     from shapespace.evaluation.evaluate import Protocol, evaluate_scans
     from shapespace.evaluation.tables import scores_head
-    from shapespace.reconstruction.method import FitOptions
     from shapespace.utils.files import read_lines
 
     found = evaluate_scans(

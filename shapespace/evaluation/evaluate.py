@@ -9,6 +9,7 @@ from typing import Any
 import trimesh
 
 from shapespace.baselines.shapes import Baselines, pose_of
+from shapespace.config.options import AnyUnit, FitOptions, MeshOptions
 from shapespace.data.sources import AnySource, Source, StoredScan, find_sources
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError, at_least
@@ -19,7 +20,6 @@ from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled
 from shapespace.evaluation.scores import CARD, SHAPES, Part, Scores, group_of, write_csv, write_json
 from shapespace.evaluation.tables import LengthUnit, scores_text
 from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
-from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import Reconstruction, Reconstructions, reconstruct_files
 from shapespace.utils.files import output_folder, replacing
 from shapespace.utils.progress import progress
@@ -38,7 +38,7 @@ class Protocol:
 
     num_samples: int = NUM_SAMPLES
     resolution: int = 256
-    unit: str = "auto"
+    unit: AnyUnit = "auto"
     baselines: bool = False
     group_end: str = "_"
     seed: int = 0
@@ -102,8 +102,8 @@ def evaluate_scans(
     protocol = protocol or Protocol()
     folder = output_folder(out)
     truths = _truths(truth, [source.name for source in sources])
-    options = {"resolution": protocol.resolution, "batch": batch, "unit": protocol.unit}
-    done = reconstruct_files(checkpoint, sources, folder / SHAPES, fit, **options)
+    meshing = MeshOptions(resolution=protocol.resolution, batch=batch, unit=protocol.unit)
+    done = reconstruct_files(checkpoint, sources, folder / SHAPES, fit, meshing)
     work = _Work(checkpoint, truths, protocol)
     by_name = {source.name: source for source in sources}
     found = Evaluation(work.unit, skipped=list(done.skipped))

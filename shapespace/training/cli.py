@@ -36,6 +36,7 @@ from shapespace.training.callbacks.ranks import Ranks
 from shapespace.training.callbacks.signals import Signals
 from shapespace.training.compatibility import check_same_run
 from shapespace.training.datamodule import ScanData
+from shapespace.training.lightning_private import leave_signals_alone, parser_of
 from shapespace.training.module import ShapeSpace
 from shapespace.training.wandb_logger import wandb_logger
 from shapespace.utils.files import alone, output_folder
@@ -50,6 +51,14 @@ TRAINER = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
+CALLBACKS = {
+    "checkpoint": CheckpointCallback,
+    "preview": Preview,
+    "guard": PrecisionFallback,
+    "health": DivergenceMonitor,
+    "ranks": Ranks,
+}
+"""Sections of a config, and the callback that each of them builds."""
 PARTS = {"model.decoder": Decoder, "model.objective": Objective, "model.sampler": Sampler}
 HINTS = (
     ".*does not have many workers.*",
@@ -60,16 +69,18 @@ HINTS = (
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI with the one link, the run folder's callbacks and resumption.
+    """LightningCLI that knows the parts of a training, its run folder and how it is resumed.
 
-    args: as ``shapespace train`` takes them. signals: that ask the training to stop. callbacks:
-    that no option names. held: takes the lock of the run folder.
+    Args:
+        args: command line of ``shapespace train``.
+        signals: catcher of the signals that stop a training.
+        held: exit stack that takes the lock of the run folder.
+        save_config_callback: writes the resolved config to the run folder; None writes none.
     """
 
     def __init__(
         self,
         args: Sequence[str],
-        callbacks: Sequence[pl.Callback],
         signals: Signals,
         held: ExitStack,
         save_config_callback: type[SaveConfigCallback] | None,
@@ -79,7 +90,7 @@ class TrainingCLI(LightningCLI):
             ShapeSpace,
             ScanData,
             save_config_callback=save_config_callback,
-            trainer_defaults={**TRAINER, "callbacks": list(callbacks)},
+            trainer_defaults=dict(TRAINER),
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "shapespace",
@@ -99,11 +110,9 @@ class TrainingCLI(LightningCLI):
             default="off",
             help="Log to Weights & Biases; auto is online with a key and offline without.",
         )
-        parser.add_lightning_class_args(CheckpointCallback, "checkpoint")
-        parser.add_lightning_class_args(Preview, "preview")
-        parser.add_lightning_class_args(PrecisionFallback, "guard")
-        parser.add_lightning_class_args(DivergenceMonitor, "health")
-        parser.add_lightning_class_args(Ranks, "ranks")
+        # add_lightning_class_args would put them into the trainer in an order of its own.
+        for name, callback in CALLBACKS.items():
+            parser.add_class_arguments(callback, name, fail_untyped=False, sub_configs=True)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -133,7 +142,7 @@ class TrainingCLI(LightningCLI):
             for part in parts
             for option in inspect.signature(part).parameters
         ]
-        known = [*self._parser("fit").get_defaults().keys(), *options]
+        known = [*parser_of(self, "fit").get_defaults().keys(), *options]
         paths = {name: [_class_path(part) for part in parts] for name, parts in classes.items()}
         return explain_config(message, args, known, paths)
 
@@ -158,16 +167,29 @@ class TrainingCLI(LightningCLI):
         if SLURMEnvironment.detect():
             plugins.append(SLURMEnvironment(auto_requeue=False))  # CheckpointCallback does that
         kwargs["plugins"] = plugins
+        kwargs["callbacks"] = self._callbacks()
         trainer = super().instantiate_trainer(**kwargs)
-        # Lightning's own would talk to other ranks in the middle of a step.
-        trainer._signal_connector.register_signal_handlers = lambda: None
-        # It stops a training, after the others have done what belongs to the step.
-        callbacks: list[pl.Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        callbacks.sort(key=lambda callback: isinstance(callback, CheckpointCallback))
-        for callback in callbacks:
-            if isinstance(callback, CheckpointCallback):
-                callback.signals = self.signals
+        leave_signals_alone(trainer)
         return trainer
+
+    def _callbacks(self) -> list[pl.Callback]:
+        """All callbacks of a run, in the order in which Lightning calls them."""
+        options = self.config_init["fit"]
+        given = options.trainer.callbacks or []
+        checkpoints: CheckpointCallback = options.checkpoint
+        monitor: DivergenceMonitor = options.health
+        checkpoints.connect(signals=self.signals, verdict=monitor.verdict)
+        return [
+            *(given if isinstance(given, list) else [given]),
+            options.preview,
+            options.guard,
+            monitor,
+            options.ranks,
+            MetricsFile(),
+            Progress(),
+            # The last: it saves and stops when the others have done what belongs to the step.
+            checkpoints,
+        ]
 
     def before_fit(self) -> None:
         """Go on from the run folder's own checkpoint if there is one; alone in the folder."""
@@ -209,8 +231,7 @@ def train(args: Sequence[str]) -> Path:
         _interruptible(),
         one_line_misconfigurations(),
     ):
-        parts = {"signals": signals, "held": held, "save_config_callback": SaveConfig}
-        cli = TrainingCLI(args, [MetricsFile(), Progress()], **parts)
+        cli = TrainingCLI(args, signals=signals, held=held, save_config_callback=SaveConfig)
     return Path(cli.trainer.default_root_dir) / CHECKPOINT
 
 

@@ -1,6 +1,7 @@
 """ShapeSpace: decoder, codes, objective, sampler and optimisers put together for Lightning."""
 
 import math
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from shapespace.sampling import Sampler, samples_of_visits
 from shapespace.scan import Samples
 from shapespace.training.batches import Batch
 from shapespace.training.distributed import gathered, gradient_norm, mean_of_rows
+from shapespace.training.lightning_private import attached_trainer
 from shapespace.training.optimisers import (
     CodeOptimiser,
     Optimiser,
@@ -114,9 +116,9 @@ class ShapeSpace(pl.LightningModule):
         # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
         self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
-        self.means, self.report = EpochMeans(), StepResult({}, 0, taken=False)
-        self.excluded: set[int] = set()
-        self.diverging = False
+        self.means = EpochMeans()
+        self.last_step = StepResult({}, 0, taken=False)
+        self._excluded: frozenset[int] = frozenset()
         self._batch_idx = 0
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
@@ -160,7 +162,7 @@ class ShapeSpace(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on in the middle of an epoch, with any number of ranks."""
-        data = getattr(self._trainer, "datamodule", None)
+        data = getattr(attached_trainer(self), "datamodule", None)
         if data is not None:
             go_on_from(checkpoint, data)
         self.means = EpochMeans(**checkpoint["shapespace"].get("means", {}))
@@ -196,11 +198,15 @@ class ShapeSpace(pl.LightningModule):
         """One step of all optimisers on the mean loss over the scans of all ranks."""
         self._batch_idx = batch_idx
         self._set_rates()
-        batch = batch.without(self.excluded)
-        self.report = self._reported(batch, self._gradients(batch))
-        self.means.add(self.report)
-        if self.report.taken:
+        batch = batch.without(self._excluded)
+        self.last_step = self._reported(batch, self._gradients(batch))
+        self.means.add(self.last_step)
+        if self.last_step.taken:
             self._move()
+
+    def exclude(self, rows: Collection[int]) -> None:
+        """Leave scans out of all steps from now on; ``rows`` are all that are excluded."""
+        self._excluded = frozenset(rows)
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Those of all ranks together; return this rank's share of the mean loss and terms."""

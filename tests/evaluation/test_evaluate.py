@@ -10,11 +10,11 @@ import trimesh
 
 from shapespace.baselines.shapes import NEAREST_SHARE, Baselines, pose_of
 from shapespace.cli.main import main
+from shapespace.config.options import FitOptions
 from shapespace.data.sources import collect_sources
 from shapespace.errors import InputError
 from shapespace.evaluation.evaluate import Protocol, evaluate_scans
 from shapespace.fitting import Pose
-from shapespace.reconstruction.method import FitOptions
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from tests.conftest import RADII, ellipsoid

@@ -16,6 +16,7 @@ from shapespace.checkpoint import BEST, CHECKPOINT, newest_checkpoint, write_che
 from shapespace.errors import InputError, Stopped, at_least, positive
 from shapespace.training.callbacks.signals import Signals, requeue, slurm_job
 from shapespace.training.module import ShapeSpace
+from shapespace.training.statistics import Verdict
 from shapespace.utils.files import remove_leftovers
 
 
@@ -85,8 +86,15 @@ class CheckpointCallback(pl.Callback):
         positive(minutes=minutes)
         self.every, self.minutes, self.best, self.keep = every, minutes, best, keep
         self.lowest = float("inf")
-        self.signals = Signals()
+        self.signals, self.verdict = Signals(), Verdict()
         self._unsaved, self._saved_at = 0, 0.0
+
+    def connect(self, signals: Signals, verdict: Verdict) -> None:
+        """Take the signals that end the training, and the verdict of the divergence monitor.
+
+        Without them the callback knows of no signal and takes every step for sound.
+        """
+        self.signals, self.verdict = signals, verdict
 
     def state_dict(self) -> dict[str, Any]:
         """The loss of ``best.ckpt``."""
@@ -124,7 +132,7 @@ class CheckpointCallback(pl.Callback):
         assert isinstance(pl_module, ShapeSpace)
         epoch, also = trainer.current_epoch + 1, None
         is_due = epoch % self.every == 0 or (self.keep and epoch % self.keep == 0)
-        if is_due and not pl_module.diverging:
+        if is_due and not self.verdict.diverging:
             also = self._further_names(epoch, pl_module.means.values().get("loss", float("inf")))
         self._at_boundary(trainer, pl_module, also)
 
@@ -147,8 +155,8 @@ class CheckpointCallback(pl.Callback):
         wishes = trainer.strategy.reduce(wishes.to(module.device), reduce_op="max").tolist()
         number, overdue = int(signal.SIGUSR1 if wishes[1] else wishes[0]), bool(wishes[2])
         if number:
-            self._stop(trainer, number, module.diverging)
-        if (also is not None or overdue) and not module.diverging:
+            self._stop(trainer, number)
+        if (also is not None or overdue) and not self.verdict.diverging:
             self._save(trainer, also or [])
 
     def _further_names(self, epoch: int, loss: float) -> list[str]:
@@ -169,17 +177,17 @@ class CheckpointCallback(pl.Callback):
         path = run_folder(trainer) / CHECKPOINT
         trainer.save_checkpoint(path, storage_options={"also": also or []})
 
-    def _stop(self, trainer: pl.Trainer, number: int, diverging: bool) -> None:
+    def _stop(self, trainer: pl.Trainer, number: int) -> None:
         """Save what is good, ask SLURM for a new start if it told the end, and end the training."""
         stopped = Stopped(number)
-        if self._unsaved and not diverging:
+        if self._unsaved and not self.verdict.diverging:
             self._save(trainer)
         error = _writer(trainer).finish()
         trainer.strategy.barrier("stopping")
         if trainer.is_global_zero:
             path = run_folder(trainer) / CHECKPOINT
             said = f"saved {path}" if error is None else f"not saved, {error}"
-            if diverging:
+            if self.verdict.diverging:
                 said = f"not saved, since the loss was far too high; {path} is from before"
             sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
             if stopped.name == "SIGUSR1":

@@ -12,6 +12,7 @@ from shapespace.checkpoint import read_checkpoint, with_scans
 from shapespace.errors import InputError, at_least, one_line, positive
 from shapespace.training.callbacks.checkpoints import settled_checkpoint
 from shapespace.training.module import ShapeSpace
+from shapespace.training.statistics import Verdict
 
 HISTORY, ENOUGH = 200, 50
 """Losses whose median is what to expect, and how many of them are needed to know it."""
@@ -53,6 +54,8 @@ class DivergenceMonitor(pl.Callback):
         self.losses: deque[float] = deque(maxlen=HISTORY)
         self.recent: Counter[str] = Counter()
         self.in_a_row = self.rollbacks = 0
+        self.excluded: set[int] = set()
+        self.verdict = Verdict()
 
     def state_dict(self) -> dict[str, Any]:
         """All that decisions depend on, as plain data."""
@@ -85,21 +88,21 @@ class DivergenceMonitor(pl.Callback):
     ) -> None:
         """Judge the step; all ranks know the same and decide alike."""
         assert isinstance(pl_module, ShapeSpace)
-        report = pl_module.report
-        if not report.num_scans:
+        step = pl_module.last_step
+        if not step.num_scans:
             return
-        loss = report.terms["loss"]
-        is_spike = report.taken and self._is_spike(loss)
-        pl_module.diverging = is_spike or (pl_module.diverging and not report.taken)
-        if report.taken and not is_spike:
+        loss = step.terms["loss"]
+        is_spike = step.taken and self._is_spike(loss)
+        self.verdict.diverging = is_spike or (self.verdict.diverging and not step.taken)
+        if step.taken and not is_spike:
             self.losses.append(loss)
             self.in_a_row, self.recent = 0, Counter()
             return
         self.in_a_row += 1
-        if not report.taken:
-            # Where every scan is at fault it is not the scans, but the weights.
-            is_one_of_many = len(report.offending_rows) < report.num_scans or report.num_scans == 1
-            offending_rows = report.offending_rows if is_one_of_many else ()
+        if not step.taken:
+            # If every scan of many is at fault, the weights are.
+            is_one_of_many = len(step.offending_rows) < step.num_scans or step.num_scans == 1
+            offending_rows = step.offending_rows if is_one_of_many else ()
             self._count([pl_module.codes.names[row] for row in offending_rows], trainer)
         if self.in_a_row >= self.patience:
             self._go_back(trainer, pl_module, loss)
@@ -134,9 +137,10 @@ class DivergenceMonitor(pl.Callback):
             if names
             else set()
         )
-        for row in sorted(rows - module.excluded):
+        for row in sorted(rows - self.excluded):
             rank_zero_warn(f"scan {one_line(module.codes.names[row])!r} is left out from now on")
-        module.excluded = rows
+        self.excluded = rows
+        module.exclude(rows)
         if len(rows) > self.most_excluded * len(module.codes):
             raise InputError(
                 f"{len(rows)} of {len(module.codes)} scans spoil the training, for example "
@@ -154,7 +158,8 @@ class DivergenceMonitor(pl.Callback):
             raise InputError(f"{what}{kept}: {remedy}")
         self.rollbacks += 1
         self.counts -= self.recent  # the weights may have been at fault
-        self.in_a_row, self.recent, module.diverging = 0, Counter(), False
+        self.in_a_row, self.recent = 0, Counter()
+        self.verdict.diverging = False
         content = with_scans(read_checkpoint(path), module.codes.names)
         module.load_state_dict(content["state_dict"])
         for optimiser, state in zip(trainer.optimizers, content["optimizer_states"], strict=True):

@@ -2,16 +2,15 @@
 
 import os
 import sys
-import threading
 import time
 from functools import partial
 
 import pytorch_lightning as pl
 import torch.distributed
-from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
 from shapespace.errors import RankLost, Stopped, positive
 from shapespace.training.callbacks.heartbeat import Heartbeats
+from shapespace.training.lightning_private import dismiss_process_observer
 
 
 class Ranks(pl.Callback):
@@ -32,7 +31,7 @@ class Ranks(pl.Callback):
             return
         environment = trainer.strategy.cluster_environment  # pyright: ignore[reportAttributeAccessIssue]
         place = trainer.global_rank, trainer.world_size, environment.main_address
-        _dismiss_observer()
+        dismiss_process_observer()
         options = {"timeout": self.timeout, "on_lost": partial(_end, trainer)}
         if trainer.is_global_zero:
             self._beats = Heartbeats(*place, 0, **options)
@@ -74,13 +73,6 @@ def _is_of_exchange(exception: BaseException) -> bool:
     """Whether it comes from the exchange with others, whose fault it may be."""
     said = str(exception).lower()
     return isinstance(exception, RuntimeError) and ("gloo" in said or "nccl" in said)
-
-
-def _dismiss_observer() -> None:
-    """Lightning's own watch kills this process within five seconds, before it can say why."""
-    for thread in threading.enumerate():
-        if isinstance(thread, _ChildProcessObserver):
-            thread._child_processes = []
 
 
 def _dead_child(trainer: pl.Trainer) -> str | None:
