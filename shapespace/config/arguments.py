@@ -1,24 +1,28 @@
 """From a plain typed function to a command: its signature is the syntax, its docstring the help.
 
-Parameters before ``*`` are positional, a positional list takes one or more; those after are
-options with dashes; a bool that is False becomes a flag. Options may come from a file, --config,
-unless the function has a parameter of that name.
+A parameter before ``*`` is positional; a positional list takes one or more values. A parameter
+after ``*`` is an option with dashes; a bool whose default is False is a flag. A parameter whose
+annotation is a dataclass stands for one option a field: the options have the names of the fields,
+without a prefix, and the function receives one instance. Options may also come from a YAML file,
+``--config``, unless the function has a parameter of that name.
 """
 
+import dataclasses
 import inspect
 import re
 import sys
 import typing
 from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from shapespace.errors import InputError, one_line
 
@@ -33,12 +37,46 @@ class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Types and defaults beside the options, examples as they were written."""
 
 
+@dataclass(frozen=True)
+class _Option:
+    """One argument of a command, from a parameter or from a field of a dataclass.
+
+    Args:
+        name: name of the parameter or field, with underscores.
+        kind: annotated type.
+        default: value if the argument is not given; ``inspect.Parameter.empty`` if it must be.
+        positional: whether the argument has no dashes.
+        text: help.
+    """
+
+    name: str
+    kind: Any
+    default: object
+    positional: bool
+    text: str
+
+    @property
+    def typed(self) -> str:
+        """The name as the command line has it, with dashes unless the argument is positional."""
+        return self.name if self.positional else _dashed(self.name)
+
+
 def call_from_arguments(
     function: Callable[..., object], arguments: Sequence[str], called: str | None = None
 ) -> object:
-    """Call ``function`` with what ``arguments`` say; InputError for what cannot be understood.
+    """Call a function with the values that a command line gives.
 
-    called: the command as it was typed.
+    Args:
+        function: typed function whose docstring has an ``Args:`` section.
+        arguments: words of the command line after the name of the command.
+        called: name of the command in its help; "shapespace NAME" by default.
+
+    Returns:
+        The function's result; None after ``--help``, which is written to stdout.
+
+    Raises:
+        InputError: An argument is missing, unknown or of the wrong type, or a dataclass of options
+            refuses a value.
     """
     parser = build_parser(function, called)
     if {"-h", "--help"} & set(arguments):
@@ -47,9 +85,25 @@ def call_from_arguments(
     try:
         values = parser.parse_args(_config_first(arguments))
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
-        text = explain_config(str(error), arguments, _options(function), {}, "argument")
+        known = [option.typed for option in _options(function)]
+        text = explain_config(str(error), arguments, known, {}, "argument")
         raise InputError(text) from error
-    return function(**{name: values[name] for name in inspect.signature(function).parameters})
+    given = {
+        name: _value(name, parameter.annotation, values)
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+    return function(**given)
+
+
+def _value(name: str, kind: Any, values: Namespace) -> object:
+    """The value of a parameter: what was parsed, or a dataclass built from its parsed fields."""
+    if not dataclasses.is_dataclass(kind):
+        return values[name]
+    fields = {field.name: values[field.name] for field in dataclasses.fields(kind) if field.init}
+    try:
+        return cast("type", kind)(**fields)
+    except ValueError as error:
+        raise InputError(one_line(error)) from error
 
 
 def _config_first(arguments: Sequence[str]) -> list[str]:
@@ -65,48 +119,96 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
 
 def build_parser(function: Callable[..., object], called: str | None = None) -> ArgumentParser:
     """The parser of one command, ``called`` "shapespace NAME" by default."""
-    text = inspect.getdoc(function) or ""
-    described = {item.arg_name: item.description or "" for item in parse_docstring(text).params}
     parser = ArgumentParser(
         prog=called or f"shapespace {function.__name__}",
-        description=text.partition("Args:")[0].strip(),
+        description=(inspect.getdoc(function) or "").partition("Args:")[0].strip(),
         formatter_class=_HelpFormatter,
         exit_on_error=False,
     )
-    for name, parameter in inspect.signature(function).parameters.items():
-        _add(parser, name, parameter, " ".join(described[name].split()))
-    if "config" not in described:
+    options = _options(function)
+    names = [option.name for option in options]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    assert not twice, f"{function.__name__}: two parameters or fields are named {', '.join(twice)}"
+    for option in options:
+        _add(parser, option)
+    if "config" not in names:
         text = "YAML file with options of this command, underscores for dashes; those given win."
         parser.add_argument("--config", action="config", help=text)
     return parser
 
 
-def _add(parser: ArgumentParser, name: str, parameter: inspect.Parameter, text: str) -> None:
-    kind, default = parameter.annotation, parameter.default
-    required = default is inspect.Parameter.empty
-    if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+def _options(function: Callable[..., object]) -> list[_Option]:
+    """All arguments of a command in the order of the signature, dataclasses field by field."""
+    described = _described(function)
+    options: list[_Option] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if dataclasses.is_dataclass(parameter.annotation):
+            options += _options_of_fields(parameter)
+            continue
+        positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        options.append(
+            _Option(
+                name=name,
+                kind=parameter.annotation,
+                default=parameter.default,
+                positional=positional,
+                text=described[name],
+            )
+        )
+    return options
+
+
+def _options_of_fields(parameter: inspect.Parameter) -> Iterator[_Option]:
+    """One option a field of the dataclass that annotates ``parameter``.
+
+    A default of the parameter, an instance, gives the defaults of the options. Without one the
+    dataclass does.
+    """
+    kind, instance = parameter.annotation, parameter.default
+    described = _described(kind)
+    for field in dataclasses.fields(kind):
+        if not field.init:
+            continue
+        default: object = inspect.Parameter.empty
+        if dataclasses.is_dataclass(instance):
+            default = getattr(instance, field.name)
+        elif field.default is not dataclasses.MISSING:
+            default = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        assert field.name in described, f"{kind.__name__}: Args: does not describe {field.name}"
+        yield _Option(
+            name=field.name,
+            kind=field.type,
+            default=default,
+            positional=False,
+            text=described[field.name],
+        )
+
+
+def _described(documented: object) -> dict[str, str]:
+    """The ``Args:`` section of a docstring: the text of each name, on one line."""
+    items = parse_docstring(inspect.getdoc(documented) or "").params
+    return {item.arg_name: " ".join((item.description or "").split()) for item in items}
+
+
+def _add(parser: ArgumentParser, option: _Option) -> None:
+    kind, default = option.kind, option.default
+    if option.positional:
         item = typing.get_args(kind)[0] if typing.get_origin(kind) is list else None
-        options: dict[str, Any] = {"nargs": "+", "type": item} if item else {"type": kind}
-        parser.add_argument(name, help=text, **options)
+        settings: dict[str, Any] = {"nargs": "+", "type": item} if item else {"type": kind}
     elif kind is bool:
-        assert default is False
-        parser.add_argument(_dashed(name), action="store_true", help=text)
+        assert default is False, f"{option.name}: a flag is False by default"
+        settings = {"action": "store_true"}
     else:
-        options = {"required": True} if required else {"default": default}
-        options |= {"nargs": "+", "type": str} if kind == list[str] | None else {"type": kind}
-        parser.add_argument(_dashed(name), help=text, **options)
+        required = default is inspect.Parameter.empty
+        settings = {"required": True} if required else {"default": default}
+        settings |= {"nargs": "+", "type": str} if kind == list[str] | None else {"type": kind}
+    parser.add_argument(option.typed, help=option.text, **settings)
 
 
 def _dashed(name: str) -> str:
     return "--" + name.replace("_", "-")
-
-
-def _options(function: Callable[..., object]) -> list[str]:
-    """What the command line calls the parameters: positional ones plain, options with dashes."""
-    return [
-        _dashed(name) if parameter.kind is inspect.Parameter.KEYWORD_ONLY else name
-        for name, parameter in inspect.signature(function).parameters.items()
-    ]
 
 
 def explain(message: str, known: Sequence[str], kind: Literal["argument", "key"]) -> str:
@@ -150,7 +252,7 @@ def explain_config(
     if found := re.search(r"Problems parsing config: (.*)", text):
         return f"{_unparsable(args)}: is not YAML ({found[1]})"
     text = explain(text, known, kind)
-    key = re.match(r"(?:unknown key ')?([\w.]+)", text)
+    key = re.match(r"(?:unknown (?:key|argument) ')?([\w.]+)", text)
     return (_blamed_file(key[1].rpartition(".")[2], args) if key else "") + text
 
 

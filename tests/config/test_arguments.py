@@ -1,5 +1,6 @@
 """A function's signature is its command line, its docstring its help."""
 
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
@@ -117,3 +118,132 @@ def test_a_class_that_is_not_there():
     assert explain_config(message, [], KEYS, parts) == (
         "model.decoder: unknown class 'SkpMLP'; did you mean 'shapespace.decoders.SkipMLP'?"
     )
+
+
+@dataclass(frozen=True)
+class Voice:
+    """In which voice.
+
+    Args:
+        pitch: of the
+            voice.
+        tone: how warm.
+        loud: in capitals.
+        extra_words: words after it.
+        length: never given.
+    """
+
+    pitch: int
+    tone: Literal["dry", "warm"] = "dry"
+    loud: bool = False
+    extra_words: list[str] | None = field(default_factory=lambda: ["bye"])
+    length: int = field(init=False, default=7)
+
+    def __post_init__(self):
+        if self.pitch < 0:
+            raise InputError(f"pitch={self.pitch}: give at least 0")
+        if self.pitch > 9:
+            raise ValueError("pitch\ntoo high")
+
+
+@dataclass
+class Place:
+    """Where.
+
+    Args:
+        floor: number of the floor.
+    """
+
+    floor: int | None = None
+
+
+def speak(
+    name: str,
+    *,
+    voice: Voice,
+    times: int = 1,
+    place: Place = Place(3),  # noqa: B008
+) -> tuple:
+    """Speak.
+
+    Args:
+        name: whose.
+        times: how often.
+    """
+    return name, voice, times, place
+
+
+def speaking(text) -> tuple:
+    found = call_from_arguments(speak, text.split())
+    assert isinstance(found, tuple)
+    return found
+
+
+def test_a_dataclass_stands_for_its_fields():
+    assert speaking("Ada --pitch 1") == ("Ada", Voice(1), 1, Place(3))
+    assert speaking("Ada --pitch=2 --tone warm --loud --floor null --times 2") == (
+        *("Ada", Voice(2, "warm", True), 2, Place(None)),
+    )
+    assert speaking("Ada --pitch 1 --extra-words so long")[1].extra_words == ["so", "long"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "missing name and --pitch; --help lists what is needed"),
+        ("Ada --pitch -1", "pitch=-1: give at least 0"),
+        ("Ada --pitch 10", "pitch too high"),
+        ("Ada --pitch high", "--pitch=high: must be an int"),
+        ("Ada --pitch 1 --tone wet", "--tone=wet: must be one of 'dry', 'warm'"),
+        ("Ada --pitch 1 --flor 2", "unknown argument '--flor'; did you mean '--floor'?"),
+        (
+            "Ada --pitch 1 --voice.tone dry",
+            "unknown argument '--voice.tone'; did you mean '--tone'?",
+        ),
+        ("Ada --pitch 1 --length 1", "unknown argument '--length'; --help lists all there are"),
+    ],
+)
+def test_a_mistake_in_a_field_is_one_line(text, message):
+    with pytest.raises(InputError) as caught:
+        call_from_arguments(speak, text.split())
+    assert str(caught.value) == message
+
+
+def test_fields_are_listed_in_the_help(capsys):
+    call_from_arguments(speak, ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--pitch PITCH of the voice. (required, type: int)" in text
+    assert "--tone {dry,warm} how warm. (type: Literal['dry', 'warm'], default: dry)" in text
+    assert "--loud in capitals." in text and "--length" not in text
+    assert "number of the floor." in text and "default: 3" in text
+    assert text.index("--pitch") < text.index("--times") < text.index("--floor")
+
+
+def test_fields_come_from_a_config_too(tmp_path):
+    config = tmp_path / "speak.yaml"
+    config.write_text("pitch: 4\nextra_words: [a, b]\n")
+    found = speaking(f"Ada --config {config} --tone=warm")
+    assert found[1] == Voice(4, "warm", extra_words=["a", "b"])
+    config.write_text("pich: 4\n")
+    with pytest.raises(InputError, match=f"{config}: unknown argument 'pich'; did you"):
+        call_from_arguments(speak, ["Ada", "--pitch=1", "--config", str(config)])
+
+
+def test_what_a_programmer_forgot():
+    def twice(*, one: Place, floor: int = 1):
+        """Nothing."""
+
+    @dataclass
+    class Silent:
+        """Nothing is said of its field."""
+
+        number: int = 1
+
+    def silent(*, one: Silent):
+        """Nothing."""
+
+    twice.__doc__ = "Nothing.\n\nArgs:\n    floor: a floor."
+    with pytest.raises(AssertionError, match="twice: two parameters or fields are named floor"):
+        call_from_arguments(twice, [])
+    with pytest.raises(AssertionError, match="Silent: Args: does not describe number"):
+        call_from_arguments(silent, [])
