@@ -24,13 +24,40 @@ import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
+from shapespace.config.recipes import RECIPES
 from shapespace.errors import InputError, one_line
 
+# Sentences of jsonargparse 4.53.0, line breaks replaced by spaces, and what is read from each.
+# tests/config/test_arguments.py makes the real parser say each of them.
+
+# the following arguments are required: name, fit.data.store
 _MISSING = re.compile(r"following arguments are required: (.*)")
-_UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|does not accept option|Option) '?([\w.-]+)")
+# unrecognized arguments: --model.lrr=1
+# Option 'nn' is not accepted                                 (key of a config, of a plain parser)
+# Subcommand 'fit' does not accept option 'model.lrr'         (key of a config, of a training)
+_UNKNOWN = re.compile(r"(?:unrecognized arguments:|does not accept option|^Option) '?([\w.-]+)")
+# Parser key "model.sampler": Problem with given class_path 'shapespace.NearSurface':
+#   Option 'sigm' is not accepted
 _UNKNOWN_IN_PART = re.compile(r'Parser key "([\w.]+)": .*Option \'([\w.-]+)\' is not accepted')
+# Parser key "model.decoder": - Expected a path but SkpMLP either not accessible or invalid
+#   - Expected a dot import path string: SkpMLP
+_UNKNOWN_CLASS = re.compile(r'Parser key "([\w.]+)":.* path but (\S+) either')
+# Parser key "model.lr": Expected a <class 'float'>. Got value: fast
+# Parser key "n": Does not validate against any of the Union subtypes ...
+#   Errors: - Expected a <class 'int'> - Expected a <class 'NoneType'> ... Given value: many
+# Parser key "model.decoder": Problem with given class_path 'shapespace.decoders.SkipMLP':
+#   Parser key "width": Expected a <class 'int'>. Got value: q
 _WRONG_TYPE = re.compile(r"(?:Got value|Given value): (.*)$")
+_KEY = re.compile(r'Parser key "([\w.]+)"')
 _EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.Literal\[[^\]]*\])")
+_EXPECTED_NAME = re.compile(r"<class '(.*)'>|typing\.Literal\[(.*)\]")
+# Parser key "config": File does not exist: '/home/ada/none.yaml'
+# Parser key "config": Path is not a file: '/home/ada/folder'
+_NO_CONFIG = re.compile(r'Parser key "config": (.*): \'(.*)\'')
+# Problems parsing config: while parsing a flow node did not find expected node content ...
+_NOT_YAML = re.compile(r"Problems parsing config: (.*)")
+# Unexpected config: - 1                                      (YAML, but no mapping)
+_NO_MAPPING = re.compile(r"Unexpected config: (.*)")
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -211,26 +238,6 @@ def _dashed(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def explain(message: str, known: Sequence[str], kind: Literal["argument", "key"]) -> str:
-    """A parser's complaint on one short line, with the name that was probably meant.
-
-    known: all there are, arguments as typed with their dashes, keys of a config dotted.
-    """
-    text = one_line(message)
-    if found := _MISSING.search(text):
-        names = [_as_known(name.removeprefix("fit."), known) for name in found[1].split(", ")]
-        return f"missing {' and '.join(names)}; --help lists what is needed"
-    if found := _UNKNOWN_IN_PART.search(text):
-        return unknown(f"{found[1]}.init_args.{found[2]}", known, kind)
-    if found := _UNKNOWN.search(text):
-        return unknown(found[1] if kind == "argument" else found[1].lstrip("-"), known, kind)
-    if found := _WRONG_TYPE.search(text):
-        key = ".init_args.".join(re.findall(r'Parser key "([\w.]+)"', text))
-        kinds = [_kind(expected) for expected in dict.fromkeys(_EXPECTED.findall(text))]
-        return f"{_as_known(key, known)}={found[1]}: must be {' or '.join(kinds)}"
-    return text
-
-
 def explain_config(
     message: str,
     args: Sequence[str],
@@ -238,31 +245,78 @@ def explain_config(
     parts: Mapping[str, Sequence[str]],
     kind: Literal["argument", "key"] = "key",
 ) -> str:
-    """A parser's complaint, with the config file that it is about where one is to blame.
+    """Say on one short line what a parser complains about, and what was probably meant.
 
-    args: the command line; known: the keys there are; parts: by the key of a part, the import
-    paths of the classes that it can be.
+    Args:
+        message: the complaint of jsonargparse.
+        args: words of the command line.
+        known: all names there are: arguments as typed with their dashes, or keys with dots.
+        parts: import paths of the classes that can be chosen, by the key of the part.
+        kind: "key" for the options of a training, "argument" for those of other commands.
+
+    Returns:
+        The explanation, behind the name of a config file and a colon if the mistake is there. A
+        complaint of unknown form comes back as it is.
     """
     text = one_line(message)
-    if found := re.search(r'Parser key "config": (.*): \'(.*)\'', text):
-        return f"{found[2]}: cannot be a config ({found[1].lower()}); recipes lie in configs/"
-    if found := re.search(r'Parser key "([\w.]+)":.* path but (\S+) either', text):
+    if found := _NO_CONFIG.search(text):
+        return _no_config(path=found[2], reason=found[1].lower(), kind=kind)
+    if found := _NOT_YAML.search(text):
+        return f"{_unparsable(args)}: is not YAML ({found[1]})"
+    if found := _NO_MAPPING.search(text):
+        return f"--config: {found[1]!r} must be a YAML file of options and their values"
+    if found := _UNKNOWN_CLASS.search(text):
         text = f"{found[1]}: {unknown(found[2], parts.get(found[1], ()), 'class')}"
         return _blamed_file(found[2], args) + text
-    if found := re.search(r"Problems parsing config: (.*)", text):
-        return f"{_unparsable(args)}: is not YAML ({found[1]})"
-    text = explain(text, known, kind)
-    key = re.match(r"(?:unknown (?:key|argument) ')?([\w.]+)", text)
-    return (_blamed_file(key[1].rpartition(".")[2], args) if key else "") + text
+    key, text = _explained(text, known, kind)
+    return _blamed_file(key.rpartition(".")[2], args) + text
+
+
+def _no_config(path: str, reason: str, kind: str) -> str:
+    """Name the recipes to a training whose config cannot be read; no other command has any."""
+    text = f"{path}: cannot be a config ({reason}); "
+    if kind != "key":
+        return text + "give a YAML file of options"
+    for name in RECIPES:
+        # The repository has its recipes in configs/, which an installation has not.
+        if path.endswith(f"configs/{name}.yaml"):
+            return text + f"say --config {name}"
+    return text + f"give a file, or a recipe by name: {', '.join(RECIPES)}"
+
+
+def _explained(text: str, known: Sequence[str], kind: str) -> tuple[str, str]:
+    """The key that a complaint is about, empty if none is, and an explanation."""
+    if found := _MISSING.search(text):
+        names = [_as_known(name.removeprefix("fit."), known) for name in found[1].split(", ")]
+        return "", f"missing {' and '.join(names)}; --help lists what is needed"
+    if found := _UNKNOWN_IN_PART.search(text):
+        key = f"{found[1]}.init_args.{found[2]}"
+        return key, unknown(key, known, kind)
+    if found := _UNKNOWN.search(text):
+        key = found[1].lstrip("-")
+        return key, unknown(found[1] if kind == "argument" else key, known, kind)
+    kinds = [_kind(expected) for expected in dict.fromkeys(_EXPECTED.findall(text))]
+    found = _WRONG_TYPE.search(text)
+    if found and kinds:
+        key = ".init_args.".join(_KEY.findall(text))
+        return key, f"{_as_known(key, known)}={found[1]}: must be {' or '.join(kinds)}"
+    return "", text
 
 
 def _blamed_file(name: str, args: Sequence[str]) -> str:
     """The last config file that holds ``name``, with a colon; nothing if ``args`` do themselves."""
-    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    if any(word.search(arg) for arg in args):
+    if not name:
         return ""
-    files = [path for path in _config_files(args) if word.search(_text(path))]
-    return f"{files[-1]}: " if files else ""
+    # num_points of a file is --num-points on the command line.
+    spelt = re.escape(name).replace("_", "[_-]")
+    word = re.compile(rf"(?<!\w){spelt}(?!\w)")
+    files = _config_files(args)
+    # The path of a config may hold the name too, which says nothing about an option.
+    options = [arg for arg in args if Path(arg.rpartition("=")[2]) not in files]
+    if any(word.search(option) for option in options):
+        return ""
+    holding = [path for path in files if word.search(_text(path))]
+    return f"{holding[-1]}: " if holding else ""
 
 
 def _unparsable(args: Sequence[str]) -> str:
@@ -302,7 +356,7 @@ def _as_known(name: str, known: Sequence[str]) -> str:
 
 
 def _kind(expected: str) -> str:
-    name = re.sub(r"<class '(.*)'>|typing\.Literal\[(.*)\]", r"\1\2", expected)
+    name = _EXPECTED_NAME.sub(r"\1\2", expected)
     if expected.startswith("typing."):
         return f"one of {name}"
     return {"NoneType": "null"}.get(name, f"{'an' if name[0] in 'aeiou' else 'a'} {name}")
