@@ -53,7 +53,6 @@ class PlanCLI(TrainingCLI):
         self.num_scans = num_scans
         super().__init__(
             args,
-            callbacks=(),
             signals=Signals(),
             held=ExitStack(),
             save_config_callback=None,
