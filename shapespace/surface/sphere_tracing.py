@@ -18,7 +18,6 @@ from torch import Tensor
 
 from shapespace.decoders.base import Field
 from shapespace.errors import at_least, positive
-from shapespace.surface.cone_marching import box_span, checked_rays
 from shapespace.surface.query import field_gradients, field_values, lipschitz_estimate, unit
 
 STEPS, THRESHOLD = 10, 5e-5
@@ -71,7 +70,7 @@ def trace(
         origins: where rays begin, in the field's frame.
         directions: where they go, of any length but 0.
         extent: half side of the box that is searched, in the field's unit.
-        start: depths up to which nothing is known to be, e.g. from :func:`march`; inf ends a ray.
+        start: depths up to which nothing is known to be, inf ends a ray.
         steps: of sphere tracing, from each end.
         threshold: |f| / lipschitz of a hit, a distance, before one last Newton step along the ray.
         lipschitz: bound of |grad f|; None takes that of :func:`lipschitz_estimate`. Where |grad f|
@@ -82,7 +81,7 @@ def trace(
     """
     at_least(0, steps=steps)
     positive(extent=extent, threshold=threshold)
-    origins, directions = checked_rays(latent, origins, directions)
+    origins, directions = _checked_rays(latent, origins, directions)
     lipschitz = lipschitz_estimate(field, latent, extent) if lipschitz is None else lipschitz
     level, parts = threshold * lipschitz, []
     for first in range(0, max(len(origins), 1), RAYS_PER_CALL):
@@ -93,6 +92,34 @@ def trace(
         _search(line, span, steps, level, lipschitz)
         parts.append(line.hits(threshold))
     return Hits(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Hits)))
+
+
+def box_span(
+    origins: Tensor, directions: Tensor, extent: float, start: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Depths at which each ray enters and leaves the box; enters after it leaves: never."""
+    parallel = directions == 0
+    slope = torch.where(parallel, 1, directions)
+    first, second = (-extent - origins) / slope, (extent - origins) / slope
+    within = origins.abs() <= extent
+    low = torch.where(parallel, torch.where(within, -torch.inf, torch.inf), first.minimum(second))
+    high = torch.where(parallel, torch.where(within, torch.inf, -torch.inf), first.maximum(second))
+    near, far = low.amax(-1).clamp(min=0), high.amin(-1)
+    return near if start is None else near.maximum(start.to(near)), far
+
+
+def _checked_rays(latent: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Rays where the code is, with directions of length 1."""
+    origins, directions = origins.detach().to(latent), directions.detach().to(latent)
+    length = torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
+    good = torch.isfinite(origins).all(-1) & torch.isfinite(length[:, 0]) & (length[:, 0] > 0)
+    if not good.all():
+        row = int(torch.nonzero(~good)[0, 0])
+        raise ValueError(
+            f"ray {row} from {origins[row].tolist()} along {directions[row].tolist()}: give finite "
+            "origins and directions of a length that is not 0"
+        )
+    return origins, directions / length
 
 
 class _Line:

@@ -8,7 +8,6 @@ import torch
 
 from shapespace.decoders import SkipMLP
 from shapespace.rendering.camera import Orthographic, Pinhole, View
-from shapespace.surface.cone_marching import march
 from shapespace.surface.query import lipschitz_estimate
 from shapespace.surface.sphere_tracing import trace
 from tests import exact
@@ -163,19 +162,6 @@ def test_samples_save_rays_that_too_few_steps_leave_open(steps):
 @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
 def test_steepness_of_a_distance_is_its_scale(factor):
     assert lipschitz_estimate(scaled(exact.sphere(), factor), NONE) == pytest.approx(factor)
-
-
-def test_beams_are_free_for_all_rays_within_and_reach_the_surface():
-    camera = Orthographic(-1.0, 1.0, -1.0, 1.0)
-    origins, directions = (part.double() for part in camera.rays(16, 16))
-    free = march(exact.torus(), NONE, origins, directions, 0.1)
-    assert free.isinf().sum() > 20 and free.isfinite().sum() > 60
-    turn = torch.arange(8) * np.pi / 4
-    right, up, _ = torch.from_numpy(camera.pose.axes)
-    for x, y in zip(turn.cos(), turn.sin(), strict=True):
-        inner = trace(exact.torus(), NONE, origins + 0.1 * (x * right + y * up), directions)
-        assert (inner.depth >= free - 1e-9).all()
-    assert exact.torus()((origins + free[:, None] * directions)[free.isfinite()], NONE).max() < 0.2
 
 
 def test_a_start_saves_steps_and_changes_no_depth():
