@@ -90,7 +90,9 @@ def seconds(run, device):
 
 def compare(field, latent, size, rounds, device):
     """Equality first, then the medians of interleaved rounds."""
-    rays = [part.to(latent) for part in CAMERA.rays(size, size)]
+    origins = CAMERA.origins(size, size).reshape(-1, 3)
+    directions = np.broadcast_to(CAMERA.direction, origins.shape)
+    rays = [torch.tensor(part).to(latent) for part in (origins, directions)]
     few = [part[::EVERY] for part in rays]
     runs = {
         "trace": lambda: trace(field, latent, *rays, EXTENT),

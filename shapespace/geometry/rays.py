@@ -35,7 +35,7 @@ class RayScene:
             return np.full(len(origins), -1)
         return self._scene.run(_ready(origins), _ready(directions)).astype(np.int64)
 
-    def hidden(
+    def occluded(
         self, origins: Float[np.ndarray, "K 3"], directions: Float[np.ndarray, "K 3"]
     ) -> Bool[np.ndarray, " K"]:
         """Whether each ray hits anything."""

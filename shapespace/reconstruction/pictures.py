@@ -7,7 +7,7 @@ import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
-from shapespace.rendering.meshes import GREY, Figure, colour_map, render_strip, save_image
+from shapespace.rendering.meshes import GREY, Figure, colour_map, render_row, save_image
 from shapespace.scan import PreparedScan
 
 WORST = 0.02
@@ -38,5 +38,5 @@ def fit_picture(
         for values, label in ((far, f"to the scan, 0 to {unit}"), (sure, f"unsure, 0 to {unit}")):
             colours = colour_map(values, 0.0, WORST * longest)
             figures.append(Figure(mesh, label=label, vertex_colors=colours))
-    save_image(render_strip(figures, 360, up), path)
+    save_image(render_row(figures, 360, up), path)
     return path

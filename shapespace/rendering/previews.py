@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Decoder
-from shapespace.rendering.meshes import BLUE, ORANGE, Figure, render_strip, save_image
+from shapespace.rendering.meshes import BLUE, ORANGE, Figure, render_row, save_image
 from shapespace.rendering.plots import plot_slice
 from shapespace.surface.mesh import extract_mesh
 from shapespace.surface.query import field_values
@@ -28,7 +28,7 @@ Facets are not seen at 280 pixels: a cell is about 4 pixels and the shading inte
 """
 
 
-def strip(
+def draw_row(
     meshes: Sequence[trimesh.Trimesh], path: Path, labels: Sequence[str] = (), height: int = 480
 ) -> Path:
     """Draw all meshes side by side, coloured from blue to orange.
@@ -43,7 +43,7 @@ def strip(
         ``path``.
 
     Raises:
-        InputError: where embreex or matplotlib is not installed.
+        InputError: where embreex, matplotlib or Pillow is not installed.
     """
     texts = [*labels, *[""] * (len(meshes) - len(labels))]
     shares = np.linspace(0, 1, len(meshes))
@@ -51,7 +51,7 @@ def strip(
         Figure(mesh, _blend(share), text)
         for mesh, share, text in zip(meshes, shares, texts, strict=True)
     ]
-    save_image(render_strip(figures, height), path)
+    save_image(render_row(figures, height), path)
     return path
 
 
@@ -77,14 +77,16 @@ def draw_codes(
         ``path``.
 
     Raises:
-        InputError: where embreex or matplotlib is not installed, or a 2-D field is not finite.
+        InputError: where embreex, matplotlib or Pillow is not installed, or where a 2-D field is
+            not finite.
     """
     if decoder.dimension == 3:
         # A preview shows spurious components too: they are what a look at a training is for.
         meshes = [
-            extract_mesh(decoder, code, MESH_NODES, extent, largest_only=False) for code in codes
+            extract_mesh(decoder, code, MESH_NODES, extent=extent, largest_only=False)
+            for code in codes
         ]
-        return strip(meshes, path, names, height)
+        return draw_row(meshes, path, labels=names, height=height)
     axis = torch.linspace(-extent, extent, SLICE_NODES)
     nodes = torch.cartesian_prod(axis, axis).flip(-1).to(codes)
     values = field_values(decoder, codes[0], nodes).reshape(SLICE_NODES, SLICE_NODES).cpu().numpy()

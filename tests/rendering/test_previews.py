@@ -7,7 +7,7 @@ import trimesh
 
 from shapespace.decoders import Decoder, SkipMLP
 from shapespace.errors import InputError
-from shapespace.rendering.previews import draw_codes, strip
+from shapespace.rendering.previews import draw_codes, draw_row
 
 pytest.importorskip("matplotlib", reason="pictures need shapespace[report]")
 PIL_Image = pytest.importorskip("PIL.Image")
@@ -48,7 +48,7 @@ def test_codes_become_a_picture(tmp_path, dimension):
     assert width > 100 and height > 50
 
 
-@pytest.mark.parametrize("library", ["embreex.mesh_construction", "matplotlib"])
+@pytest.mark.parametrize("library", ["embreex.mesh_construction", "matplotlib", "PIL"])
 def test_a_missing_library_is_named_and_leaves_no_file(tmp_path, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(InputError, match=r"is missing: pip install 'shapespace\[report\]'"):
@@ -100,5 +100,5 @@ def test_a_coarse_mesh_shows_every_component(tmp_path):
 
 def test_empty_meshes_are_drawn_as_nothing(tmp_path):
     pytest.importorskip("embreex", reason="pictures need shapespace[report]")
-    path = strip([trimesh.Trimesh(), trimesh.creation.icosphere()], tmp_path / "p.png")
+    path = draw_row([trimesh.Trimesh(), trimesh.creation.icosphere()], tmp_path / "p.png")
     assert path.exists()
