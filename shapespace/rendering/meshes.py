@@ -217,10 +217,8 @@ def _moved(soup: Soup, shift: np.ndarray, scale: float = 1.0) -> Soup:
 
 
 def _normalised(rows: list[list[Soup]]) -> list[list[Soup]]:
-    """The soups at one scale, on the floor y = 0, each centred about x = z = 0.
-
-    The longest side of the largest bounding box becomes 1, the scale that shading is made for.
-    """
+    """The soups at one scale, on the floor y = 0, each centred about x = z = 0."""
+    # The longest side of the largest bounding box becomes 1, the scale that shading is made for.
     boxes = [_box(soup) for row in rows for soup in row if len(soup.faces)]
     scale = 1 / max((float((high - low).max()) for low, high in boxes), default=1.0)
     floor = min((float(low[1]) for low, _ in boxes), default=0.0)
@@ -257,10 +255,8 @@ def _camera(rows: list[list[Soup]], width: float, elevation: float) -> Orthograp
 
 
 def _joined(soups: list[Soup]) -> Soup:
-    """All soups as one.
-
-    A vertex that no triangle uses is added in front, so that arrays of no soup have a shape too.
-    """
+    """All soups as one."""
+    # A vertex that no triangle uses stands in front, so that no soup at all has arrays too.
     offsets = np.cumsum([1, *(len(soup.vertices) for soup in soups)])
     unused = np.zeros((1, 3))
     faces = [soup.faces + offset for soup, offset in zip(soups, offsets, strict=False)]

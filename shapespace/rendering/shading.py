@@ -151,11 +151,9 @@ def _lit(
 def _hit_points(
     soup: Soup, origins: np.ndarray, forward: np.ndarray, face: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points [K,3], depths [K] and barycentric weights [K,3] of the hits.
-
-    Embree tells the triangle only. The rest is computed here in double precision; the floors of the
-    denominators keep degenerate triangles finite.
-    """
+    """Points [K,3], depths [K] and barycentric weights [K,3] of the hits."""
+    # Embree tells the triangle only. The rest is computed here in double precision; the floors of
+    # the denominators keep degenerate triangles finite.
     a, b, c = soup.vertices[soup.faces[face]].transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     squared = np.maximum(np.einsum("ki,ki->k", normal, normal), 1e-30)
@@ -190,11 +188,9 @@ def _light(
 
 
 def _tile_vectors(num: int) -> Float[np.ndarray, "P N 3"]:
-    """``num`` unit vectors for each place of a tile, spread evenly over the sphere.
-
-    They come from the additive sequence of the plastic number in two dimensions (R2, Roberts 2018).
-    A fixed shuffle keeps neighbours in the tile from having neighbouring vectors.
-    """
+    """``num`` unit vectors for each place of a tile, spread evenly over the sphere."""
+    # The additive sequence of the plastic number in two dimensions (R2, Roberts 2018). A fixed
+    # shuffle keeps neighbours in the tile from having neighbouring vectors.
     order = np.random.default_rng(0).permutation(TILE * TILE * num)
     u, v = (0.5 + np.outer([0.7548776662, 0.5698402910], order)) % 1
     z = 2 * u - 1
@@ -212,10 +208,8 @@ def _smoothed(
     column: np.ndarray,
     shape: tuple[int, int],
 ) -> np.ndarray:
-    """The mean of ``light`` over the TILE x TILE rays about each ray, on the same surface only.
-
-    Every such square holds each place of the tile once, so that all light directions take part.
-    """
+    """The mean of ``light`` over the TILE x TILE rays about each ray, on the same surface only."""
+    # Every such square holds each place of the tile once, so that all light directions take part.
     # The hit at each ray of the picture, -1 for none, with half a tile of border on each side.
     number = np.full((shape[0] + TILE, shape[1] + TILE), -1, np.int32)
     number[row + TILE // 2, column + TILE // 2] = np.arange(len(row))
