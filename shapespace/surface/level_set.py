@@ -4,8 +4,8 @@ The octree names the blocks that can contain the zero set. Slab by slab, the nod
 are evaluated and their cells are meshed. Where the zero set leaves a block, the next block is
 meshed too, until the zero set leaves the meshed blocks nowhere.
 
-What is guaranteed: in every meshed block the triangles are those of the whole grid, and no sheet of
-the zero set that meets a meshed block is cut off. What only samples check: that no sheet lies
+Two things are guaranteed: in every meshed block the triangles are those of the whole grid, and no
+sheet of the zero set that meets a meshed block is cut off. Only samples check that no sheet lies
 entirely in blocks left out. Where the samples refute the octree too often, the whole grid is
 evaluated.
 
@@ -35,15 +35,13 @@ OnBlocks = Callable[[int, int], object]
 
 @dataclass
 class LevelSet:
-    """The triangles found so far.
+    """The triangles found so far, in parts; shared edges have the same keys, which welds the parts.
 
     Args:
         grid: the grid.
-        edges: for each part added, the keys of the edges that carry a vertex.
+        edges: for each part, the keys of the edges that carry a vertex.
         places: for each part, the vertices, in cells from the grid's lowest node.
         corners: for each part, the triangles, as rows of the vertices of all parts.
-
-    An edge that parts share has the same key in all of them, which welds the parts.
     """
 
     grid: Grid

@@ -60,14 +60,14 @@ KEPT = 0.5
 class Level:
     """All blocks of one size that were evaluated.
 
+    ``index`` [K,3] are the blocks and ``values`` [K] the field at their centres. ``opened`` [K] is
+    true for blocks that were cut into smaller ones or, at the last level, returned; all other
+    blocks are left out.
+
     Args:
         grid: the grid.
         size: cells along a side of a block.
         trusted: whether blocks may be left out.
-
-    ``index`` [K,3] are the blocks and ``values`` [K] the field at their centres. ``opened`` [K] are
-    the blocks that were cut into smaller ones or, at the last level, returned; the other blocks are
-    left out.
     """
 
     def __init__(self, grid: Grid, size: int, trusted: bool = True) -> None:
@@ -112,13 +112,13 @@ class Level:
 class Octree:
     """The blocks of a grid that can contain the zero set, in levels of halving size.
 
+    ``slope`` is the estimate of the largest |grad f|. ``hopeless`` is true where the octree is of
+    no use: too many blocks were kept, or the field refuted the estimate too often.
+
     Args:
         evaluate: the field.
         grid: the grid.
         slope: a slope of the field known from before; raised where the field is seen to be steeper.
-
-    ``slope`` is the estimate of the largest |grad f|. ``hopeless`` tells that the tree is of no
-    use: it kept too many blocks, or the field refuted the estimate too often.
     """
 
     def __init__(self, evaluate: FieldFunction, grid: Grid, slope: float = 1.0) -> None:

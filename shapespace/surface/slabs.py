@@ -23,13 +23,13 @@ SLAB_NODES = 2**21
 class Slabs:
     """The slabs of a grid, visited from low to high x: ``fill``, use ``values``, ``advance``.
 
+    ``values`` holds the field at the nodes of the current slab, by flat index. A value is valid
+    where ``valid`` is true. ``strides`` are the steps of the flat index along each axis.
+
     Args:
         evaluate: the field.
         grid: the grid.
         known: nodes where the field was evaluated before, and its values; None for no nodes.
-
-    ``values`` holds the field at the nodes of the current slab, by flat index. A value is valid
-    where ``valid`` is true. ``strides`` are the steps of the flat index along each axis.
     """
 
     def __init__(
