@@ -11,9 +11,8 @@ from torch import Tensor
 from shapespace.decoders.base import Field
 from shapespace.diagnostics.zero_set import ZeroSurface
 from shapespace.geometry.rays import RayScene
-from shapespace.surface.cone_marching import box_span
 from shapespace.surface.query import field_values
-from shapespace.surface.sphere_tracing import THRESHOLD, Hits, trace
+from shapespace.surface.sphere_tracing import THRESHOLD, Hits, box_span, trace
 
 STEPS = 40
 """Of a ray, before it is sampled: so many that the factor decides, not the sampling."""
