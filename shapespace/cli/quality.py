@@ -35,12 +35,13 @@ def evaluate(
     """Say how good a space is: reconstruct scans that it was not trained on, and measure them.
 
     Reconstructs to OUT/shapes as shapespace reconstruct does, whose results are kept, and measures
-    each shape to its own scan and to its truth. Writes OUT/card.txt for people, OUT/card.csv with
-    a row a scan and OUT/card.json: each number in every convention, its 5, 50 and 95 percentiles
-    and mean over scans, and 95 % intervals of median and mean by bootstrap over people.
+    each shape to its own scan and to its truth. Writes OUT/scores.txt for people, and
+    OUT/scores.csv with a row for each scan. OUT/scores.json holds every number with its definition,
+    its 5, 50 and 95 percentiles and mean over the scans, and 95 % intervals of median and mean by
+    bootstrap over people.
 
-      shapespace evaluate runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out card/
-      shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out card/
+      shapespace evaluate runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out out/
+      shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out out/
 
     Args:
         checkpoint: made by shapespace train.
@@ -82,10 +83,10 @@ def evaluate(
         Protocol(num_samples, resolution, unit, baselines, group_end, seed),
         batch,
     )
-    say(f"{scores_head(found.cards, found.unit)}\n")
+    say(f"{scores_head(found.all_scores, found.unit)}\n")
     for line in found.remarks():
         say(line)
-    say(f"wrote card.txt, card.csv and card.json to {Path(out)}")
+    say(f"wrote scores.txt, scores.csv and scores.json to {Path(out)}")
 
 
 def compare(
@@ -126,11 +127,11 @@ def compare(
     at_least(1, num_samples=num_samples)
     at_least(0, seed=seed)
     *shapes, target = surfaces
-    cards = compare_files(shapes, target, unit, num_samples, seed)
+    all_scores = compare_files(shapes, target, unit, num_samples, seed)
     if out is not None:
         facts = {"target": target, "surfaces": shapes, "unit": "none" if unit == "none" else "m"}
-        write_json(cards, facts | {"num_samples": num_samples, "seed": seed}, Path(out), seed)
-    say(pair_table(cards, "none" if unit == "none" else "m"))
+        write_json(all_scores, facts | {"num_samples": num_samples, "seed": seed}, Path(out), seed)
+    say(pair_table(all_scores, "none" if unit == "none" else "m"))
     say(f"\n{num_samples} samples of each mesh, clouds of no more points")
 
 

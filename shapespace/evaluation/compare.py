@@ -1,4 +1,4 @@
-"""The card of one mesh or cloud: how far it is from the surfaces that it should be.
+"""The scores of one mesh or cloud: how far it is from the surfaces that it should be.
 
 Lengths are metres, or in any other unit with relative thresholds.
 """
@@ -76,17 +76,17 @@ def sampled_raw(
 def compare_files(
     shapes: list[str], target: str, unit: str = "m", num_samples: int = NUM_SAMPLES, seed: int = 0
 ) -> list[Scores]:
-    """Cards of files against one file, all in one frame and ``unit``: m, cm, mm, in, or none."""
+    """Scores of files against one file, all in one frame and ``unit``: m, cm, mm, in, or none."""
     per_metre = PER_METRE.get(unit, 1.0)
     other = sampled_raw(read_raw(target), per_metre, num_samples, seed + 1)
     thresholds = None if unit in PER_METRE else RELATIVE
-    cards = []
+    all_scores = []
     for path, name in zip(shapes, _short_names(shapes), strict=True):
         mine = sampled_raw(read_raw(path), per_metre, num_samples, seed)
         if mine.points.shape[1] != other.points.shape[1]:
             raise InputError(f"{path}: has another dimension than {target}; compare like with like")
-        cards.append(scores_of(name, mine, {"target": other}, num_samples, thresholds, seed))
-    return cards
+        all_scores.append(scores_of(name, mine, {"target": other}, num_samples, thresholds, seed))
+    return all_scores
 
 
 def _short_names(paths: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What every column of a card means: one sentence each, with formula and source."""
+"""What every column of the scores means: one sentence each, with formula and source."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -169,7 +169,7 @@ class Thresholds:
 
 
 def definition(column: str) -> Definition:
-    """What a column of a card means; KeyError for one that no card has."""
+    """What a column of the scores means; KeyError for an unknown one."""
     if column in CONVENTIONS:
         return CONVENTIONS[column]
     found = re.fullmatch(r"([a-z_]+)_([0-9.e-]+)(mm|_percent)", column)

@@ -16,7 +16,15 @@ from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
 from shapespace.evaluation.definitions import Thresholds
 from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled
-from shapespace.evaluation.scores import CARD, SHAPES, Part, Scores, group_of, write_csv, write_json
+from shapespace.evaluation.scores import (
+    SCORES,
+    SHAPES,
+    Part,
+    Scores,
+    group_of,
+    write_csv,
+    write_json,
+)
 from shapespace.evaluation.tables import LengthUnit, scores_text
 from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
 from shapespace.reconstruction.method import FitOptions
@@ -50,19 +58,19 @@ class Protocol:
 
 @dataclass
 class Evaluation:
-    """Cards of all scans that could be measured; facts of the run; (name, reason) of the others."""
+    """Scores of the measured scans, facts of the run, (name, reason) of each skipped scan."""
 
     unit: LengthUnit
-    cards: list[Scores] = field(default_factory=list)
+    all_scores: list[Scores] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def write(self, folder: Path, seed: int) -> None:
-        """card.csv, card.json and card.txt."""
-        write_csv(self.cards, folder / "card.csv")
-        write_json(self.cards, self.facts, folder / CARD, seed)
-        with replacing(folder / "card.txt") as part:
-            text = [scores_text(self.cards, self.unit, seed), "", *self.remarks()]
+        """scores.csv, scores.json and scores.txt."""
+        write_csv(self.all_scores, folder / "scores.csv")
+        write_json(self.all_scores, self.facts, folder / SCORES, seed)
+        with replacing(folder / "scores.txt") as part:
+            text = [scores_text(self.all_scores, self.unit, seed), "", *self.remarks()]
             part.write_text("\n".join(text).rstrip() + "\n", "utf-8")
 
     def remarks(self) -> list[str]:
@@ -73,9 +81,9 @@ class Evaluation:
         known, bare = (self.facts[name] for name in ("trained_on", "without_registration"))
         if known:
             lines.append(f"NOT UNSEEN: {_some(known)} is the name of a training shape too")
-        if bare and len(bare) < len(self.cards):
+        if bare and len(bare) < len(self.all_scores):
             lines.append(f"without truth: {_some(bare)}")
-        if self.facts["groups"] < 2 <= len(self.cards):
+        if self.facts["groups"] < 2 <= len(self.all_scores):
             lines.append(
                 "no intervals: by their names all scans are of one person; --group-end '' draws "
                 "each scan by itself"
@@ -92,7 +100,7 @@ def evaluate_scans(
     protocol: Protocol | None = None,
     batch: int = 8,
 ) -> Evaluation:
-    """Reconstruct ``sources`` into ``out/shapes``, then measure each and write the card to ``out``.
+    """Reconstruct ``sources`` into ``out/shapes``, measure each, write the scores to ``out``.
 
     Each is measured to its own scan and, where ``truth`` has a surface of its name, to that
     ("registration"). Reconstructions that are there already are kept, as by
@@ -109,10 +117,10 @@ def evaluate_scans(
     found = Evaluation(work.unit, skipped=list(done.skipped))
     for item in progress(done.done, "measuring", unit="scan"):
         try:
-            found.cards.append(work.card(item, by_name[item.name]))
+            found.all_scores.append(work.score(item, by_name[item.name]))
         except InputError as error:
             found.skipped.append((item.name, str(error)))
-    if not found.cards:
+    if not found.all_scores:
         raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
     found.facts = work.facts(done, fit or FitOptions(), found)
     found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
@@ -150,7 +158,7 @@ class _Work:
         self.baselines = Baselines(self.space, protocol.resolution)
         self.nearest: dict[str, str] = {}
 
-    def card(self, item: Reconstruction, source: AnySource) -> Scores:
+    def score(self, item: Reconstruction, source: AnySource) -> Scores:
         """Of one scan, in metres if the space is."""
         per_metre = item.facts["scale"] if self.metric else 1.0
         targets = self._targets(item.name, source, per_metre)
@@ -170,7 +178,7 @@ class _Work:
 
     def facts(self, done: Reconstructions, fit: FitOptions, found: Evaluation) -> dict[str, Any]:
         """What was done, on what, and what is missing."""
-        without = [card.name for card in found.cards if card.name not in self.truths]
+        without = [scores.name for scores in found.all_scores if scores.name not in self.truths]
         return {
             "checkpoint": str(self.space.path),
             "space": self.space.digest,
@@ -178,12 +186,12 @@ class _Work:
             "unit": self.unit,
             "fit": asdict(fit),
             "protocol": asdict(self.protocol),
-            "scans": len(found.cards),
-            "groups": len({card.group for card in found.cards}),
+            "scans": len(found.all_scores),
+            "groups": len({scores.group for scores in found.all_scores}),
             "kept": len(done.kept),
             "skipped": [{"name": name, "reason": reason} for name, reason in found.skipped],
             "without_registration": without,
-            "trained_on": self.trained_on([card.name for card in found.cards]),
+            "trained_on": self.trained_on([scores.name for scores in found.all_scores]),
             "nearest_training_shape": self.nearest,
         }
 

@@ -1,4 +1,4 @@
-"""Distances between surfaces, of which every column of a card is made.
+"""Distances between surfaces, of which the columns of the scores are made.
 
 Unsquared and in the unit of the arguments. Letters: K, J points, D dimension.
 """

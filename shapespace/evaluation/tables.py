@@ -1,4 +1,4 @@
-"""Cards as text for people: millimetres where lengths are metres."""
+"""Scores as text for people: millimetres where lengths are metres."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ TARGETS = {"registration": "to the true surface", "scan": "to the raw scan"}
 
 @dataclass(frozen=True)
 class Short:
-    """One column of a short table: its title, and where on a card its number lies."""
+    """One column of a short table: its title, and where in the scores its number lies."""
 
     title: str
     part: str
@@ -47,7 +47,7 @@ SCAN = (
     Short("scan mean", "scan", "completeness_exact"),
 )
 SHORT = tuple(dict.fromkeys([*(short.column for short in (*DISTANCES, *SCAN)), "sampling_floor"]))
-"""Columns of a card that are shown at once; the others open with a click."""
+"""Columns of the scores that are shown at once; the others open with a click."""
 MESH = (Short("watertight", "mesh", "watertight"), Short("parts", "mesh", "components"))
 EFFORT = (Short("fit s", "seconds", "fit"), Short("mesh s", "seconds", "mesh"))
 BASELINES = (("nearest", "nearest training shape"), ("mean", "mean shape"))
@@ -78,18 +78,22 @@ def unit_name(kind: Kind, unit: LengthUnit) -> str:
 
 
 def short_rows(
-    cards: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m"
+    all_scores: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m"
 ) -> list[list[str]]:
     """Title row, a row a shape, and the median as the last."""
     rows = [["mm" if unit == "m" else "", *(short.title for short in shorts)]]
-    rows += [[card.name, *(_cell(card, short, unit) for short in shorts)] for card in cards]
-    found = summary(cards)
+    rows += [
+        [scores.name, *(_cell(scores, short, unit) for short in shorts)] for scores in all_scores
+    ]
+    found = summary(all_scores)
     return [*rows, ["median", *(_of_all(found, short, unit) for short in shorts)]]
 
 
-def short_table(cards: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m") -> str:
+def short_table(
+    all_scores: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m"
+) -> str:
     """A line a shape and the median, and below it what each column is."""
-    rows = short_rows(cards, shorts, unit)
+    rows = short_rows(all_scores, shorts, unit)
     return "\n".join([*aligned(rows), "", *short_legend(shorts)])
 
 
@@ -99,38 +103,38 @@ def short_legend(shorts: Sequence[Short]) -> list[str]:
     return [LETTERS, *lines]
 
 
-def scores_head(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
+def scores_head(all_scores: Sequence[Scores], unit: LengthUnit = "m") -> str:
     """A line a shape, their median, and the medians of baselines if there are any."""
-    having = set(columns(cards))
+    having = set(columns(all_scores))
     shorts = [
         short
         for short in (*DISTANCES, *SCAN, *MESH, *EFFORT)
         if (short.part, short.column) in having
     ]
-    blocks = [aligned(short_rows(cards, shorts, unit)), _baselines(cards, unit)]
+    blocks = [aligned(short_rows(all_scores, shorts, unit)), _baselines(all_scores, unit)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def scores_text(cards: Sequence[Scores], unit: LengthUnit = "m", seed: int = 0) -> str:
+def scores_text(all_scores: Sequence[Scores], unit: LengthUnit = "m", seed: int = 0) -> str:
     """:func:`scores_head`, every number over shapes, and what each is; seed: of intervals."""
-    blocks = [scores_head(cards, unit).splitlines()]
-    for part, items in summary(cards, seed).items():
-        title = [f"{part}, {len(cards)} shapes", "5 %", "50 %", "95 %", "mean"]
+    blocks = [scores_head(all_scores, unit).splitlines()]
+    for part, items in summary(all_scores, seed).items():
+        title = [f"{part}, {len(all_scores)} shapes", "5 %", "50 %", "95 %", "mean"]
         rows = [[*title, "95 % of median", "95 % of mean"]]
         rows += [_summary_row(column, item, unit) for column, item in items.items()]
         blocks.append(aligned(rows))
-    meanings = sentences(column for _, column in columns(cards)).items()
+    meanings = sentences(column for _, column in columns(all_scores)).items()
     blocks.append([LETTERS, *(f"{column}: {text}" for column, text in meanings)])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def pair_table(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
-    """A row a number, a column a card, what each number is at the end of its row."""
-    rows = [["", "", *(card.name for card in cards)]]
+def pair_table(all_scores: Sequence[Scores], unit: LengthUnit = "m") -> str:
+    """A row a number, a column a shape, what each number is at the end of its row."""
+    rows = [["", "", *(scores.name for scores in all_scores)]]
     texts = [""]
-    for part, column in columns(cards):
+    for part, column in columns(all_scores):
         known = definition(column)
-        cells = [shown(card.value(part, column), known.kind, unit) for card in cards]
+        cells = [shown(scores.value(part, column), known.kind, unit) for scores in all_scores]
         rows.append([column, unit_name(known.kind, unit).strip(), *cells])
         texts.append(known.text)
     lines = aligned(rows, left=2)
@@ -138,8 +142,8 @@ def pair_table(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
     return "\n".join([*lines, "", LETTERS])
 
 
-def _cell(card: Scores, short: Short, unit: LengthUnit) -> str:
-    return shown(card.value(short.part, short.column), definition(short.column).kind, unit)
+def _cell(scores: Scores, short: Short, unit: LengthUnit) -> str:
+    return shown(scores.value(short.part, short.column), definition(short.column).kind, unit)
 
 
 def _of_all(found: dict[str, dict[str, Summary]], short: Short, unit: LengthUnit) -> str:
@@ -151,9 +155,9 @@ def _of_all(found: dict[str, dict[str, Summary]], short: Short, unit: LengthUnit
     return shown(item.p50, kind, unit)
 
 
-def _baselines(cards: Sequence[Scores], unit: LengthUnit) -> list[str]:
+def _baselines(all_scores: Sequence[Scores], unit: LengthUnit) -> list[str]:
     """Medians of the space and of what it must beat."""
-    found = summary(cards)
+    found = summary(all_scores)
     kinds = [("", "the space")] + [(f"{prefix}_", title) for prefix, title in BASELINES]
     rows = [["median", *(short.title for short in (*DISTANCES, *SCAN))]]
     for prefix, title in kinds:
