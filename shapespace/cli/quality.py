@@ -148,10 +148,11 @@ def diagnose(
 ) -> None:
     """Say how far the field of a space is from a signed distance.
 
-    Measures training shapes: |grad f| - 1, |f| against the exact distance to the mesh of its zero
-    set, signs, extra sheets, how steep f gets, and the factor that makes sphere tracing safe, tried
-    on rays. Prints a table; writes CHECKPOINT.certificate.json, all numbers with what they mean,
-    and CHECKPOINT.certificate.html, a page with pictures.
+    Samples the field of training shapes and measures |grad f| - 1, |f| against the exact distance
+    to the mesh of the zero set, signs, extra sheets, the steepest gradient found, and the factor
+    that makes sphere tracing safe, tried on rays. All is sampled and no guarantee. Prints a table.
+    Writes CHECKPOINT.diagnostics.json, every number with its meaning, and
+    CHECKPOINT.diagnostics.html, a page with pictures.
 
       shapespace diagnose runs/bodies-cpu/last.ckpt
       shapespace diagnose runs/bodies-cpu/last.ckpt --names 60001_hips_001466 --out checked/
@@ -175,12 +176,12 @@ def diagnose(
 
     space = TrainedSpace.load(checkpoint)
     folder = output_folder(Path(checkpoint).parent if out is None else out)
-    settings = DiagnosticsOptions(num_points, seed, resolution, num_rays)
-    certified = diagnose_space(space, names, num_shapes, settings)
-    say(certified.text())
+    options = DiagnosticsOptions(num_points, seed, resolution, num_rays)
+    diagnosed = diagnose_space(space, names, num_shapes, options)
+    say(diagnosed.text())
     stem = Path(checkpoint).stem
-    say(f"wrote {write_diagnostics(certified, folder / f'{stem}.certificate.json')}")
-    say(f"wrote {write_page(certified, folder / f'{stem}.certificate.html')}")
+    say(f"wrote {write_diagnostics(diagnosed, folder / f'{stem}.diagnostics.json')}")
+    say(f"wrote {write_page(diagnosed, folder / f'{stem}.diagnostics.html')}")
 
 
 def report(
@@ -195,9 +196,11 @@ def report(
 ) -> None:
     """Write one page about a training run: what was trained, how it went, how good it is.
 
-    One HTML file without network: a walk through the space to be played and turned, metrics with
-    their conventions, certificate, best and worst reconstructions, nearest training shapes, codes,
-    curves, recipe. What is not there yet is left out; the page says which command makes it.
+    The page is one HTML file that needs no network. An animation through the space can be played
+    and turned. Below it stand the metrics with their definitions, the sampled diagnostics of the
+    field, the best and worst reconstructions, the nearest training shapes, the codes, the training
+    curves and the recipe. A section without data is left out, and the page names the command that
+    makes the data.
 
       shapespace report runs/bodies-cpu
       shapespace report runs/bodies-cpu --evaluation test/ --out bodies.html

@@ -92,7 +92,7 @@ MEANING = {
     "ray_depth": "median difference of the depths of both",
     "not_finite": "share of the box where f or grad f is not finite; the others leave it out",
 }
-"""Every column of a certificate, in a sentence; lengths in the unit of the space."""
+"""Every column of the diagnostics, in a sentence; lengths in the unit of the space."""
 LOW_IS_WORSE = ("normal_mean", "normal_q05", "safe_factor", "sheet_nearest")
 
 

@@ -1,4 +1,4 @@
-"""The certificate of a space: some of its shapes measured, a verdict, files to keep.
+"""Diagnostics of a space: the sampled diagnostics of some shapes, a verdict, and a JSON file.
 
 Lengths are in the unit of the space.
 """
@@ -60,7 +60,7 @@ class DiagnosticsOptions:
 
 @dataclass(frozen=True)
 class DiagnosedSpace:
-    """Certificates of shapes of one space, by name, at least one."""
+    """Diagnostics of at least one shape of a space, by the name of the shape."""
 
     space: TrainedSpace
     settings: DiagnosticsOptions
@@ -140,15 +140,15 @@ def diagnose_space(
     options = {**asdict(settings), "dimension": space.decoder.dimension}
     shapes = {
         name: diagnose_field(space.decoder, code, space.extent, **options)
-        for name, code in progress(codes.items(), "certify", unit="shape")
+        for name, code in progress(codes.items(), "diagnose", unit="shape")
     }
     return DiagnosedSpace(space, settings, shapes)
 
 
-def write_diagnostics(certified: DiagnosedSpace, path: Path) -> Path:
+def write_diagnostics(diagnosed: DiagnosedSpace, path: Path) -> Path:
     """Write all numbers as JSON; the file."""
     with replacing(path) as part:
-        part.write_text(json.dumps(certified.plain(), indent=1, allow_nan=False) + "\n", "utf-8")
+        part.write_text(json.dumps(diagnosed.plain(), indent=1, allow_nan=False) + "\n", "utf-8")
     return path
 
 
@@ -173,80 +173,80 @@ def shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def verdict(certified: DiagnosedSpace) -> list[str]:
+def verdict(diagnosed: DiagnosedSpace) -> list[str]:
     """What the numbers say, in sentences."""
     parts = (_distance, _gradient, _steps, _bounds, _sheets, _signs, _remarks)
-    return [sentence for part in parts for sentence in part(certified)]
+    return [sentence for part in parts for sentence in part(diagnosed)]
 
 
-def _ends(certified: DiagnosedSpace, column: str, factor: float = 1.0, unit: str = "") -> str:
+def _ends(diagnosed: DiagnosedSpace, column: str, factor: float = 1.0, unit: str = "") -> str:
     """A column as its median and, in brackets, its worst."""
-    median, worst = certified.median(column), certified.worst(column)
+    median, worst = diagnosed.median(column), diagnosed.worst(column)
     if median is None or worst is None:
         return "unknown"
     return f"{factor * median:.3g}{unit} (worst {factor * worst:.3g}{unit})"
 
 
-def _distance(certified: DiagnosedSpace) -> list[str]:
-    if certified.median("size") is None:
+def _distance(diagnosed: DiagnosedSpace) -> list[str]:
+    if diagnosed.median("size") is None:
         return []
-    unit = f" {certified.space.unit}"
-    box, near = (_ends(certified, f"distance_rmse_{r}", 1.0, unit) for r in ("space", "near"))
+    unit = f" {diagnosed.space.unit}"
+    box, near = (_ends(diagnosed, f"distance_rmse_{r}", 1.0, unit) for r in ("space", "near"))
     return [
         "As a distance |f| is off by "
-        f"{_ends(certified, 'distance_relative_space', 100.0, ' %')} at a median place of the box; "
+        f"{_ends(diagnosed, 'distance_relative_space', 100.0, ' %')} at a median place of the box; "
         f"root mean square {box} in the box and {near} near the surface, of shapes of size "
-        f"{shown(certified.median('size'))}{unit}. The mesh that stands for the zero set is itself "
-        f"off by up to {shown(certified.worst('mesh_error'))}{unit} at 95 % of its area."
+        f"{shown(diagnosed.median('size'))}{unit}. The mesh that stands for the zero set is itself "
+        f"off by up to {shown(diagnosed.worst('mesh_error'))}{unit} at 95 % of its area."
     ]
 
 
-def _gradient(certified: DiagnosedSpace) -> list[str]:
+def _gradient(diagnosed: DiagnosedSpace) -> list[str]:
     text = (
         f"|grad f| is off from 1 by more than {OFF} at "
-        f"{_ends(certified, 'gradient_off_space', 100.0, ' %')} of the box"
+        f"{_ends(diagnosed, 'gradient_off_space', 100.0, ' %')} of the box"
     )
-    if certified.median("gradient_off_near") is None:
+    if diagnosed.median("gradient_off_near") is None:
         return [text + "."]
     return [
-        f"{text}, {_ends(certified, 'gradient_off_near', 100.0, ' %')} near the surface. Near it "
-        f"{_ends(certified, 'medial_share_near', 100.0, ' %')} of the places have a medial axis "
+        f"{text}, {_ends(diagnosed, 'gradient_off_near', 100.0, ' %')} near the surface. Near it "
+        f"{_ends(diagnosed, 'medial_share_near', 100.0, ' %')} of the places have a medial axis "
         "beside them, where no smooth field is a distance; there the root mean square of "
-        f"|grad f| - 1 is {_ends(certified, 'medial_rms_near')}, elsewhere near the surface "
-        f"{_ends(certified, 'medial_else_rms_near')}."
+        f"|grad f| - 1 is {_ends(diagnosed, 'medial_rms_near')}, elsewhere near the surface "
+        f"{_ends(diagnosed, 'medial_else_rms_near')}."
     ]
 
 
-def _steps(certified: DiagnosedSpace) -> list[str]:
-    factor, through = certified.worst("safe_factor"), certified.worst("overshoot_safe")
+def _steps(diagnosed: DiagnosedSpace) -> list[str]:
+    factor, through = diagnosed.worst("safe_factor"), diagnosed.worst("overshoot_safe")
     if factor is None:
         return []
     text = f"Steps of sphere tracing are to be multiplied with {factor:.3g} to be safe"
     if through is None:
         return [text + " (not tried: no surface)."]
-    passed = certified.worst("passed_safe") or 0.0
+    passed = diagnosed.worst("passed_safe") or 0.0
     return [
-        f"{text}: of {certified.settings.num_rays} rays a shape, "
-        f"{_ends(certified, 'overshoot_one', 100.0, ' %')} go through the surface with steps of f "
-        f"and {_ends(certified, 'passed_one', 100.0, ' %')} miss a part of it; with each shape's "
+        f"{text}: of {diagnosed.settings.num_rays} rays a shape, "
+        f"{_ends(diagnosed, 'overshoot_one', 100.0, ' %')} go through the surface with steps of f "
+        f"and {_ends(diagnosed, 'passed_one', 100.0, ' %')} miss a part of it; with each shape's "
         f"own factor at most {100 * through:.3g} % and {100 * passed:.3g} %, for "
-        f"{_ends(certified, 'steps_safe')} evaluations a ray in place of "
-        f"{_ends(certified, 'steps_one')}."
+        f"{_ends(diagnosed, 'steps_safe')} evaluations a ray in place of "
+        f"{_ends(diagnosed, 'steps_one')}."
     ]
 
 
-def _bounds(certified: DiagnosedSpace) -> list[str]:
-    found, certain = certified.worst("lipschitz_found"), certified.worst("lipschitz_certain")
+def _bounds(diagnosed: DiagnosedSpace) -> list[str]:
+    found, certain = diagnosed.worst("lipschitz_found"), diagnosed.worst("lipschitz_certain")
     if found is None:
         return []
     bound = "no bound of it is guaranteed" if certain is None else f"guaranteed is {certain:.3g}"
     return [f"The steepest place met has |grad f| = {found:.3g}, which is no guarantee: {bound}."]
 
 
-def _sheets(certified: DiagnosedSpace) -> list[str]:
-    counts = {name: shape["sheets"] for name, shape in certified.shapes.items()}
+def _sheets(diagnosed: DiagnosedSpace) -> list[str]:
+    counts = {name: shape["sheets"] for name, shape in diagnosed.shapes.items()}
     with_more = [name for name, count in counts.items() if count > 0]
-    if certified.median("sheets") is None:
+    if diagnosed.median("sheets") is None:
         return []
     if not with_more:
         return ["No shape has a second component of its zero set."]
@@ -254,26 +254,26 @@ def _sheets(certified: DiagnosedSpace) -> list[str]:
     return [
         f"{len(with_more)} of {len(counts)} shapes have more than one component of their zero set, "
         f"{most} the most: {counts[most]:.0f} extra. They are at most "
-        f"{100 * (certified.worst('sheet_area') or 0):.2g} % of the area and reach up to "
-        f"{shown(certified.worst('sheet_farthest'))} {certified.space.unit} from the shape."
+        f"{100 * (diagnosed.worst('sheet_area') or 0):.2g} % of the area and reach up to "
+        f"{shown(diagnosed.worst('sheet_farthest'))} {diagnosed.space.unit} from the shape."
     ]
 
 
-def _signs(certified: DiagnosedSpace) -> list[str]:
-    worst, ghosts = certified.worst("sign_errors"), certified.worst("ghost_share")
+def _signs(diagnosed: DiagnosedSpace) -> list[str]:
+    worst, ghosts = diagnosed.worst("sign_errors"), diagnosed.worst("ghost_share")
     if worst is None or ghosts is None:
         return []
     if not worst and not ghosts:
         return [
-            f"The sign is right at all {certified.settings.num_points} places of the box, within a "
+            f"The sign is right at all {diagnosed.settings.num_points} places of the box, within a "
             "cell of the surface not looked at."
         ]
     return [
         f"The sign differs from that of the meshed zero set at up to {100 * worst:.3g} % of the "
-        f"{certified.settings.num_points} places of the box, from that of its largest component "
+        f"{diagnosed.settings.num_points} places of the box, from that of its largest component "
         f"at up to {100 * ghosts:.3g} %."
     ]
 
 
-def _remarks(certified: DiagnosedSpace) -> list[str]:
-    return [f"{n}: {text}." for n, shape in certified.shapes.items() for text in shape.remarks]
+def _remarks(diagnosed: DiagnosedSpace) -> list[str]:
+    return [f"{n}: {text}." for n, shape in diagnosed.shapes.items() for text in shape.remarks]
