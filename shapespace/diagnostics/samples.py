@@ -124,7 +124,7 @@ def field_samples(
         return FieldSamples(
             points, value, slope, length, np.full(len(points), np.nan), inside, medial
         )
-    distance, nearest = surface.nearest(points)
+    distance, nearest = surface.nearest_points(points)
     away = (points - nearest) / np.maximum(distance, 1e-300)[:, None]
     gain = surface.distance(points + surface.band * away) - distance
     medial = gain < MEDIAL_GAIN * surface.band

@@ -24,7 +24,7 @@ from shapespace.errors import InputError, at_least
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import read_lines, replacing
 from shapespace.utils.progress import progress
-from shapespace.utils.text import aligned
+from shapespace.utils.text import aligned, significant
 
 HEAD = {
     "gradient_rms_space": "|g|-1 box",
@@ -108,9 +108,14 @@ class DiagnosedSpace:
 
     def rows(self) -> list[list[str]]:
         """The columns of :data:`HEAD` of each shape, then median and worst."""
-        rows = [[name, *(shown(s.numbers[c]) for c in HEAD)] for name, s in self.shapes.items()]
+        rows = [
+            [name, *(significant(s.numbers[c]) for c in HEAD)] for name, s in self.shapes.items()
+        ]
         ends = (("median", self.median), ("worst", self.worst))
-        return [*rows, *([name, *(shown(of(column)) for column in HEAD)] for name, of in ends)]
+        return [
+            *rows,
+            *([name, *(significant(of(column)) for column in HEAD)] for name, of in ends),
+        ]
 
     def text(self) -> str:
         """A readable table, what its columns mean, and the verdict."""
@@ -168,11 +173,6 @@ def _badness(shape: SdfDiagnostics) -> tuple[float, float]:
     return math.inf if math.isnan(distance) else distance, shape["gradient_rms_space"]
 
 
-def shown(value: float | None) -> str:
-    """A number in three digits, a dash for none."""
-    return "-" if value is None else f"{value:.3g}"
-
-
 def verdict(diagnosed: DiagnosedSpace) -> list[str]:
     """What the numbers say, in sentences."""
     parts = (_distance, _gradient, _steps, _bounds, _sheets, _signs, _remarks)
@@ -196,8 +196,9 @@ def _distance(diagnosed: DiagnosedSpace) -> list[str]:
         "As a distance |f| is off by "
         f"{_ends(diagnosed, 'distance_relative_space', 100.0, ' %')} at a median place of the box; "
         f"root mean square {box} in the box and {near} near the surface, of shapes of size "
-        f"{shown(diagnosed.median('size'))}{unit}. The mesh that stands for the zero set is itself "
-        f"off by up to {shown(diagnosed.worst('mesh_error'))}{unit} at 95 % of its area."
+        f"{significant(diagnosed.median('size'))}{unit}. The mesh that stands for the zero set is "
+        f"itself off by up to {significant(diagnosed.worst('mesh_error'))}{unit} at 95 % of its "
+        "area."
     ]
 
 
@@ -255,7 +256,7 @@ def _sheets(diagnosed: DiagnosedSpace) -> list[str]:
         f"{len(with_more)} of {len(counts)} shapes have more than one component of their zero set, "
         f"{most} the most: {counts[most]:.0f} extra. They are at most "
         f"{100 * (diagnosed.worst('sheet_area') or 0):.2g} % of the area and reach up to "
-        f"{shown(diagnosed.worst('sheet_farthest'))} {diagnosed.space.unit} from the shape."
+        f"{significant(diagnosed.worst('sheet_farthest'))} {diagnosed.space.unit} from the shape."
     ]
 
 

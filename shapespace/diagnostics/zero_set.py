@@ -55,7 +55,7 @@ class ZeroSurface:
         """Exact distance to the nearest triangle of all components, unsigned."""
         return point_to_mesh(points, self.mesh)
 
-    def nearest(
+    def nearest_points(
         self, points: Float[np.ndarray, "K 3"]
     ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, "K 3"]]:
         """That distance, and the nearest place."""

@@ -16,7 +16,7 @@ from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
 from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.mesh_quality import mesh_facts
-from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled
+from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface
 from shapespace.evaluation.scores import Part, Scores, group_of
 from shapespace.geometry.components import joined
 
@@ -26,8 +26,8 @@ RELATIVE = Thresholds(relative=True)
 
 def scores_of(
     name: str,
-    shape: trimesh.Trimesh | Sampled,
-    targets: Mapping[str, trimesh.Trimesh | Sampled],
+    shape: trimesh.Trimesh | SampledSurface,
+    targets: Mapping[str, trimesh.Trimesh | SampledSurface],
     num_samples: int = NUM_SAMPLES,
     thresholds: Thresholds | None = None,
     seed: int = 0,
@@ -40,10 +40,10 @@ def scores_of(
     without surface.
     """
     start = time.perf_counter()
-    mine = _sampled(shape, num_samples, seed)
+    mine = _as_sampled(shape, num_samples, seed)
     parts: dict[str, Part] = {}
     for part, target in targets.items():
-        other = _sampled(target, num_samples, seed + 1)
+        other = _as_sampled(target, num_samples, seed + 1)
         if not len(other.points):
             raise InputError(f"{name}: the {part} has no surface, so that nothing can be measured")
         parts[part] = surface_distances(mine, other, thresholds, num_samples, seed)
@@ -57,7 +57,7 @@ def scores_of(
 
 def sampled_raw(
     raw: RawScan, per_metre: float = 1.0, num_samples: int = NUM_SAMPLES, seed: int = 0
-) -> Sampled:
+) -> SampledSurface:
     """A mesh or cloud as read from a file, divided by ``per_metre``.
 
     Of a cloud of more than ``num_samples`` points so many are drawn.
@@ -65,12 +65,12 @@ def sampled_raw(
     vertices = raw.vertices / per_metre
     if raw.faces is not None:
         mesh = trimesh.Trimesh(vertices, raw.faces, process=False)
-        return Sampled.of_mesh(joined(mesh), num_samples, seed)
+        return SampledSurface.of_mesh(joined(mesh), num_samples, seed)
     count = len(vertices)
     rows = np.arange(count)
     if count > num_samples:
         rows = np.random.default_rng(seed).choice(count, num_samples, replace=False)
-    return Sampled(vertices[rows], None if raw.normals is None else raw.normals[rows])
+    return SampledSurface(vertices[rows], None if raw.normals is None else raw.normals[rows])
 
 
 def compare_files(
@@ -95,5 +95,11 @@ def _short_names(paths: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else list(paths)
 
 
-def _sampled(shape: trimesh.Trimesh | Sampled, num_samples: int, seed: int) -> Sampled:
-    return shape if isinstance(shape, Sampled) else Sampled.of_mesh(shape, num_samples, seed)
+def _as_sampled(
+    shape: trimesh.Trimesh | SampledSurface, num_samples: int, seed: int
+) -> SampledSurface:
+    return (
+        shape
+        if isinstance(shape, SampledSurface)
+        else SampledSurface.of_mesh(shape, num_samples, seed)
+    )

@@ -144,7 +144,7 @@ SECONDS: dict[str, Definition] = {
     "metrics": Definition("seconds", "wall time to measure"),
     "baselines": Definition("seconds", "wall time to find, mesh and measure the baselines"),
 }
-CONVENTIONS = DISTANCES | MESH | FIT | SECONDS
+DEFINITIONS = DISTANCES | MESH | FIT | SECONDS
 """Of all columns whose name holds no threshold."""
 
 
@@ -170,8 +170,8 @@ class Thresholds:
 
 def definition(column: str) -> Definition:
     """What a column of the scores means; KeyError for an unknown one."""
-    if column in CONVENTIONS:
-        return CONVENTIONS[column]
+    if column in DEFINITIONS:
+        return DEFINITIONS[column]
     found = re.fullmatch(r"([a-z_]+)_([0-9.e-]+)(mm|_percent)", column)
     if found is None:
         raise KeyError(column)

@@ -1,4 +1,4 @@
-"""All distances of one surface to another, each under the name that `conventions` explains.
+"""All distances of one surface to another, each under the name that `definitions` explains.
 
 Both in one frame and unit: metres, or any other with relative thresholds. Letters: K points,
 D dimension.
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
-from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled, nearest, volume_iou
+from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface, nearest_samples, volume_iou
 from shapespace.geometry.proximity import point_to_mesh
 
 Numbers = dict[str, float]
@@ -22,8 +22,8 @@ NORMALS = (
 
 
 def surface_distances(
-    shape: Sampled,
-    target: Sampled,
+    shape: SampledSurface,
+    target: SampledSurface,
     thresholds: Thresholds | None = None,
     num_points: int = NUM_SAMPLES,
     seed: int = 0,
@@ -35,11 +35,11 @@ def surface_distances(
     """
     if not len(target.points):
         raise InputError("the target has no surface, so that nothing can be measured")
-    there, row_there = nearest(shape.points, target)
-    back, row_back = nearest(target.points, shape)
+    there, row_there = nearest_samples(shape.points, target)
+    back, row_back = nearest_samples(target.points, shape)
     if not len(shape.points):
         there = np.array([np.inf])
-    found = _sampled(there, back)
+    found = _sampled_columns(there, back)
     exact = _exact(shape, target)
     to, from_ = exact.get("to", there), exact.get("from", back)
     found |= _shares(to, from_, thresholds or Thresholds(), target.diagonal)
@@ -54,7 +54,7 @@ def surface_distances(
     return found
 
 
-def _sampled(there: Float[np.ndarray, " K"], back: Float[np.ndarray, " J"]) -> Numbers:
+def _sampled_columns(there: Float[np.ndarray, " K"], back: Float[np.ndarray, " J"]) -> Numbers:
     to, from_ = float(there.mean()), float(back.mean())
     squared = float(np.square(there).mean() + np.square(back).mean())
     most = float(there.max()), float(back.max())
@@ -94,8 +94,8 @@ def _shares(
 
 
 def _normals(
-    shape: Sampled,
-    target: Sampled,
+    shape: SampledSurface,
+    target: SampledSurface,
     row_there: Int[np.ndarray, " K"],
     row_back: Int[np.ndarray, " J"],
 ) -> Numbers:
@@ -117,7 +117,7 @@ def _cosines(a: Float[np.ndarray, "K D"], b: Float[np.ndarray, "K D"]) -> np.nda
     return np.einsum("ki,ki->k", a[known], b[known])
 
 
-def _exact(shape: Sampled, target: Sampled) -> dict[str, np.ndarray]:
+def _exact(shape: SampledSurface, target: SampledSurface) -> dict[str, np.ndarray]:
     """Exact distances of the samples to the triangles of the other, where it has any."""
     found = {}
     if target.mesh is not None:
@@ -147,8 +147,8 @@ def _percentile(values: Float[np.ndarray, " K"], percent: int) -> float:
     return float(np.percentile(values, percent)) if np.isfinite(values[0]) else float("inf")
 
 
-def _floor(target: Sampled, seed: int) -> float:
+def _floor(target: SampledSurface, seed: int) -> float:
     """Both samplings are of one surface: one side is the mean of both in expectation."""
     assert target.mesh is not None
-    other = Sampled.of_mesh(target.mesh, len(target.points), seed + 1_000_003)
-    return float(nearest(other.points, target)[0].mean())
+    other = SampledSurface.of_mesh(target.mesh, len(target.points), seed + 1_000_003)
+    return float(nearest_samples(other.points, target)[0].mean())

@@ -15,7 +15,7 @@ from shapespace.errors import InputError, at_least
 from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
 from shapespace.evaluation.definitions import Thresholds
 from shapespace.evaluation.distances import surface_distances
-from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled
+from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface
 from shapespace.evaluation.scores import (
     SCORES,
     SHAPES,
@@ -156,7 +156,7 @@ class _Work:
         self.unit: LengthUnit = "m" if self.metric else "none"
         self.thresholds = Thresholds() if self.metric else RELATIVE
         self.baselines = Baselines(self.space, protocol.resolution)
-        self.nearest: dict[str, str] = {}
+        self.nearest_names: dict[str, str] = {}
 
     def score(self, item: Reconstruction, source: AnySource) -> Scores:
         """Of one scan, in metres if the space is."""
@@ -192,14 +192,14 @@ class _Work:
             "skipped": [{"name": name, "reason": reason} for name, reason in found.skipped],
             "without_registration": without,
             "trained_on": self.trained_on([scores.name for scores in found.all_scores]),
-            "nearest_training_shape": self.nearest,
+            "nearest_training_shape": self.nearest_names,
         }
 
     def trained_on(self, names: Sequence[str]) -> list[str]:
         """Those of the scans whose name is that of a training shape: they are not unseen."""
         return sorted(set(names) & set(self.space.names))
 
-    def _targets(self, name: str, source: AnySource, per_metre: float) -> dict[str, Sampled]:
+    def _targets(self, name: str, source: AnySource, per_metre: float) -> dict[str, SampledSurface]:
         """Truth, if there is one, and scan; sampled once for the space and the baselines."""
         options = self.protocol.num_samples, self.protocol.seed + 1
         found = {}
@@ -210,7 +210,9 @@ class _Work:
             scan = source.prepared()
             points = scan.frame.to_source(scan.points)[: self.protocol.num_samples] / per_metre
             normals = scan.trusted_normals
-            found["scan"] = Sampled(points, None if normals is None else normals[: len(points)])
+            found["scan"] = SampledSurface(
+                points, None if normals is None else normals[: len(points)]
+            )
         else:
             found["scan"] = sampled_raw(source.load()[0], per_metre, *options)
         return found
@@ -222,19 +224,19 @@ class _Work:
         return PER_METRE[likely_unit(self.space, vertices) if unit == "auto" else unit]
 
     def _baselines(
-        self, item: Reconstruction, targets: dict[str, Sampled], per_metre: float
+        self, item: Reconstruction, targets: dict[str, SampledSurface], per_metre: float
     ) -> dict[str, Part]:
         frame, pose = pose_of(item.facts)
-        row = self.baselines.nearest(targets["scan"].points * per_metre, frame, pose)
-        self.nearest[item.name] = self.space.names[row]
+        row = self.baselines.nearest_training_shape(targets["scan"].points * per_metre, frame, pose)
+        self.nearest_names[item.name] = self.space.names[row]
         meshes = {
-            "nearest": self.baselines.nearest_mesh(row, frame, pose),
+            "nearest": self.baselines.training_mesh(row, frame, pose),
             "mean": self.baselines.mean_mesh(frame, pose),
         }
         found: dict[str, Part] = {}
         count, seed = self.protocol.num_samples, self.protocol.seed
         for prefix, mesh in meshes.items():
-            mine = Sampled.of_mesh(_in_metres(mesh, per_metre), count, seed)
+            mine = SampledSurface.of_mesh(_in_metres(mesh, per_metre), count, seed)
             for part, target in targets.items():
                 found[f"{prefix}_{part}"] = surface_distances(
                     mine, target, self.thresholds, count, seed

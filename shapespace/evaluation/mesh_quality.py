@@ -16,7 +16,7 @@ Facts = dict[str, float | int | bool]
 def mesh_facts(
     mesh: trimesh.Trimesh, dropped_components: int = 0, dropped_area_share: float = 0.0
 ) -> Facts:
-    """The columns ``conventions.MESH``; genus and volume only where they are defined.
+    """The columns ``definitions.MESH``; genus and volume only where they are defined.
 
     dropped_components, dropped_area_share: what meshing left out beside ``mesh``, and its share of
     the area of all. Equal positions count as one vertex unless the mesh is watertight without.

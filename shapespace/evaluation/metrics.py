@@ -18,7 +18,7 @@ NUM_SAMPLES = 100_000
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampledSurface:
     """A surface as points, to be measured against another.
 
     points: of a mesh drawn evenly by area, or those of a cloud. normals: unit, a zero row is
@@ -32,7 +32,7 @@ class Sampled:
     @classmethod
     def of_mesh(
         cls, mesh: trimesh.Trimesh, num_samples: int = NUM_SAMPLES, seed: int = 0
-    ) -> "Sampled":
+    ) -> "SampledSurface":
         """``num_samples`` points drawn evenly by area; none of an empty mesh."""
         at_least(1, num_samples=num_samples)
         if len(mesh.faces) == 0:
@@ -53,15 +53,8 @@ class Sampled:
         return float(np.linalg.norm(np.ptp(self.points, axis=0))) if len(self.points) else 0.0
 
 
-def surface_points(
-    mesh: trimesh.Trimesh, num_samples: int = NUM_SAMPLES, seed: int = 0
-) -> Float[np.ndarray, "K 3"]:
-    """``num_samples`` points drawn evenly by area."""
-    return Sampled.of_mesh(mesh, num_samples, seed).points
-
-
-def nearest(
-    points: Float[np.ndarray, "K D"], target: Sampled
+def nearest_samples(
+    points: Float[np.ndarray, "K D"], target: SampledSurface
 ) -> tuple[Float[np.ndarray, " K"], Int[np.ndarray, " K"]]:
     """Distance to and number of the nearest point of ``target``; infinite and 0 if it has none."""
     if not len(points) or not len(target.points):
@@ -74,7 +67,7 @@ def nearest_distances(
     points: Float[np.ndarray, "K D"], target: Float[np.ndarray, "J D"]
 ) -> Float[np.ndarray, " K"]:
     """Distance of each point to the nearest point of ``target``."""
-    return nearest(points, Sampled(target))[0]
+    return nearest_samples(points, SampledSurface(target))[0]
 
 
 def chamfer(points: Float[np.ndarray, "K D"], target: Float[np.ndarray, "J D"]) -> float:

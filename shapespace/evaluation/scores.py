@@ -1,6 +1,6 @@
 """Scores: named numbers of each shape and of all, as CSV and JSON.
 
-A column is the same number under the same name everywhere; `conventions` says what it is.
+A column is the same number under the same name everywhere; `definitions` says what it is.
 """
 
 import csv
@@ -85,7 +85,7 @@ def write_csv(all_scores: Sequence[Scores], path: Path) -> None:
 def write_json(
     all_scores: Sequence[Scores], facts: Mapping[str, Any], path: Path, seed: int = 0
 ) -> None:
-    """Letters and conventions, ``facts`` of the run, the scores of all shapes and their summary.
+    """Letters and definitions, ``facts`` of the run, the scores of all shapes and their summary.
 
     An infinite number is written as the string "inf", an unknown one as null.
     """

@@ -116,9 +116,9 @@ def test_the_nearest_training_shape_is_that_of_a_search_by_hand(space):
             field = space.decoder(moved[None].float(), code).abs()[0] / 1.1
         kept = field.sort().values[: int(NEAREST_SHARE * len(field))]
         off.append(float(kept.mean()))
-    found = baselines.distances(local, torch.arange(len(space.names)), pose)
+    found = baselines.mean_distances(local, torch.arange(len(space.names)), pose)
     np.testing.assert_allclose(found.numpy(), off, rtol=1e-4)
-    assert baselines.nearest(2 * points + 0.5, frame, pose) == int(np.argmin(off))
+    assert baselines.nearest_training_shape(2 * points + 0.5, frame, pose) == int(np.argmin(off))
 
 
 def test_baselines_lie_in_the_pose_of_the_scan(space):
@@ -129,7 +129,7 @@ def test_baselines_lie_in_the_pose_of_the_scan(space):
     back = pose(torch.from_numpy(frame.to_store(posed.vertices))[None])[0].numpy()
     np.testing.assert_allclose(back, still.vertices, atol=1e-6)
     np.testing.assert_array_equal(baselines.mean_mesh(frame, pose).vertices, posed.vertices)
-    near = baselines.nearest_mesh(1, frame, pose)
+    near = baselines.training_mesh(1, frame, pose)
     again = space.mesh(space.code("egg"), frame, 24, pose=pose)
     np.testing.assert_array_equal(near.vertices, again.vertices)
 

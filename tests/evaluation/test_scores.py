@@ -86,7 +86,7 @@ def test_the_json_says_what_its_numbers_are(tmp_path):
 def test_short_rows_are_in_millimetres_and_end_with_the_median():
     shorts = (DISTANCES[0], DISTANCES[1], *MESH)
     head, *rows, median = short_rows(ALL_SCORES, shorts)
-    assert head == ["mm", "chamfer", "point-to-mesh", "watertight", "parts"]
+    assert head == ["mm", "chamfer", "point-to-mesh", "watertight", "components"]
     assert rows[1] == ["60001_hips_000002", "2.00", "-", "NO", "1"]
     assert median == ["median", "2.00", "-", "2/3", "1"]
     header, *lines = aligned([head, *rows, median])
