@@ -65,6 +65,7 @@ class Baselines:
         """
         all_rows = torch.arange(len(self.space.codes))
         local = torch.from_numpy(frame.to_store(points))
+        # Coarse to fine: few points rule out most of the training shapes.
         coarse = self.mean_distances(_thinned(local, FEW), all_rows, pose)
         best = coarse.argsort(stable=True)[:KEPT]
         fine = self.mean_distances(_thinned(local, MANY), best, pose)

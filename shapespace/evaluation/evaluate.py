@@ -1,4 +1,4 @@
-"""Scans that a space was not trained on: reconstructed, and measured beside what must be beaten."""
+"""Evaluation of a trained space: reconstruct unseen scans and measure them beside the baselines."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from shapespace.data.sources import AnySource, Source, StoredScan, find_sources
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError, at_least
 from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
-from shapespace.evaluation.definitions import Thresholds
+from shapespace.evaluation.definitions import FIT, Thresholds
 from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface
 from shapespace.evaluation.scores import (
@@ -32,16 +32,21 @@ from shapespace.reconstruction.reconstruct import Reconstruction, Reconstruction
 from shapespace.utils.files import output_folder, replacing
 from shapespace.utils.progress import progress
 
-OF_FIT = ("steps", "converged", "outliers", "strangeness", "share_without_points")
+MOST_NAMES = 5
+"""Names that a remark lists."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How scans are measured.
+    """Settings of the measurement.
 
-    unit: of scan and truth files, "auto" as in ``prepare_for``; baselines: measure
-    the nearest training shape and the mean shape too; group_end: as in ``group_of``;
-    seed: of samples and bootstrap.
+    Args:
+        num_samples: points drawn from each surface.
+        resolution: grid nodes along the longest side of a mesh.
+        unit: unit of scan and truth files; "auto" takes the unit that fits the space.
+        baselines: if True, the nearest training shape and the mean shape are measured too.
+        group_end: end of the group in the name of a scan, see :func:`group_of`.
+        seed: seed of samples and bootstrap.
     """
 
     num_samples: int = NUM_SAMPLES
@@ -58,7 +63,14 @@ class Protocol:
 
 @dataclass
 class Evaluation:
-    """Scores of the measured scans, facts of the run, (name, reason) of each skipped scan."""
+    """Result of an evaluation.
+
+    Args:
+        unit: unit of all lengths.
+        all_scores: scores of the scans that could be measured.
+        facts: facts of the run: checkpoint, options, counts and names.
+        skipped: (name, reason) of each scan that could not be measured.
+    """
 
     unit: LengthUnit
     all_scores: list[Scores] = field(default_factory=list)
@@ -66,23 +78,24 @@ class Evaluation:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def write(self, folder: Path, seed: int) -> None:
-        """scores.csv, scores.json and scores.txt."""
+        """Write scores.csv, scores.json and scores.txt; ``seed`` is that of the bootstrap."""
         write_csv(self.all_scores, folder / "scores.csv")
-        write_json(self.all_scores, self.facts, folder / SCORES, seed)
-        with replacing(folder / "scores.txt") as part:
+        write_json(self.all_scores, self.facts, folder / SCORES, seed=seed)
+        with replacing(folder / "scores.txt") as temporary:
             text = [scores_text(self.all_scores, self.unit, seed), "", *self.remarks()]
-            part.write_text("\n".join(text).rstrip() + "\n", "utf-8")
+            temporary.write_text("\n".join(text).rstrip() + "\n", "utf-8")
 
     def remarks(self) -> list[str]:
-        """What a reader has to know beside the numbers, a line each."""
+        """Lines that a reader of the numbers has to know, such as skipped scans and seen scans."""
         count = self.facts["protocol"]["num_samples"]
         lines = [f"{count} samples of each mesh, clouds of no more points"]
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
-        known, bare = (self.facts[name] for name in ("trained_on", "without_registration"))
-        if known:
-            lines.append(f"NOT UNSEEN: {_some(known)} is the name of a training shape too")
-        if bare and len(bare) < len(self.all_scores):
-            lines.append(f"without truth: {_some(bare)}")
+        seen = self.facts["trained_on"]
+        without_truth = self.facts["without_registration"]
+        if seen:
+            lines.append(f"NOT UNSEEN: {_some(seen)} is the name of a training shape too")
+        if without_truth and len(without_truth) < len(self.all_scores):
+            lines.append(f"without truth: {_some(without_truth)}")
         if self.facts["groups"] < 2 <= len(self.all_scores):
             lines.append(
                 "no intervals: by their names all scans are of one person; --group-end '' draws "
@@ -100,35 +113,55 @@ def evaluate_scans(
     protocol: Protocol | None = None,
     batch: int = 8,
 ) -> Evaluation:
-    """Reconstruct ``sources`` into ``out/shapes``, measure each, write the scores to ``out``.
+    """Reconstruct scans into ``out/shapes``, measure them, and write the scores to ``out``.
 
-    Each is measured to its own scan and, where ``truth`` has a surface of its name, to that
-    ("registration"). Reconstructions that are there already are kept, as by
-    ``reconstruct_files``. A scan that cannot be used is skipped and listed.
-    InputError if ``truth`` has none of the names, or no scan is left.
+    Each reconstruction is measured to its own scan (part "scan") and, where ``truth`` has a surface
+    of its name, to that surface (part "registration"). Reconstructions that are there already are
+    kept, as by ``reconstruct_files``. A scan that cannot be used is skipped and listed.
+
+    Args:
+        checkpoint: checkpoint of the space.
+        sources: the scans.
+        out: folder for the results.
+        truth: file or folder of true surfaces with the names of the scans; None without truth.
+        fit: options of the fit; by default those of :class:`FitOptions`.
+        protocol: settings of the measurement; by default those of :class:`Protocol`.
+        batch: scans fitted together.
+
+    Raises:
+        InputError: if ``truth`` has none of the names, or no scan could be measured.
     """
     protocol = protocol or Protocol()
     folder = output_folder(out)
+    # Names of the truth are checked before the reconstruction, which takes long.
     truths = _truths(truth, [source.name for source in sources])
-    options = {"resolution": protocol.resolution, "batch": batch, "unit": protocol.unit}
-    done = reconstruct_files(checkpoint, sources, folder / SHAPES, fit, **options)
-    work = _Work(checkpoint, truths, protocol)
+    done = reconstruct_files(
+        checkpoint,
+        sources,
+        folder / SHAPES,
+        fit=fit,
+        resolution=protocol.resolution,
+        batch=batch,
+        unit=protocol.unit,
+    )
+    scorer = _Scorer(checkpoint, truths, protocol)
     by_name = {source.name: source for source in sources}
-    found = Evaluation(work.unit, skipped=list(done.skipped))
+    found = Evaluation(scorer.unit, skipped=list(done.skipped))
     for item in progress(done.done, "measuring", unit="scan"):
         try:
-            found.all_scores.append(work.score(item, by_name[item.name]))
+            found.all_scores.append(scorer.score(item, by_name[item.name]))
         except InputError as error:
             found.skipped.append((item.name, str(error)))
     if not found.all_scores:
         raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
-    found.facts = work.facts(done, fit or FitOptions(), found)
+    found.facts = scorer.facts(done, fit or FitOptions(), found)
     found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
     found.write(folder, protocol.seed)
     return found
 
 
 def _truths(truth: str | Path | None, names: Sequence[str]) -> dict[str, Source]:
+    """Name -> true surface, for the scans that have one."""
     if truth is None:
         return {}
     sources = {source.name: source for source in find_sources(Path(truth))}
@@ -139,19 +172,21 @@ def _truths(truth: str | Path | None, names: Sequence[str]) -> dict[str, Source]
     return found
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def _some(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    """The first names as text, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-class _Work:
-    """One space, and what its reconstructions are measured against."""
+class _Scorer:
+    """Scores the reconstructions of one space against scans, truth and baselines."""
 
     def __init__(
         self, checkpoint: str | Path, truths: dict[str, Source], protocol: Protocol
     ) -> None:
         self.space = space_of_meshes(checkpoint)
-        self.truths, self.protocol = truths, protocol
+        self.truths = truths
+        self.protocol = protocol
         self.metric = self.space.unit == "m"
         self.unit: LengthUnit = "m" if self.metric else "none"
         self.thresholds = Thresholds() if self.metric else RELATIVE
@@ -159,17 +194,24 @@ class _Work:
         self.nearest_names: dict[str, str] = {}
 
     def score(self, item: Reconstruction, source: AnySource) -> Scores:
-        """Of one scan, in metres if the space is."""
+        """Scores of one reconstruction, with lengths in metres if the space is in metres."""
+        # The scale of a frame is in file units per stored unit, which is the metre here.
         per_metre = item.facts["scale"] if self.metric else 1.0
         targets = self._targets(item.name, source, per_metre)
-        options = self.protocol.num_samples, self.thresholds, self.protocol.seed
-        group = group_of(item.name, self.protocol.group_end)
-        found = scores_of(item.name, _in_metres(item.mesh, per_metre), targets, *options, group)
+        found = scores_of(
+            item.name,
+            _in_metres(item.mesh, per_metre),
+            targets,
+            num_samples=self.protocol.num_samples,
+            thresholds=self.thresholds,
+            seed=self.protocol.seed,
+            group=group_of(item.name, self.protocol.group_end),
+        )
         parts: dict[str, Part] = dict(found.parts)
         if "mesh_seconds" in item.facts:
             parts["seconds"] = {"mesh": item.facts["mesh_seconds"], **parts["seconds"]}
         parts["seconds"] = {"fit": item.facts["seconds"], **parts["seconds"]}
-        parts["fit"] = {key: item.facts[key] for key in OF_FIT if item.facts.get(key) is not None}
+        parts["fit"] = {key: item.facts[key] for key in FIT if item.facts.get(key) is not None}
         if self.protocol.baselines:
             start = time.perf_counter()
             parts |= self._baselines(item, targets, per_metre)
@@ -177,7 +219,7 @@ class _Work:
         return Scores(found.name, found.group, parts)
 
     def facts(self, done: Reconstructions, fit: FitOptions, found: Evaluation) -> dict[str, Any]:
-        """What was done, on what, and what is missing."""
+        """Facts of the run for scores.json: inputs, options, counts, skipped and seen scans."""
         without = [scores.name for scores in found.all_scores if scores.name not in self.truths]
         return {
             "checkpoint": str(self.space.path),
@@ -196,28 +238,35 @@ class _Work:
         }
 
     def trained_on(self, names: Sequence[str]) -> list[str]:
-        """Those of the scans whose name is that of a training shape: they are not unseen."""
+        """Names of scans that are also names of training shapes, which are not unseen."""
         return sorted(set(names) & set(self.space.names))
 
     def _targets(self, name: str, source: AnySource, per_metre: float) -> dict[str, SampledSurface]:
-        """Truth, if there is one, and scan; sampled once for the space and the baselines."""
-        options = self.protocol.num_samples, self.protocol.seed + 1
+        """Samples of the truth, if there is one, and of the scan, by part."""
+        # Sampled once: the space and the baselines are measured to the same points.
+        num_samples = self.protocol.num_samples
+        seed = self.protocol.seed + 1
         found = {}
         if name in self.truths:
             raw = self.truths[name].load()[0]
-            found["registration"] = sampled_raw(raw, self._per_metre(raw.vertices), *options)
+            found["registration"] = sampled_raw(
+                raw, self._per_metre(raw.vertices), num_samples=num_samples, seed=seed
+            )
         if isinstance(source, StoredScan):
             scan = source.prepared()
-            points = scan.frame.to_source(scan.points)[: self.protocol.num_samples] / per_metre
+            # The points of a store are in random order: the first ones are a random choice.
+            points = scan.frame.to_source(scan.points)[:num_samples] / per_metre
             normals = scan.trusted_normals
             found["scan"] = SampledSurface(
                 points, None if normals is None else normals[: len(points)]
             )
         else:
-            found["scan"] = sampled_raw(source.load()[0], per_metre, *options)
+            raw = source.load()[0]
+            found["scan"] = sampled_raw(raw, per_metre, num_samples=num_samples, seed=seed)
         return found
 
     def _per_metre(self, vertices: Any) -> float:
+        """Units of a truth file in a metre; 1 if the space is not in metres."""
         if not self.metric:
             return 1.0
         unit = self.protocol.unit
@@ -226,6 +275,7 @@ class _Work:
     def _baselines(
         self, item: Reconstruction, targets: dict[str, SampledSurface], per_metre: float
     ) -> dict[str, Part]:
+        """Parts of the baselines, in the pose that was found for the reconstruction."""
         frame, pose = pose_of(item.facts)
         row = self.baselines.nearest_training_shape(targets["scan"].points * per_metre, frame, pose)
         self.nearest_names[item.name] = self.space.names[row]
@@ -234,16 +284,22 @@ class _Work:
             "mean": self.baselines.mean_mesh(frame, pose),
         }
         found: dict[str, Part] = {}
-        count, seed = self.protocol.num_samples, self.protocol.seed
+        num_samples = self.protocol.num_samples
+        seed = self.protocol.seed
         for prefix, mesh in meshes.items():
-            mine = SampledSurface.of_mesh(_in_metres(mesh, per_metre), count, seed)
+            samples = SampledSurface.of_mesh(_in_metres(mesh, per_metre), num_samples, seed)
             for part, target in targets.items():
                 found[f"{prefix}_{part}"] = surface_distances(
-                    mine, target, self.thresholds, count, seed
+                    samples,
+                    target,
+                    thresholds=self.thresholds,
+                    num_points=num_samples,
+                    seed=seed,
                 )
         return found
 
 
 def _in_metres(mesh: trimesh.Trimesh, per_metre: float) -> trimesh.Trimesh:
+    """The same mesh object with its vertices divided by ``per_metre``."""
     mesh.vertices = mesh.vertices / per_metre
     return mesh

@@ -1,6 +1,6 @@
-"""Scores: named numbers of each shape and of all, as CSV and JSON.
+"""Scores: named numbers of each shape, their summary over shapes, and the CSV and JSON files.
 
-A column is the same number under the same name everywhere; `definitions` says what it is.
+A column has the same name and the same definition everywhere; see `evaluation.definitions`.
 """
 
 import csv
@@ -19,6 +19,7 @@ from shapespace.utils.files import replacing
 
 Value = float | int | bool
 Part = Mapping[str, Value]
+"""Column -> value, for one part of the scores of a shape."""
 SHAPES = "shapes"
 """Folder of the reconstructions within the folder of an evaluation."""
 SCORES = "scores.json"
@@ -27,10 +28,13 @@ SCORES = "scores.json"
 
 @dataclass(frozen=True)
 class Scores:
-    """The numbers of one shape, in parts such as registration, scan, mesh, fit and seconds.
+    """The numbers of one shape.
 
-    A column that a shape does not have is missing. group: what is drawn as one when the summary is
-    bootstrapped, such as a person.
+    Args:
+        name: name of the shape.
+        group: unit that the bootstrap draws as one, such as the person.
+        parts: part -> column -> value. Parts are registration, scan, mesh, fit and seconds, and
+            those of the baselines. A column that the shape does not have is missing.
     """
 
     name: str
@@ -43,15 +47,16 @@ class Scores:
 
 
 def group_of(name: str, end: str = "_") -> str:
-    """The part of a name before the first ``end``: the person of a D-FAUST frame.
+    """The name up to the first ``end``: the person of a D-FAUST frame.
 
-    A name without it, or any if ``end`` is empty, is a group of its own.
+    A name without ``end`` is a group of its own. With an empty ``end``, every name is.
     """
     return name.partition(end)[0] if end else name
 
 
 def columns(all_scores: Sequence[Scores]) -> Iterator[tuple[str, str]]:
-    """(part, column) of all numbers that any shape has, in their order."""
+    """(part, column) of every number that some shape has, in the order of first occurrence."""
+    # Dicts of None are ordered sets.
     found: dict[str, dict[str, None]] = {}
     for scores in all_scores:
         for part, values in scores.parts.items():
@@ -60,7 +65,7 @@ def columns(all_scores: Sequence[Scores]) -> Iterator[tuple[str, str]]:
 
 
 def summary(all_scores: Sequence[Scores], seed: int = 0) -> dict[str, dict[str, Summary]]:
-    """Part -> column -> its numbers over the shapes that have it; a yes counts as 1."""
+    """Part -> column -> summary over the shapes that have the column; a yes counts as 1."""
     found: dict[str, dict[str, Summary]] = {}
     for part, column in columns(all_scores):
         having = [scores for scores in all_scores if not math.isnan(scores.value(part, column))]
@@ -72,7 +77,10 @@ def summary(all_scores: Sequence[Scores], seed: int = 0) -> dict[str, dict[str, 
 
 
 def write_csv(all_scores: Sequence[Scores], path: Path) -> None:
-    """One row a shape, one column a number, ``part.column``; empty where a shape has none."""
+    """Write a CSV with a row for each shape and a column ``part.column`` for each number.
+
+    A cell is empty where the shape does not have the number.
+    """
     names = list(columns(all_scores))
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -85,9 +93,15 @@ def write_csv(all_scores: Sequence[Scores], path: Path) -> None:
 def write_json(
     all_scores: Sequence[Scores], facts: Mapping[str, Any], path: Path, seed: int = 0
 ) -> None:
-    """Letters and definitions, ``facts`` of the run, the scores of all shapes and their summary.
+    """Write a JSON file of letters, definitions, facts, the scores of all shapes and their summary.
 
-    An infinite number is written as the string "inf", an unknown one as null.
+    JSON has no infinity and no NaN. An infinite number is written as the string "inf", NaN as null.
+
+    Args:
+        all_scores: scores of the shapes.
+        facts: facts of the run, as plain data.
+        path: file to write.
+        seed: seed of the bootstrap of the summary.
     """
     content = {
         "letters": LETTERS,
@@ -106,7 +120,7 @@ def write_json(
 
 
 def _plain(value: Any) -> Any:
-    """The same as JSON can hold it."""
+    """The value as plain data that JSON can hold."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
