@@ -66,7 +66,7 @@ def evaluate(
         batch: scans fitted together.
         unit: length unit of the scan and truth files; auto takes the unit that fits the space.
         num_samples: points drawn from each surface.
-        group_end: character that ends the person in the name of a scan. The bootstrap draws people.
+        group_end: text that ends the person in the name of a scan. The bootstrap draws people.
             If empty, the bootstrap draws single scans.
         seed: seed of fit, samples and bootstrap.
     """
@@ -78,29 +78,20 @@ def evaluate(
     from shapespace.reconstruction.method import FitOptions
     from shapespace.utils.files import read_lines
 
+    fit = FitOptions(
+        method, pose=pose, up=up, num_points=num_points, steps=steps, seed=seed, refine=refine
+    )
+    protocol = Protocol(
+        num_samples=num_samples,
+        resolution=resolution,
+        unit=unit,
+        baselines=baselines,
+        group_end=group_end,
+        seed=seed,
+    )
+    scan_sources = collect_sources(sources, None if scans is None else read_lines(scans))
     found = evaluate_scans(
-        checkpoint,
-        collect_sources(sources, None if scans is None else read_lines(scans)),
-        out,
-        truth=truth,
-        fit=FitOptions(
-            method=method,
-            pose=pose,
-            up=up,
-            num_points=num_points,
-            steps=steps,
-            seed=seed,
-            refine=refine,
-        ),
-        protocol=Protocol(
-            num_samples=num_samples,
-            resolution=resolution,
-            unit=unit,
-            baselines=baselines,
-            group_end=group_end,
-            seed=seed,
-        ),
-        batch=batch,
+        checkpoint, scan_sources, out, truth=truth, fit=fit, protocol=protocol, batch=batch
     )
     say(f"{scores_head(found.all_scores, found.unit)}\n")
     for line in found.remarks():

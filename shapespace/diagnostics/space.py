@@ -205,7 +205,10 @@ def _badness(shape: SdfDiagnostics) -> tuple[float, float]:
 
 
 def verdict(diagnosed: DiagnosedSpace) -> list[str]:
-    """The verdict: sentences that put the numbers of all shapes into words."""
+    """The verdict: sentences that put the numbers of all shapes into words.
+
+    Sentences about numbers that no shape has are left out.
+    """
     return [
         *_distance(diagnosed),
         *_gradient(diagnosed),
