@@ -15,9 +15,10 @@ from torch import Tensor
 from shapespace.decoders.base import Field
 from shapespace.diagnostics.samples import FieldSamples, SampledField, field_samples, sample_field
 from shapespace.diagnostics.sdf import MEANING
-from shapespace.diagnostics.space import HEAD, LEGEND, DiagnosedSpace, shown, verdict
+from shapespace.diagnostics.space import HEAD, LEGEND, DiagnosedSpace, verdict
 from shapespace.rendering.plots import panels
 from shapespace.report import html as report
+from shapespace.utils.text import significant
 
 NODES = 161
 """Along a side of a slice."""
@@ -94,7 +95,8 @@ def write_page(certified: DiagnosedSpace, path: Path) -> Path:
 
 def _numbers(certified: DiagnosedSpace) -> list[str]:
     return [
-        f"{column}: {shown(ends['median'])}, worst {shown(ends['worst'])}. {MEANING[column]}"
+        f"{column}: {significant(ends['median'])}, worst {significant(ends['worst'])}. "
+        f"{MEANING[column]}"
         for column, ends in certified.summary.items()
     ]
 

@@ -10,7 +10,7 @@ import yaml
 from shapespace.checkpoint import CHECKPOINT, read_checkpoint
 from shapespace.data.sources import Source, find_sources
 from shapespace.errors import InputError, one_line
-from shapespace.evaluation.scores import CARD, SHAPES
+from shapespace.evaluation.scores import SCORES, SHAPES
 from shapespace.evaluation.tables import LengthUnit
 from shapespace.space import TrainedSpace
 from shapespace.training.statistics import METRICS, read_metrics
@@ -81,7 +81,7 @@ def read_run(
     space, content = TrainedSpace.load(folder / CHECKPOINT), read_checkpoint(folder / CHECKPOINT)
     remarks: list[str] = []
     found = folder / EVALUATION if evaluation is None else Path(evaluation)
-    card = _card(found / CARD, space, evaluation is not None, remarks)
+    card = _card(found / SCORES, space, evaluation is not None, remarks)
     return RunRecord(
         folder,
         space,
@@ -119,7 +119,7 @@ def _card(
     card = read_object(path, _EVALUATE)
     if card is None:
         if named:
-            raise InputError(f"{path.parent}: holds no {CARD}; make it by shapespace evaluate")
+            raise InputError(f"{path.parent}: holds no {SCORES}; make it by shapespace evaluate")
         return None
     shapes, facts = card.get("shapes", []), card.get("facts", {})
     if not isinstance(shapes, list) or not isinstance(facts, dict):

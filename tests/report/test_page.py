@@ -111,7 +111,7 @@ def evaluation(run, toy_store, tmp_path_factory):
         "shapes": shapes,
         "summary": {"scan": summary(0.01), "nearest_scan": summary(0.03)},
     }
-    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "scores.json").write_text(json.dumps(card))
     return folder
 
 
@@ -279,10 +279,10 @@ def test_mistakes(run, tmp_path):
         write_report(tmp_path)
     with pytest.raises(InputError, match="make it by shapespace evaluate"):
         write_report(run, tmp_path)
-    (tmp_path / "card.json").write_text("{")
+    (tmp_path / "scores.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         write_report(run, tmp_path)
-    (tmp_path / "card.json").write_text('{"shapes": [{"group": "a"}]}')
+    (tmp_path / "scores.json").write_text('{"shapes": [{"group": "a"}]}')
     with pytest.raises(InputError, match="holds a shape without a name; redo"):
         write_report(run, tmp_path)
     with pytest.raises(InputError, match="steps=0"):
@@ -303,7 +303,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_film(run, tmp_path, 
 def test_what_is_of_other_weights_is_left_out(toy_checkpoint, tmp_path):
     (tmp_path / "last.ckpt").write_bytes(toy_checkpoint.read_bytes())
     (tmp_path / "evaluation").mkdir()
-    card, shapes = tmp_path / "evaluation" / "card.json", [{"name": "ball"}]
+    card, shapes = tmp_path / "evaluation" / "scores.json", [{"name": "ball"}]
     digest = TrainedSpace.load(toy_checkpoint).digest
     for space, kept in (("0" * 64, False), (digest, True)):
         card.write_text(json.dumps({"facts": {"space": space}, "shapes": shapes}))
