@@ -4,55 +4,14 @@ import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from shapespace.utils.files import replacing
 
-STYLE = """
-:root { color-scheme: light; --ink: #1f2933; --soft: #5f6c7b; --line: #e3e8ee; --blue: #2b6cb0; }
-body { margin: 0; background: #f7f9fb; color: var(--ink);
-       font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 80px; }
-h1 { font-size: 30px; margin: 0 0 6px; letter-spacing: -0.01em; }
-h2 { font-size: 20px; margin: 0 0 4px; }
-p { color: var(--soft); margin: 4px 0 14px; }
-section { background: #fff; border: 1px solid var(--line); border-radius: 12px;
-          padding: 22px 24px; margin-top: 22px; }
-img { display: block; max-width: 100%; margin: 8px auto; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 14px;
-        font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 6px 10px; white-space: nowrap;
-         border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; }
-.scroll + .scroll { margin-top: 20px; }
-.names th, .names td { text-align: left; }
-tr:last-child td { border-bottom: 0; }
-.summary tr:last-child td { font-weight: 700; }
-.words td, .words th { text-align: left; white-space: normal; vertical-align: top; }
-.words td:first-child { white-space: nowrap; color: var(--soft); }
-.words td + td { min-width: 320px; overflow-wrap: anywhere; }
-ul { margin: 8px 0; padding-left: 20px; }
-details { margin-top: 12px; }
-summary { cursor: pointer; color: var(--blue); font-size: 14px; }
-.note { font-size: 14px; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 8px 20px; }
-.player { margin: 8px 0; }
-.player canvas { display: block; width: 100%; height: 480px; border-radius: 10px; cursor: grab;
-                 touch-action: none; outline-offset: 2px;
-                 background: linear-gradient(#fdfeff, #e9eef4); }
-.player figcaption { text-align: center; font-size: 14px; margin: 8px 0; min-height: 1.5em; }
-.player .controls { display: flex; gap: 14px; align-items: center; }
-.player [hidden] { display: none; }
-.player button { font: inherit; font-size: 14px; width: 84px; padding: 6px 0; cursor: pointer;
-                 border: 1px solid var(--line); border-radius: 8px; background: #fff;
-                 color: var(--blue); }
-.player input { flex: 1; accent-color: var(--blue); }
-pre { background: #f1f4f8; border-radius: 8px; padding: 12px 14px; overflow-x: auto;
-      font-size: 13px; }
-"""
+STYLES = ("style.css", "player.css")
+"""Files of this package that hold the style of a page."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """What a browser may load for the page: nothing that is not in it."""
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -78,7 +37,7 @@ class Page:
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
+            f"<title>{title}</title><style>{_style()}</style></head><body><main>"
             f"<h1>{title}</h1><p>{html.escape(self.lead)}</p>{''.join(self.sections)}"
             "</main></body></html>\n"
         )
@@ -133,6 +92,12 @@ def details(summary: str, *blocks: str) -> str:
 def side_by_side(*blocks: str) -> str:
     """Blocks beside each other where the window is wide enough."""
     return f'<div class="pair">{"".join(f"<div>{block}</div>" for block in blocks)}</div>'
+
+
+def _style() -> str:
+    """The text of all style sheets, which the page carries so that it needs no network."""
+    folder = files("shapespace.report")
+    return "".join(folder.joinpath(name).read_text("utf-8") for name in STYLES)
 
 
 def _table(head: str, rows: Sequence[Sequence[str]], kind: str) -> str:

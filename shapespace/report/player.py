@@ -18,7 +18,7 @@ from importlib.resources import files
 
 import numpy as np
 import trimesh
-from jaxtyping import Int, UInt32
+from jaxtyping import Int
 
 from shapespace.errors import InputError
 from shapespace.rendering.camera import turned
@@ -78,14 +78,6 @@ def packed(numbers: Int[np.ndarray, " n"]) -> str:
     signs = (numbers << 1) ^ (numbers >> 63)
     planes = signs.astype("<u4").view(np.uint8).reshape(-1, 4).T
     return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
-
-
-def unpacked(text: str) -> Int[np.ndarray, " n"]:
-    """The inverse of :func:`packed`, as the script does it."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(4, -1)
-    signs: UInt32[np.ndarray, " n"] = np.ascontiguousarray(planes.T).view("<u4")[:, 0]
-    found = signs.astype(np.int64)
-    return (found >> 1) ^ -(found & 1)
 
 
 def _box(frames: Sequence[AnimationFrame]) -> tuple[np.ndarray, np.ndarray]:

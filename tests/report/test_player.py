@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import trimesh
 
 from shapespace.errors import InputError
 from shapespace.report.html import Page
-from shapespace.report.player import STEPS, AnimationFrame, packed, player, unpacked
+from shapespace.report.player import STEPS, AnimationFrame, packed, player
 from tests.browser import opened
 
 
@@ -21,6 +22,13 @@ def film():
         AnimationFrame(trimesh.creation.box((1, 2, 0.5)), "box", 1.0),
         AnimationFrame(trimesh.Trimesh(), "nothing", 0.5),
     ]
+
+
+def unpacked(text):
+    """The inverse of ``packed``, as player.js does it."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(4, -1)
+    signs = np.ascontiguousarray(planes.T).view("<u4")[:, 0].astype(np.int64)
+    return (signs >> 1) ^ -(signs & 1)
 
 
 def sent(text):
