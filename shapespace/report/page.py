@@ -8,7 +8,7 @@ from shapespace.report import html as report
 from shapespace.report.run import read_run
 from shapespace.report.sections import cases as case_sections
 from shapespace.report.sections import run as run_sections
-from shapespace.report.sections import scores as card_sections
+from shapespace.report.sections import scores as score_sections
 from shapespace.report.sections import space as space_sections
 from shapespace.utils.files import output_folder
 
@@ -51,9 +51,9 @@ def write_report(
         folder = Path(name)
         space_sections.animation(page, space, folder, up, steps, resolution)
         run_sections.trained_on(page, record)
-        card_sections.metric_card(page, record)
+        score_sections.scores(page, record)
         case_sections.reconstructions(page, record, folder, up, resolution)
-        card_sections.certificate(page, record)
+        score_sections.diagnostics(page, record)
         space_sections.codes(page, space, folder)
         run_sections.curves(page, record, folder)
         run_sections.missing(page, record)

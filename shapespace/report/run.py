@@ -10,16 +10,22 @@ import yaml
 from shapespace.checkpoint import CHECKPOINT, read_checkpoint
 from shapespace.data.sources import Source, find_sources
 from shapespace.errors import InputError, one_line
-from shapespace.evaluation.scores import CARD, SHAPES
+from shapespace.evaluation.scores import SHAPES
 from shapespace.evaluation.tables import LengthUnit
 from shapespace.space import TrainedSpace
 from shapespace.training.statistics import METRICS, read_metrics
 
-CONFIG, CERTIFICATE = "config.yaml", "last.certificate.json"
-"""Files of a run, of an evaluation, and of a certificate, which lies beside its checkpoint."""
+CONFIG = "config.yaml"
+SCORES = "scores.json"
+"""File of an evaluation that holds all numbers."""
+DIAGNOSTICS = "last.diagnostics.json"
+"""File of ``shapespace diagnose``, beside the checkpoint of the run."""
+EARLIER_NAMES = {SCORES: "card.json", DIAGNOSTICS: "last.certificate.json"}
+"""What earlier versions called these files; such a file is read where the new one is missing."""
 EVALUATION = "evaluation"
 """Folder of an evaluation in its run."""
-_EVALUATE, _CERTIFY = "shapespace evaluate", "shapespace diagnose"
+_EVALUATE = "shapespace evaluate"
+_DIAGNOSE = "shapespace diagnose"
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,9 @@ class RunRecord:
 
     folder: of the run. space: of its last checkpoint. content: of that checkpoint, without
     weights. config: as given to ``shapespace train``. metrics: rows of metrics.csv. evaluation:
-    folder of what ``shapespace evaluate`` wrote; card: its card.json; truths: by name, the surfaces
-    that it measured against. certificate: of ``shapespace diagnose``. remarks: sentences about what
-    is there but was not used.
+    folder of what ``shapespace evaluate`` wrote; scores: its scores.json; truths: by name, the
+    surfaces that it measured against. diagnostics: of ``shapespace diagnose``. remarks: sentences
+    about what is there but was not used.
     """
 
     folder: Path
@@ -39,20 +45,20 @@ class RunRecord:
     config: dict[str, Any]
     metrics: list[dict[str, str]]
     evaluation: Path | None = None
-    card: dict[str, Any] | None = None
+    scores: dict[str, Any] | None = None
     truths: dict[str, Source] = field(default_factory=dict)
-    certificate: dict[str, Any] | None = None
+    diagnostics: dict[str, Any] | None = None
     remarks: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> list[dict[str, Any]]:
         """The shapes of the card, none without one."""
-        return self.card.get("shapes", []) if self.card else []
+        return self.scores.get("shapes", []) if self.scores else []
 
     @property
     def facts(self) -> dict[str, Any]:
         """How the shapes of the card were made and measured, nothing without one."""
-        return self.card.get("facts", {}) if self.card else {}
+        return self.scores.get("facts", {}) if self.scores else {}
 
     @property
     def unit(self) -> LengthUnit:
@@ -81,19 +87,26 @@ def read_run(
     space, content = TrainedSpace.load(folder / CHECKPOINT), read_checkpoint(folder / CHECKPOINT)
     remarks: list[str] = []
     found = folder / EVALUATION if evaluation is None else Path(evaluation)
-    card = _card(found / CARD, space, evaluation is not None, remarks)
+    scores = _scores(found, space, evaluation is not None, remarks)
     return RunRecord(
         folder,
         space,
         {key: value for key, value in content.items() if key not in ("state_dict", "optimizers")},
         _config(folder / CONFIG),
         read_metrics(folder / METRICS),
-        None if card is None else found,
-        card,
-        _truths(truth, card or {}, remarks),
-        _certificate(folder / CERTIFICATE, space, remarks),
+        None if scores is None else found,
+        scores,
+        _truths(truth, scores or {}, remarks),
+        _diagnostics(folder, space, remarks),
         tuple(remarks),
     )
+
+
+def file_in(folder: Path, name: str) -> Path:
+    """The file of this name, or of its earlier name where only that one is there."""
+    path = folder / name
+    earlier = folder / EARLIER_NAMES[name]
+    return earlier if earlier.is_file() and not path.is_file() else path
 
 
 def read_object(path: Path, maker: str) -> dict[str, Any] | None:
@@ -112,22 +125,23 @@ def read_object(path: Path, maker: str) -> dict[str, Any] | None:
     return found
 
 
-def _card(
-    path: Path, space: TrainedSpace, named: bool, remarks: list[str]
+def _scores(
+    folder: Path, space: TrainedSpace, named: bool, remarks: list[str]
 ) -> dict[str, Any] | None:
     """The card of an evaluation; named: whether the user asked for it."""
-    card = read_object(path, _EVALUATE)
-    if card is None:
+    path = file_in(folder, SCORES)
+    scores = read_object(path, _EVALUATE)
+    if scores is None:
         if named:
-            raise InputError(f"{path.parent}: holds no {CARD}; make it by shapespace evaluate")
+            raise InputError(f"{folder}: holds no {SCORES}; make it by {_EVALUATE}")
         return None
-    shapes, facts = card.get("shapes", []), card.get("facts", {})
+    shapes, facts = scores.get("shapes", []), scores.get("facts", {})
     if not isinstance(shapes, list) or not isinstance(facts, dict):
         raise InputError(f"{path}: shapes and facts are no list and object; redo {_EVALUATE}")
     if not all(isinstance(shape, dict) and "name" in shape for shape in shapes):
         raise InputError(f"{path}: holds a shape without a name; redo {_EVALUATE}")
     if facts.get("space", space.digest) == space.digest:
-        return card
+        return scores
     if named:
         raise InputError(
             f"{path}: is of other weights than {space.path}; redo {_EVALUATE} into another folder"
@@ -136,19 +150,20 @@ def _card(
     return None
 
 
-def _certificate(path: Path, space: TrainedSpace, remarks: list[str]) -> dict[str, Any] | None:
-    found = read_object(path, _CERTIFY)
+def _diagnostics(folder: Path, space: TrainedSpace, remarks: list[str]) -> dict[str, Any] | None:
+    path = file_in(folder, DIAGNOSTICS)
+    found = read_object(path, _DIAGNOSE)
     if found is None or found.get("digest", space.digest) == space.digest:
         return found
-    remarks.append(f"{path} is of an earlier state of the run: redo {_CERTIFY}.")
+    remarks.append(f"{path} is of an earlier state of the run: redo {_DIAGNOSE}.")
     return None
 
 
 def _truths(
-    given: str | Path | None, card: dict[str, Any], remarks: list[str]
+    given: str | Path | None, scores: dict[str, Any], remarks: list[str]
 ) -> dict[str, Source]:
     """The true surfaces by name, by default from where the card says that they lie."""
-    place = card.get("facts", {}).get("truth") if given is None else given
+    place = scores.get("facts", {}).get("truth") if given is None else given
     if place is None:
         return {}
     try:
@@ -159,7 +174,7 @@ def _truths(
         remarks.append(f"Errors on the true surfaces, which are gone ({error}): give --truth.")
         return {}
     found = {source.name: source for source in sources}
-    names = [str(shape["name"]) for shape in card.get("shapes", [])]
+    names = [str(shape["name"]) for shape in scores.get("shapes", [])]
     if given is not None and names and not found.keys() & set(names):
         raise InputError(f"{given}: has no surface with the name of a shape such as {names[0]!r}")
     return found

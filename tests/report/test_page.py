@@ -88,7 +88,7 @@ def summary(value):
 
 @pytest.fixture(scope="module")
 def evaluation(run, toy_store, tmp_path_factory):
-    """What shapespace evaluate leaves: a card, and results that are training shapes a bit moved."""
+    """What shapespace evaluate leaves: scores, and results that are training shapes a bit moved."""
     folder = tmp_path_factory.mktemp("evaluation")
     space = TrainedSpace.load(run / "last.ckpt")
     (folder / "shapes").mkdir()
@@ -105,17 +105,17 @@ def evaluation(run, toy_store, tmp_path_factory):
         shapes.append({"name": name, "group": name, "registration": None})
         shapes[-1]["scan"] = numbers(0.02 - 0.01 * row)
     shapes.append({"name": "lost", "group": "lost", "registration": None, "scan": {}})
-    card = {
+    content = {
         "conventions": {"chamfer_half_unsquared": "both <ways>, halved"},
         "facts": {"num_samples": 1000, "truth": None},
         "shapes": shapes,
         "summary": {"scan": summary(0.01), "nearest_scan": summary(0.03)},
     }
-    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "scores.json").write_text(json.dumps(content))
     return folder
 
 
-CERTIFICATE = {
+DIAGNOSTICS = {
     "meaning": {"eikonal_rms": "root mean square of |grad f| - 1"},
     "shapes": [{"name": "ball", "eikonal_rms": 0.1}],
     "summary": {"eikonal_rms": {"median": 0.1, "worst": None}},
@@ -125,11 +125,11 @@ CERTIFICATE = {
 
 @pytest.fixture(scope="module")
 def whole(run, evaluation, tmp_path_factory):
-    """The page of a run that was evaluated and certified."""
-    certificate = run / "last.certificate.json"
-    certificate.write_text(json.dumps(CERTIFICATE))
+    """The page of a run that was evaluated and diagnosed."""
+    diagnostics = run / "last.diagnostics.json"
+    diagnostics.write_text(json.dumps(DIAGNOSTICS))
     path = write_report(run, evaluation, tmp_path_factory.mktemp("page") / "page.html", **QUICK)
-    certificate.unlink()
+    diagnostics.unlink()
     return path
 
 
@@ -138,10 +138,10 @@ def test_a_whole_page(whole):
     assert page.headings == [
         "A walk through the space",
         "What was trained on what",
-        "How far off",
+        "Scores",
         "Reconstructions, from the best to the worst",
         "Is it only remembering?",
-        "Is it a distance?",
+        "Is it a distance? (diagnostics, sampled)",
         "Codes",
         "Training",
     ]
@@ -159,6 +159,26 @@ def test_a_browser_opens_the_whole_page(whole):
     assert dom.count("<table") >= 8 and "loading</figcaption>" not in dom
 
 
+def test_the_files_of_earlier_versions_are_read(run, evaluation, whole, tmp_path):
+    old = tmp_path / "old"
+    (old / "evaluation").mkdir(parents=True)
+    for name in ("last.ckpt", "config.yaml", "metrics.csv"):
+        shutil.copy(run / name, old / name)
+    shutil.copytree(evaluation / "shapes", old / "evaluation" / "shapes")
+    shutil.copy(evaluation / "scores.json", old / "evaluation" / "card.json")
+    (old / "last.certificate.json").write_text(json.dumps(DIAGNOSTICS))
+    (old / "last.certificate.html").write_text("")
+    page, today = read(write_report(old, **QUICK)), read(whole)
+    assert page.headings == today.headings and page.tables == today.tables
+    assert "Nearly a distance." in page.words and "1 of 2" in page.words
+    assert "last.certificate.html, beside the checkpoint" in page.words
+    newer = {"shapes": [{"name": "ball"}]}
+    (old / "evaluation" / "scores.json").write_text(json.dumps(newer))
+    (old / "last.diagnostics.json").write_text(json.dumps({"verdict": ["Newer."]}))
+    record = read_run(old)
+    assert record.scores == newer and record.diagnostics["verdict"] == ["Newer."]
+
+
 def test_a_page_of_what_there_is(run, tmp_path, capsys):
     out = tmp_path / "page.html"
     options = ["--out", str(out), "--steps", "2", "--resolution", "16"]
@@ -167,7 +187,7 @@ def test_a_page_of_what_there_is(run, tmp_path, capsys):
     page = read(out)
     assert page.headings[-1] == "Not on this page"
     assert "shapespace evaluate" in page.words and "shapespace diagnose" in page.words
-    assert "How far off" not in page.headings
+    assert "Scores" not in page.headings
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
@@ -279,10 +299,10 @@ def test_mistakes(run, tmp_path):
         write_report(tmp_path)
     with pytest.raises(InputError, match="make it by shapespace evaluate"):
         write_report(run, tmp_path)
-    (tmp_path / "card.json").write_text("{")
+    (tmp_path / "scores.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         write_report(run, tmp_path)
-    (tmp_path / "card.json").write_text('{"shapes": [{"group": "a"}]}')
+    (tmp_path / "scores.json").write_text('{"shapes": [{"group": "a"}]}')
     with pytest.raises(InputError, match="holds a shape without a name; redo"):
         write_report(run, tmp_path)
     with pytest.raises(InputError, match="steps=0"):
@@ -303,20 +323,20 @@ def test_a_place_that_cannot_be_written_is_found_before_the_film(run, tmp_path, 
 def test_what_is_of_other_weights_is_left_out(toy_checkpoint, tmp_path):
     (tmp_path / "last.ckpt").write_bytes(toy_checkpoint.read_bytes())
     (tmp_path / "evaluation").mkdir()
-    card, shapes = tmp_path / "evaluation" / "card.json", [{"name": "ball"}]
+    scores, shapes = tmp_path / "evaluation" / "scores.json", [{"name": "ball"}]
     digest = TrainedSpace.load(toy_checkpoint).digest
     for space, kept in (("0" * 64, False), (digest, True)):
-        card.write_text(json.dumps({"facts": {"space": space}, "shapes": shapes}))
-        told = json.dumps(CERTIFICATE | {"digest": space})
-        (tmp_path / "last.certificate.json").write_text(told)
+        scores.write_text(json.dumps({"facts": {"space": space}, "shapes": shapes}))
+        told = json.dumps(DIAGNOSTICS | {"digest": space})
+        (tmp_path / "last.diagnostics.json").write_text(told)
         record = read_run(tmp_path)
-        assert (record.card is not None, record.certificate is not None) == (kept, kept)
+        assert (record.scores is not None, record.diagnostics is not None) == (kept, kept)
         said = [line for line in record.remarks if "is of an earlier state of the run" in line]
         assert len(said) == (0 if kept else 2)
         if not kept:
             with pytest.raises(InputError, match="is of other weights than"):
-                read_run(tmp_path, card.parent)
-    card.write_text(json.dumps({"facts": {"truth": str(tmp_path / "gone")}, "shapes": shapes}))
+                read_run(tmp_path, scores.parent)
+    scores.write_text(json.dumps({"facts": {"truth": str(tmp_path / "gone")}, "shapes": shapes}))
     assert "which are gone" in read(write_report(tmp_path, **QUICK)).words
     (tmp_path / "other.ply").write_text("")
     with pytest.raises(InputError, match="has no surface with the name of a shape such as 'ball'"):
@@ -346,5 +366,5 @@ def test_errors_are_to_the_true_surface_in_its_own_unit(run, evaluation, tmp_pat
     assert len(case.errors) == len(case.mesh.vertices)
     assert 90 < case.errors.max() < 101
     protocol = {"facts": {"protocol": {"unit": "m"}}}
-    named = replace(record, card=record.card | protocol, truths=given.truths)
+    named = replace(record, scores=record.scores | protocol, truths=given.truths)
     assert np.ptp(read_case(named, shape, "scan").truth.vertices[:, 0]) > 1000

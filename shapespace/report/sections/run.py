@@ -72,12 +72,12 @@ def missing(page: report.Page, record: RunRecord) -> None:
     lines = list(record.remarks)
     if not record.metrics:
         lines.append("Curves: metrics.csv is missing or empty; shapespace train writes it.")
-    if record.card is None:
+    if record.scores is None:
         lines.append(
-            "How far off, reconstructions and their neighbours: shapespace evaluate "
+            "Scores, reconstructions and their neighbours: shapespace evaluate "
             f"{checkpoint} STORE --scans SPLIT --out {folder}"
         )
-    if record.certificate is None:
+    if record.diagnostics is None:
         lines.append(f"Is it a distance: shapespace diagnose {checkpoint}")
     if lines:
         page.section(

@@ -17,7 +17,7 @@ from shapespace.evaluation.tables import (
     titled,
 )
 from shapespace.report import html as report
-from shapespace.report.run import CERTIFICATE, RunRecord
+from shapespace.report.run import DIAGNOSTICS, RunRecord, file_in
 
 BASELINES = dict(card_text.BASELINES)
 """Prefix of the parts of a card that a method must beat, and what they are called."""
@@ -29,12 +29,12 @@ Summary = Mapping[str, Mapping[str, Any]]
 """Column -> name of a statistic -> its value."""
 
 
-def metric_card(page: report.Page, record: RunRecord) -> None:
+def scores(page: report.Page, record: RunRecord) -> None:
     """Percentiles over the shapes of each measure, with the conventions named in full."""
-    if record.card is None:
+    if record.scores is None:
         return
-    summary: Mapping[str, Summary] = record.card.get("summary", {})
-    conventions = {name: str(text) for name, text in record.card.get("conventions", {}).items()}
+    summary: Mapping[str, Summary] = record.scores.get("summary", {})
+    conventions = {name: str(text) for name, text in record.scores.get("conventions", {}).items()}
     unit = record.unit
     blocks = [_short_table(summary, part, unit) for part in TARGETS if summary.get(part)]
     means = {titled(name, unit): conventions[name] for name in conventions}
@@ -43,22 +43,22 @@ def metric_card(page: report.Page, record: RunRecord) -> None:
     full = [_full_table(summary, part, unit) for part in summary]
     blocks.append(report.details("all measures", *full))
     blocks.append(report.details("what each of them is", report.definition_list([*means.items()])))
-    facts = [[name, plain(value)] for name, value in record.card.get("facts", {}).items()]
+    facts = [[name, plain(value)] for name, value in record.scores.get("facts", {}).items()]
     if facts:
         blocks.append(report.details("how it was measured", report.definition_list(facts)))
     page.section(
-        "How far off",
+        "Scores",
         f"{len(record.shapes)} reconstructed shapes: percentiles over the shapes, and how sure "
         f"median and mean are. {LETTERS}",
         *blocks,
     )
 
 
-def certificate(page: report.Page, record: RunRecord) -> None:
+def diagnostics(page: report.Page, record: RunRecord) -> None:
     """How far the field is from a signed distance."""
-    if record.certificate is None:
+    if record.diagnostics is None:
         return
-    found = record.certificate
+    found = record.diagnostics
     meaning = {name: str(text) for name, text in found.get("meaning", {}).items()}
     rows = [
         [name, number(of.get("median")), number(of.get("worst"))]
@@ -66,12 +66,12 @@ def certificate(page: report.Page, record: RunRecord) -> None:
         if isinstance(of, Mapping)
     ]
     page.section(
-        "Is it a distance?",
-        f"The field certificate of {len(found.get('shapes', []))} training shapes: a signed "
+        "Is it a distance? (diagnostics, sampled)",
+        f"The field of {len(found.get('shapes', []))} training shapes at sampled points: a signed "
         "distance has a gradient of length 1, no other sheets and no surprises along a ray.",
         report.bullets([str(line) for line in found.get("verdict", [])]),
         report.note(f"{page_of.name}, beside the checkpoint, has pictures.")
-        if (page_of := (record.folder / CERTIFICATE).with_suffix(".html")).is_file()
+        if (page_of := file_in(record.folder, DIAGNOSTICS).with_suffix(".html")).is_file()
         else "",
         report.details("all numbers", report.table(("", "median", "worst"), rows)),
         report.details(
