@@ -1,4 +1,8 @@
-"""One self-contained HTML page: text, tables and pictures in a single file, no network."""
+"""Pages of HTML that are one self-contained file each.
+
+A :class:`Page` carries its style sheets, pictures and scripts, so that a browser shows the page
+without a network. The functions below make blocks of HTML. All take plain text and escape it.
+"""
 
 import base64
 import html
@@ -11,27 +15,39 @@ from typing import Literal
 from shapespace.utils.files import replacing
 
 STYLES = ("style.css", "player.css")
-"""Files of this package that hold the style of a page."""
+"""Style sheets of a page, files of this package."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What a browser may load for the page: nothing that is not in it."""
-_KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+"""Content Security Policy: the browser may load only what the page itself contains."""
+_MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 @dataclass
 class Page:
-    """A page that grows section by section. title, lead: its head."""
+    """A page that grows section by section.
+
+    Args:
+        title: The title of the page, plain text.
+        lead: The paragraph below the title, plain text.
+        sections: HTML of the sections so far; :meth:`section` appends to this list.
+    """
 
     title: str
     lead: str = ""
     sections: list[str] = field(default_factory=list)
 
     def section(self, title: str, text: str, *blocks: str) -> None:
-        """Add a card with a heading, a sentence and blocks of HTML made by the functions below."""
+        """Append a section.
+
+        Args:
+            title: The heading, plain text.
+            text: The paragraph below the heading, plain text.
+            *blocks: HTML made by the functions of this module, inserted as it is.
+        """
         head = f"<h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>"
         self.sections.append(f"<section>{head}{''.join(blocks)}</section>")
 
     def write(self, path: Path) -> Path:
-        """Write the page, whole or not at all."""
+        """Write the page to ``path`` and return ``path``; the file is complete or not written."""
         title = html.escape(self.title)
         text = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -47,9 +63,14 @@ class Page:
 
 
 def picture(path: Path, alt: str) -> str:
-    """A PNG or SVG file as an image within the page."""
+    """An image whose data the page contains.
+
+    Args:
+        path: A PNG or SVG file.
+        alt: What the image shows, for readers who do not see it.
+    """
     data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:{_KINDS[path.suffix]};base64,{data}">'
+    return f'<img alt="{html.escape(alt)}" src="data:{_MEDIA_TYPES[path.suffix]};base64,{data}">'
 
 
 def table(
@@ -57,20 +78,26 @@ def table(
     rows: Sequence[Sequence[str]],
     kind: Literal["summary", "plain", "names"] = "plain",
 ) -> str:
-    """A table; its first column is text. kind: "summary" if its last row is one,
-    "names" if most cells are text.
+    """A table whose first column is text.
+
+    Args:
+        header: One title per column.
+        rows: One text per cell.
+        kind: "summary" sets the last row in bold; "names" aligns all cells to the left, for cells
+            that are text; "plain" aligns all but the first column to the right, for numbers.
     """
+    # A browser may break a long column name such as chamfer_half_unsquared after an underscore.
     head = "".join(f"<th>{html.escape(cell).replace('_', '_<wbr>')}</th>" for cell in header)
     return _table(f"<tr>{head}</tr>", rows, kind)
 
 
 def definition_list(rows: Sequence[Sequence[str]]) -> str:
-    """A table of names and what is to be said about each, in sentences."""
+    """A table without a header: each row is a term and sentences about the term."""
     return _table("", rows, "words")
 
 
 def code(text: str) -> str:
-    """Text as typed."""
+    """Text in a monospaced font, with its line breaks."""
     return f"<pre>{html.escape(text)}</pre>"
 
 
@@ -85,22 +112,23 @@ def bullets(lines: Sequence[str]) -> str:
 
 
 def details(summary: str, *blocks: str) -> str:
-    """Blocks that open with a click on ``summary``."""
+    """Blocks that are hidden until the reader clicks on ``summary``."""
     return f"<details><summary>{html.escape(summary)}</summary>{''.join(blocks)}</details>"
 
 
 def side_by_side(*blocks: str) -> str:
-    """Blocks beside each other where the window is wide enough."""
+    """Blocks in two or more columns, as many as the window has room for."""
     return f'<div class="pair">{"".join(f"<div>{block}</div>" for block in blocks)}</div>'
 
 
 def _style() -> str:
-    """The text of all style sheets, which the page carries so that it needs no network."""
+    """The text of all style sheets, in the order of :data:`STYLES`."""
     folder = files("shapespace.report")
     return "".join(folder.joinpath(name).read_text("utf-8") for name in STYLES)
 
 
 def _table(head: str, rows: Sequence[Sequence[str]], kind: str) -> str:
+    """A table of class ``kind`` that scrolls sideways where the window is narrow."""
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )

@@ -1,4 +1,4 @@
-"""All that a run folder and what was measured of it hold, read for a report."""
+"""The files of a run folder and of its evaluation, read for a report."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,27 +16,34 @@ from shapespace.space import TrainedSpace
 from shapespace.training.statistics import METRICS, read_metrics
 
 CONFIG = "config.yaml"
+"""File of a run: the options of ``shapespace train``."""
+EVALUATION = "evaluation"
+"""Folder in the run that holds its evaluation."""
 SCORES = "scores.json"
 """File of an evaluation that holds all numbers."""
 DIAGNOSTICS = "last.diagnostics.json"
-"""File of ``shapespace diagnose``, beside the checkpoint of the run."""
+"""File that ``shapespace diagnose`` writes beside the checkpoint of the run."""
 EARLIER_NAMES = {SCORES: "card.json", DIAGNOSTICS: "last.certificate.json"}
-"""What earlier versions called these files; such a file is read where the new one is missing."""
-EVALUATION = "evaluation"
-"""Folder of an evaluation in its run."""
+"""Names of these files in earlier versions; :func:`file_in` falls back to them."""
 _EVALUATE = "shapespace evaluate"
 _DIAGNOSE = "shapespace diagnose"
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run; what is missing is empty or None.
+    """The content of a run folder. A field is empty or None where its file is missing.
 
-    folder: of the run. space: of its last checkpoint. content: of that checkpoint, without
-    weights. config: as given to ``shapespace train``. metrics: rows of metrics.csv. evaluation:
-    folder of what ``shapespace evaluate`` wrote; scores: its scores.json; truths: by name, the
-    surfaces that it measured against. diagnostics: of ``shapespace diagnose``. remarks: sentences
-    about what is there but was not used.
+    Args:
+        folder: The folder of the run.
+        space: The space of the last checkpoint.
+        content: The content of that checkpoint without weights and optimiser states.
+        config: The options of ``shapespace train``.
+        metrics: The rows of metrics.csv.
+        evaluation: The folder that ``shapespace evaluate`` wrote.
+        scores: The content of the evaluation's scores.json.
+        truths: The true surfaces that the evaluation measured against, by name of the shape.
+        diagnostics: The content of the file that ``shapespace diagnose`` wrote.
+        remarks: Sentences about files that exist but are not used.
     """
 
     folder: Path
@@ -52,21 +59,26 @@ class RunRecord:
 
     @property
     def shapes(self) -> list[dict[str, Any]]:
-        """The shapes of the card, none without one."""
+        """The scores of each shape; empty without an evaluation."""
         return self.scores.get("shapes", []) if self.scores else []
 
     @property
     def facts(self) -> dict[str, Any]:
-        """How the shapes of the card were made and measured, nothing without one."""
+        """The options and circumstances of the evaluation; empty without an evaluation."""
         return self.scores.get("facts", {}) if self.scores else {}
 
     @property
     def unit(self) -> LengthUnit:
-        """Of the lengths of the card: metres, or a unit that nobody named."""
+        """The unit of lengths in the scores: metres, or "none" where the unit is unknown."""
         return "m" if self.facts.get("unit", "m") == "m" else "none"
 
     def file_of(self, name: str, suffix: str) -> Path | None:
-        """A file of a reconstruction, such as its mesh; None if it is not there."""
+        """The path of a file of a reconstruction; None if there is no such file.
+
+        Args:
+            name: The name of the shape.
+            suffix: The ending of the file, such as ".ply" for the mesh.
+        """
         path = None if self.evaluation is None else self.evaluation / SHAPES / f"{name}{suffix}"
         return path if path is not None and path.is_file() else None
 
@@ -74,45 +86,69 @@ class RunRecord:
 def read_run(
     run: str | Path, evaluation: str | Path | None = None, truth: str | Path | None = None
 ) -> RunRecord:
-    """Read the folder of a run, and of an evaluation (that in the run, if there is one).
+    """Read the folder of a run and the folder of its evaluation.
 
-    truth: the true surfaces, by name; where the card says they lie by default, if they still do.
-    An evaluation in the run and a certificate of other weights than the checkpoint's are left out.
-    InputError if ``run`` holds no checkpoint, an evaluation that is named has no card or is of
-    other weights, ``truth`` has no surface of its shapes, or a file is damaged.
+    Diagnostics, and an evaluation found by default, are left out with a remark if they were made
+    from other weights than the checkpoint's.
+
+    Args:
+        run: The folder of a training run.
+        evaluation: A folder written by ``shapespace evaluate``. By default the folder
+            ``evaluation`` in the run, if that exists.
+        truth: The true surfaces, by name. By default the place that the scores name, if the
+            surfaces are still there.
+
+    Raises:
+        InputError: ``run`` holds no checkpoint; ``evaluation`` is given and holds no scores, or
+            scores of other weights; ``truth`` is given and holds no surface of the evaluated
+            shapes; or a file is damaged.
     """
     folder = Path(run)
     if not (folder / CHECKPOINT).is_file():
         raise InputError(f"{run}: holds no {CHECKPOINT}; give the folder of a shapespace train")
-    space, content = TrainedSpace.load(folder / CHECKPOINT), read_checkpoint(folder / CHECKPOINT)
+    space = TrainedSpace.load(folder / CHECKPOINT)
+    content = read_checkpoint(folder / CHECKPOINT)
     remarks: list[str] = []
     found = folder / EVALUATION if evaluation is None else Path(evaluation)
-    scores = _scores(found, space, evaluation is not None, remarks)
+    scores = _scores(found, space, named=evaluation is not None, remarks=remarks)
     return RunRecord(
-        folder,
-        space,
-        {key: value for key, value in content.items() if key not in ("state_dict", "optimizers")},
-        _config(folder / CONFIG),
-        read_metrics(folder / METRICS),
-        None if scores is None else found,
-        scores,
-        _truths(truth, scores or {}, remarks),
-        _diagnostics(folder, space, remarks),
-        tuple(remarks),
+        folder=folder,
+        space=space,
+        content={key: content[key] for key in content if key not in ("state_dict", "optimizers")},
+        config=_config(folder / CONFIG),
+        metrics=read_metrics(folder / METRICS),
+        evaluation=None if scores is None else found,
+        scores=scores,
+        truths=_truths(truth, scores or {}, remarks),
+        diagnostics=_diagnostics(folder, space, remarks),
+        remarks=tuple(remarks),
     )
 
 
 def file_in(folder: Path, name: str) -> Path:
-    """The file of this name, or of its earlier name where only that one is there."""
+    """The path of a file in ``folder``, under its earlier name where only that file exists.
+
+    Args:
+        folder: The folder of a run or of an evaluation.
+        name: A key of :data:`EARLIER_NAMES`.
+    """
     path = folder / name
     earlier = folder / EARLIER_NAMES[name]
     return earlier if earlier.is_file() and not path.is_file() else path
 
 
 def read_object(path: Path, maker: str) -> dict[str, Any] | None:
-    """The object in a JSON file, None if there is no such file.
+    """Read a JSON file that holds one object.
 
-    InputError if it is damaged; maker: the command that makes it.
+    Args:
+        path: The file.
+        maker: The command that writes the file, named in the error.
+
+    Returns:
+        The object, or None if there is no such file.
+
+    Raises:
+        InputError: The file is not JSON or holds no object.
     """
     if not path.is_file():
         return None
@@ -128,18 +164,27 @@ def read_object(path: Path, maker: str) -> dict[str, Any] | None:
 def _scores(
     folder: Path, space: TrainedSpace, named: bool, remarks: list[str]
 ) -> dict[str, Any] | None:
-    """The card of an evaluation; named: whether the user asked for it."""
+    """The scores of an evaluation; None if they are missing or of other weights.
+
+    Args:
+        folder: The folder of the evaluation.
+        space: The space of the run.
+        named: Whether the user named the folder; missing or old scores are then an error.
+        remarks: Gets a sentence about scores that are left out.
+    """
     path = file_in(folder, SCORES)
     scores = read_object(path, _EVALUATE)
     if scores is None:
         if named:
             raise InputError(f"{folder}: holds no {SCORES}; make it by {_EVALUATE}")
         return None
-    shapes, facts = scores.get("shapes", []), scores.get("facts", {})
+    shapes = scores.get("shapes", [])
+    facts = scores.get("facts", {})
     if not isinstance(shapes, list) or not isinstance(facts, dict):
         raise InputError(f"{path}: shapes and facts are no list and object; redo {_EVALUATE}")
     if not all(isinstance(shape, dict) and "name" in shape for shape in shapes):
         raise InputError(f"{path}: holds a shape without a name; redo {_EVALUATE}")
+    # Scores without a digest of the weights cannot be checked: they are taken as they are.
     if facts.get("space", space.digest) == space.digest:
         return scores
     if named:
@@ -151,6 +196,7 @@ def _scores(
 
 
 def _diagnostics(folder: Path, space: TrainedSpace, remarks: list[str]) -> dict[str, Any] | None:
+    """The diagnostics of the run; None if they are missing or of other weights."""
     path = file_in(folder, DIAGNOSTICS)
     found = read_object(path, _DIAGNOSE)
     if found is None or found.get("digest", space.digest) == space.digest:
@@ -162,12 +208,12 @@ def _diagnostics(folder: Path, space: TrainedSpace, remarks: list[str]) -> dict[
 def _truths(
     given: str | Path | None, scores: dict[str, Any], remarks: list[str]
 ) -> dict[str, Source]:
-    """The true surfaces by name, by default from where the card says that they lie."""
-    place = scores.get("facts", {}).get("truth") if given is None else given
-    if place is None:
+    """The true surfaces by name, from ``given`` or from the place that the scores name."""
+    location = scores.get("facts", {}).get("truth") if given is None else given
+    if location is None:
         return {}
     try:
-        sources = find_sources(Path(place))
+        sources = find_sources(Path(location))
     except InputError as error:
         if given is not None:
             raise
@@ -181,6 +227,7 @@ def _truths(
 
 
 def _config(path: Path) -> dict[str, Any]:
+    """The options of the run; empty if the file is missing or holds no mapping."""
     if not path.is_file():
         return {}
     try:

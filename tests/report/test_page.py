@@ -19,7 +19,11 @@ from shapespace.geometry.proximity import point_to_mesh
 from shapespace.report.cases import Case, ranked, read_case
 from shapespace.report.page import write_report
 from shapespace.report.run import read_run
-from shapespace.report.sections.cases import beside, neighbours, usual_gap
+from shapespace.report.sections.cases import (
+    median_nearest_distance,
+    nearest_shapes,
+    training_figure,
+)
 from shapespace.space import TrainedSpace
 from tests.browser import opened
 
@@ -136,11 +140,11 @@ def whole(run, evaluation, tmp_path_factory):
 def test_a_whole_page(whole):
     page = read(whole)
     assert page.headings == [
-        "A walk through the space",
-        "What was trained on what",
+        "Animation between training shapes",
+        "Model and data",
         "Scores",
         "Reconstructions, from the best to the worst",
-        "Is it only remembering?",
+        "Nearest training shapes",
         "Is it a distance? (diagnostics, sampled)",
         "Codes",
         "Training",
@@ -148,7 +152,7 @@ def test_a_whole_page(whole):
     assert page.tables >= 8
     for text in ("both <ways>, halved", "Nearly a distance.", "nearest training shape", "∞"):
         assert text in page.words
-    assert "1 of 2" in page.words and "1 without this number are left out" in page.words
+    assert "1 of 2" in page.words and "Left out because they lack this score: 1." in page.words
     assert "600 points a scan, normals: measured 4" in page.words
 
 
@@ -241,11 +245,11 @@ def test_a_training_shape_is_its_own_neighbour(run, evaluation):
     record = read_run(run, evaluation)
     for shape in record.shapes[:2]:
         case = read_case(record, shape, "scan")
-        near = neighbours(record.space, case, 1.0)
+        near = nearest_shapes(record.space, case, 1.0)
         assert near.by_code == near.by_surface == shape["name"]
-        assert near.gap < 0.1 and near.off < 20
-        told = neighbours(record.space, case, 1.0, "lens")
-        assert told.by_surface == "lens" and told.off > near.off
+        assert near.code_distance < 0.1 and near.mean_abs_f < 20
+        told = nearest_shapes(record.space, case, 1.0, "lens")
+        assert told.by_surface == "lens" and told.mean_abs_f > near.mean_abs_f
 
 
 def test_a_neighbour_stands_in_the_pose_and_unit_of_the_case(run):
@@ -255,8 +259,8 @@ def test_a_neighbour_stands_in_the_pose_and_unit_of_the_case(run):
     facts = {"unit": "mm", "scale": 1000.0, "centre": [5.0, 6.0, 7.0]}
     facts |= {"pose": {"rotation": turn, "shift": [0.1, 0.2, 0.3], "scale": 2.0}}
     moved = Case("egg", {}, space.mesh(code, None, 16), facts, code.numpy())
-    moved = replace(moved, mesh=space.mesh(code, moved.place[0], 16, pose=moved.place[1]))
-    figure = beside(space, moved, "egg", 16)
+    moved = replace(moved, mesh=space.mesh(code, moved.placement[0], 16, pose=moved.placement[1]))
+    figure = training_figure(space, moved, "egg", resolution=16)
     np.testing.assert_allclose(figure.shape.vertices, moved.drawn(moved.mesh).vertices)
     still = {"unit": "m", "scale": 1.0, "centre": [0.0] * 3}
     still |= {"pose": {"rotation": np.eye(3).tolist(), "shift": [0.0] * 3, "scale": 1.0}}
@@ -264,18 +268,18 @@ def test_a_neighbour_stands_in_the_pose_and_unit_of_the_case(run):
     assert np.ptp(figure.shape.vertices[:, 2]) == pytest.approx(
         np.ptp(plain.mesh.vertices[:, 2]) / 2
     )
-    off = [neighbours(space, case, 1.0, "egg").off for case in (moved, plain)]
+    off = [nearest_shapes(space, case, 1.0, "egg").mean_abs_f for case in (moved, plain)]
     assert off[0] == pytest.approx(off[1] / 2, rel=1e-3)
 
 
-def test_usual_gap_is_that_of_a_slow_search():
+def test_the_median_nearest_distance_is_that_of_a_slow_search():
     table = np.random.default_rng(0).normal(size=(9, 3))
     slow = [
         min(np.linalg.norm(a - b) for j, b in enumerate(table) if j != i)
         for i, a in enumerate(table)
     ]
-    assert usual_gap(table) == pytest.approx(np.median(slow))
-    assert usual_gap(table[:1]) == usual_gap(np.zeros((3, 0))) == 1
+    assert median_nearest_distance(table) == pytest.approx(np.median(slow))
+    assert median_nearest_distance(table[:1]) == median_nearest_distance(np.zeros((3, 0))) == 1
 
 
 def test_numbers_are_read_in_millimetres():
@@ -311,7 +315,7 @@ def test_mistakes(run, tmp_path):
         write_report(run, truth=tmp_path / "mistyped")
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_film(run, tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_found_before_the_animation(run, tmp_path, monkeypatch):
     monkeypatch.setattr("shapespace.report.sections.space.animation", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be an output folder"):
