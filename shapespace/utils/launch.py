@@ -78,7 +78,7 @@ def own_device(environ: Mapping[str, str], num_gpus: int) -> str:
 
 
 def _in_step(environ: Mapping[str, str]) -> bool:
-    """Whether srun started this process, as part of a step of its own."""
+    """True if srun started this process, as part of a step of its own."""
     step = environ.get("SLURM_STEP_ID", "")
     return step.isdecimal() and int(step) < FIRST_SPECIAL_STEP
 
