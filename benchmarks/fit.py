@@ -43,8 +43,8 @@ def fitted(space, scan, fit, truth):
     if truth is None:
         return 1000 * float(result.distances.median()), seconds
     mesh = space.mesh(result.codes[0], scan.frame, 128, pose=result.poses)
-    card = scores_of(scan.name, mesh, {"registration": truth})
-    return 1000 * card.value("registration", "chamfer_half_unsquared"), seconds
+    scores = scores_of(scan.name, mesh, {"registration": truth})
+    return 1000 * scores.value("registration", "chamfer_half_unsquared"), seconds
 
 
 def surface_of(folder, name):

@@ -21,7 +21,7 @@ from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.formats import dfaust
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
-from shapespace.evaluation.metrics import surface_points
+from shapespace.evaluation.metrics import SampledSurface
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.space import TrainedSpace
@@ -145,7 +145,10 @@ def both_ways(mesh, truth, num_samples=50_000):
     if not len(mesh.faces):
         return np.inf
     sides = [(mesh, truth), (truth, mesh)]
-    means = [point_to_mesh(surface_points(a, num_samples), b).mean() for a, b in sides]
+    means = []
+    for surface, other in sides:
+        points = SampledSurface.of_mesh(surface, num_samples).points
+        means.append(point_to_mesh(points, other).mean())
     return 1000 * float(np.mean(means))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_CHAIN = 320, 50, 12, 14
+MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_CHAIN = 320, 50, 12, 13
 LAYERS = (
     "errors version scan",
     "utils config geometry decoders sampling codes",

@@ -18,7 +18,7 @@ from shapespace.data.sources import find_sources
 from shapespace.errors import InputError, at_least
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.inputs import prepare_for, space_of_meshes
-from shapespace.rendering.previews import strip
+from shapespace.rendering.previews import draw_row
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
@@ -97,7 +97,7 @@ def interpolate_shapes(
         meshes.append(mesh)
         paths.append(write_mesh(mesh, folder / f"{number:03d}.ply"))
     try:
-        paths.append(strip(meshes, folder / "strip.png"))
+        paths.append(draw_row(meshes, folder / "strip.png"))
     except InputError as error:
         warnings.warn(f"no strip.png: {error}", stacklevel=2)
     return paths

@@ -7,7 +7,7 @@ import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
-from shapespace.rendering.meshes import GREY, Figure, colour_map, render_strip, save_image
+from shapespace.rendering.meshes import GREY, Figure, colour_map, render_row, save_image
 from shapespace.scan import PreparedScan
 
 WORST = 0.02
@@ -53,5 +53,5 @@ def fit_picture(
         for label, values in shown.items():
             colours = colour_map(values, 0.0, WORST * longest)
             figures.append(Figure(mesh, label=label, vertex_colors=colours))
-    save_image(render_strip(figures, 360, up), path)
+    save_image(render_row(figures, 360, up), path)
     return path

@@ -1,5 +1,6 @@
-"""Tables as lines of text."""
+"""Numbers and tables as text."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 
@@ -12,3 +13,8 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
 def _padded(row: Sequence[str], widths: Sequence[int], left: int) -> Iterable[str]:
     for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
         yield cell.ljust(width) if place < left else cell.rjust(width)
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number in ``digits`` significant figures; "-" for None and NaN, "inf" for infinity."""
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"

@@ -108,6 +108,7 @@ def test_a_nan_is_written_as_one(trainer, module, tmp_path):
 
 def test_a_picture_every_so_often(trainer, module, tmp_path):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("embreex")
     run(Preview(every=3, num_shapes=1, height=24), trainer, module, range(5))
     (path,) = (tmp_path / "previews").iterdir()
     assert path.name == "epoch_00003.png"
