@@ -28,7 +28,8 @@ from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
-from shapespace.training.callbacks.checkpoints import BackgroundWriter, CheckpointCallback
+from shapespace.training.callbacks.background_writer import BackgroundWriter
+from shapespace.training.callbacks.checkpoints import CheckpointCallback
 from shapespace.training.callbacks.divergence import DivergenceMonitor
 from shapespace.training.callbacks.logging import MetricsFile, Preview, Progress
 from shapespace.training.callbacks.precision import PrecisionFallback
@@ -219,9 +220,27 @@ class SaveConfig(SaveConfigCallback):
 
 
 def train(args: Sequence[str]) -> Path:
-    """Train as ``shapespace train *args`` and return the checkpoint.
+    """Train a space of shapes, as the command ``shapespace train`` does.
 
-    InputError for an option, a file or a value that cannot be used.
+    The run folder is the option ``--trainer.default_root_dir``. A run folder that holds a
+    checkpoint is resumed: the same command, run again, goes on where the training stopped.
+
+    Example::
+
+        checkpoint = train(["--config", "bodies-cpu", "--data.store", "scans.hdf5"])
+        space = TrainedSpace.load(checkpoint)
+
+    Args:
+        args: command line of ``shapespace train``: ``--config`` with the path or name of a recipe,
+            and options that override its values. ``shapespace train --help`` lists all options.
+
+    Returns:
+        Path of the newest checkpoint, ``last.ckpt`` in the run folder.
+
+    Raises:
+        InputError: an option, a file or a value cannot be used, or the training diverged for good.
+        Stopped: a signal ended the training early; all steps taken are in the checkpoint.
+        RankLost: another rank failed or stopped answering.
     """
     # Signals are caught before data loaders make processes, which inherit that.
     with (

@@ -3,59 +3,19 @@
 import signal
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_warn
 
-from shapespace.checkpoint import BEST, CHECKPOINT, newest_checkpoint, write_checkpoint
+from shapespace.checkpoint import BEST, CHECKPOINT
 from shapespace.errors import InputError, Stopped, at_least, positive
+from shapespace.training.callbacks.background_writer import run_folder, writer_of
 from shapespace.training.callbacks.signals import Signals, requeue, slurm_job
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import Verdict
 from shapespace.utils.files import remove_leftovers
-
-
-def run_folder(trainer: pl.Trainer) -> Path:
-    """Where this run keeps everything."""
-    return Path(trainer.default_root_dir)
-
-
-class BackgroundWriter(TorchCheckpointIO):
-    """Writes whole checkpoints in a thread, from a copy, so that the training goes on meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._threads = ThreadPoolExecutor(1, "checkpoint")
-        self._running: Future[None] | None = None
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Copy to the CPU and write; ``storage_options`` may give further names of the file."""
-        self.finish()
-        copy = _copied(checkpoint)
-        names = (storage_options or {}).get("also", ())
-        self._running = self._threads.submit(write_checkpoint, copy, Path(path), names)
-
-    def finish(self) -> InputError | None:
-        """Wait for what is being written; the reason, if it could not be."""
-        running, self._running = self._running, None
-        if running is None:
-            return None
-        error = running.exception()
-        if error is not None and not isinstance(error, InputError):
-            raise error
-        return error
-
-    def teardown(self) -> None:
-        """Wait, and end the thread."""
-        self.finish()
-        self._threads.shutdown()
 
 
 class CheckpointCallback(pl.Callback):
@@ -140,7 +100,7 @@ class CheckpointCallback(pl.Callback):
         """Save what the last interval added; InputError if that cannot be written."""
         if self._unsaved and not trainer.interrupted:
             self._save(trainer)
-        error = _writer(trainer).finish()
+        error = writer_of(trainer).finish()
         if error is not None:
             raise InputError(f"{error}: make room and run the same command again to go on")
 
@@ -170,7 +130,7 @@ class CheckpointCallback(pl.Callback):
 
     def _save(self, trainer: pl.Trainer, also: list[str] | None = None) -> None:
         """On all ranks, of which rank 0 writes; say if the one before could not be written."""
-        error = _writer(trainer).finish()
+        error = writer_of(trainer).finish()
         if error is not None:
             rank_zero_warn(f"{error}; the training goes on, older checkpoints stay")
         self._unsaved, self._saved_at = 0, time.monotonic()
@@ -182,7 +142,7 @@ class CheckpointCallback(pl.Callback):
         stopped = Stopped(number)
         if self._unsaved and not self.verdict.diverging:
             self._save(trainer)
-        error = _writer(trainer).finish()
+        error = writer_of(trainer).finish()
         trainer.strategy.barrier("stopping")
         if trainer.is_global_zero:
             path = run_folder(trainer) / CHECKPOINT
@@ -207,14 +167,6 @@ def _check_same_step(trainer: pl.Trainer) -> None:
         )
 
 
-def settled_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """The newest checkpoint when nothing is being written any more, on all ranks that of rank 0."""
-    _writer(trainer).finish()
-    trainer.strategy.barrier("settled checkpoint")
-    path = newest_checkpoint(run_folder(trainer))[0] if trainer.is_global_zero else None
-    return trainer.strategy.broadcast(path)
-
-
 def _requeue() -> None:
     """Ask SLURM for a new start, if this is one of its jobs."""
     job = slurm_job()
@@ -226,21 +178,3 @@ def _requeue() -> None:
         requeue(job)
     except RuntimeError as error:
         sys.stderr.write(f"not requeued: {error}\n")
-
-
-def _copied(value: Any) -> Any:
-    """Tensors on the CPU, dictionaries with copies of what they hold; the rest does not change."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    # not item by item where there may be one for each of a million scans
-    if isinstance(value, list) and value and isinstance(value[0], torch.Tensor | dict):
-        return [_copied(item) for item in value]
-    return value
-
-
-def _writer(trainer: pl.Trainer) -> BackgroundWriter:
-    writer = trainer.strategy.checkpoint_io
-    assert isinstance(writer, BackgroundWriter)
-    return writer

@@ -10,7 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from shapespace.checkpoint import read_checkpoint, with_scans
 from shapespace.errors import InputError, at_least, one_line, positive
-from shapespace.training.callbacks.checkpoints import settled_checkpoint
+from shapespace.training.callbacks.background_writer import settled_checkpoint
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import Verdict
 

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from tqdm import tqdm
 
 from shapespace.errors import InputError, at_least
-from shapespace.training.callbacks.checkpoints import run_folder
+from shapespace.training.callbacks.background_writer import run_folder
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import METRICS, read_metrics
 from shapespace.utils.files import replacing
