@@ -56,14 +56,18 @@ class Decoder(nn.Module):
         self,
         points: Float[Tensor, "B N D"],
         latent: Float[Tensor, "B L"],
-        first: int = 0,
-        last: int | None = None,
+        *,
+        gradient_from: int = 0,
+        value_until: int | None = None,
     ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
-        """F at ``points[:, :last]``, grad f at ``points[:, first:]``, differentiable once more.
+        """f at ``points[:, :value_until]``, grad f at ``points[:, gradient_from:]``.
 
-        This default differentiates ``forward``; a subclass may know a closed form.
+        Both can be differentiated once more. This default differentiates ``forward``; a subclass
+        may know a closed form.
         """
-        return gradient_by_autograd(self, points, latent, first, last)
+        return gradient_by_autograd(
+            self, points, latent, gradient_from=gradient_from, value_until=value_until
+        )
 
     @torch.no_grad()
     def jacobian(
@@ -81,34 +85,40 @@ def value_and_gradient(
     field: Field,
     points: Float[Tensor, "B N D"],
     latent: Float[Tensor, "B L"],
-    first: int = 0,
-    last: int | None = None,
+    *,
+    gradient_from: int = 0,
+    value_until: int | None = None,
 ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
-    """F of any field at ``points[:, :last]``, grad f at ``points[:, first:]``.
+    """F of any field at ``points[:, :value_until]``, grad f at ``points[:, gradient_from:]``.
 
     A :class:`Decoder` has its own method. Points without a gradient cost a third; points without a
     value may be evaluated in lower precision.
     """
     if isinstance(field, Decoder):
-        return field.value_and_gradient(points, latent, first, last)
-    return gradient_by_autograd(field, points, latent, first, last)
+        return field.value_and_gradient(
+            points, latent, gradient_from=gradient_from, value_until=value_until
+        )
+    return gradient_by_autograd(
+        field, points, latent, gradient_from=gradient_from, value_until=value_until
+    )
 
 
 def gradient_by_autograd(
     field: Field,
     points: Float[Tensor, "B N D"],
     latent: Float[Tensor, "B L"],
-    first: int = 0,
-    last: int | None = None,
+    *,
+    gradient_from: int = 0,
+    value_until: int | None = None,
 ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
     """F and grad f by reverse differentiation; a graph is kept where gradients are enabled."""
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
-        asked = points[:, first:]
+        asked = points[:, gradient_from:]
         asked = asked if asked.requires_grad else asked.detach().requires_grad_()
-        sdf = field(torch.cat([points[:, :first], asked], dim=1), latent)
+        sdf = field(torch.cat([points[:, :gradient_from], asked], dim=1), latent)
         (gradient,) = torch.autograd.grad(sdf.sum(), asked, create_graph=keep)
-    sdf = sdf[:, :last]
+    sdf = sdf[:, :value_until]
     return (sdf, gradient) if keep else (sdf.detach(), gradient)
 
 

@@ -75,14 +75,19 @@ class WaveMLP(Decoder):
         self,
         points: Float[Tensor, "B N D"],
         latent: Float[Tensor, "B L"],
-        first: int = 0,
-        last: int | None = None,
+        *,
+        gradient_from: int = 0,
+        value_until: int | None = None,
     ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
         """F and grad f, both differentiable once more, by the chain rule through the waves."""
         self.inner.precision = self.precision
         seen, slopes = self._seen(points)
-        sdf, gradient = self.inner.value_and_gradient(seen, latent, first, last)
-        return sdf, (gradient * slopes[:, first:]).unflatten(-1, (-1, self.dimension)).sum(-2)
+        sdf, gradient = self.inner.value_and_gradient(
+            seen, latent, gradient_from=gradient_from, value_until=value_until
+        )
+        return sdf, (gradient * slopes[:, gradient_from:]).unflatten(-1, (-1, self.dimension)).sum(
+            -2
+        )
 
     def bytes_per_point(self) -> int:
         """Those of the perceptron, and the waves."""

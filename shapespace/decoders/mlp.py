@@ -102,7 +102,10 @@ class SkipMLP(Decoder):
         """Signed distance, positive outside; differentiable any number of times."""
         layers = self._fold(latent)
         if not torch.is_grad_enabled():
-            return self._evaluate(points, layers, points.shape[1], points.shape[1])[0]
+            num_points = points.shape[1]
+            return self._evaluate(points, layers, gradient_from=num_points, value_until=num_points)[
+                0
+            ]
         *hidden_layers, last = layers
         hidden = None
         for layer in hidden_layers:
@@ -113,18 +116,20 @@ class SkipMLP(Decoder):
         self,
         points: Float[Tensor, "B N D"],
         latent: Float[Tensor, "B L"],
-        first: int = 0,
-        last: int | None = None,
+        *,
+        gradient_from: int = 0,
+        value_until: int | None = None,
     ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
         """F and grad f, both differentiable once more.
 
         ``precision`` holds where a graph is kept; without one all is float32.
         """
-        layers, last = self._fold(latent), points.shape[1] if last is None else last
+        layers = self._fold(latent)
+        value_until = points.shape[1] if value_until is None else value_until
         if self.compiled and torch.is_grad_enabled():
             sdf, gradient = _compiled()(points, layers, self.beta)
-            return sdf[:, :last], gradient[:, first:]
-        return self._evaluate(points, layers, first, last)
+            return sdf[:, :value_until], gradient[:, gradient_from:]
+        return self._evaluate(points, layers, gradient_from=gradient_from, value_until=value_until)
 
     @torch.no_grad()
     def jacobian(
@@ -167,11 +172,15 @@ class SkipMLP(Decoder):
         return 4 * size * sum(layer.out_features for layer in self.linears())
 
     def _evaluate(
-        self, points: Tensor, layers: Sequence[Layer], first: int, last: int
+        self, points: Tensor, layers: Sequence[Layer], *, gradient_from: int, value_until: int
     ) -> tuple[Tensor, Tensor]:
         precision = self.precision if torch.is_grad_enabled() else "float32"
         return fused_value_and_gradient(
-            points, layers, Options(self.beta, precision, self._memory), first, last
+            points,
+            layers,
+            Options(self.beta, precision, self._memory),
+            gradient_from=gradient_from,
+            value_until=value_until,
         )
 
     def _columns(self, index: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -40,13 +40,18 @@ class PublishedMLP(SkipMLP):
         self,
         points: Float[Tensor, "B N D"],
         latent: Float[Tensor, "B L"],
-        first: int = 0,
-        last: int | None = None,
+        *,
+        gradient_from: int = 0,
+        value_until: int | None = None,
     ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
-        """F at the points before ``last`` and grad f at those from ``first`` on."""
+        """F at ``points[:, :value_until]`` and grad f at ``points[:, gradient_from:]``."""
         if not self.training:
-            return super().value_and_gradient(points, latent, first, last)
-        return gradient_by_autograd(self, points, latent, first, last)
+            return super().value_and_gradient(
+                points, latent, gradient_from=gradient_from, value_until=value_until
+            )
+        return gradient_by_autograd(
+            self, points, latent, gradient_from=gradient_from, value_until=value_until
+        )
 
     def bytes_per_point(self) -> int:
         """Those of a graph that is differentiated twice."""

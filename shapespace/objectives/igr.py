@@ -55,14 +55,16 @@ class IGR(Objective):
         """``surface``, ``normal``, ``eikonal``, ``latent`` and ``outside``, from one evaluation."""
         points = torch.cat([samples.surface, samples.space], dim=1)
         num_surface = samples.surface.shape[1]
-        first = num_surface if samples.normals is None else 0
-        last = None if "outside" in self.weights else num_surface
-        sdf, gradient = value_and_gradient(field, points, latent, first, last)
+        gradient_from = num_surface if samples.normals is None else 0
+        value_until = None if "outside" in self.weights else num_surface
+        sdf, gradient = value_and_gradient(
+            field, points, latent, gradient_from=gradient_from, value_until=value_until
+        )
         code = code_norm if self.latent_term == "norm" else code_mean_abs
         terms = {
             "surface": on_surface(sdf[:, :num_surface]),
-            "normal": normal_deviation(gradient[:, : num_surface - first], samples.normals),
-            "eikonal": eikonal(gradient[:, num_surface - first :]),
+            "normal": normal_deviation(gradient[:, : num_surface - gradient_from], samples.normals),
+            "eikonal": eikonal(gradient[:, num_surface - gradient_from :]),
             "latent": code(latent),
         }
         if "outside" in self.weights:

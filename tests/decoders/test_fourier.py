@@ -31,8 +31,10 @@ def inputs(made, num=7):
 def test_the_gradient_is_that_of_autograd(latent_size, dimension):
     made = decoder(latent_size, dimension)
     points, latent = inputs(made)
-    found = made.value_and_gradient(points, latent, 2, 5)
-    for part, expected in zip(found, gradient_by_autograd(made, points, latent, 2, 5), strict=True):
+    asked = {"gradient_from": 2, "value_until": 5}
+    found = made.value_and_gradient(points, latent, **asked)
+    oracle = gradient_by_autograd(made, points, latent, **asked)
+    for part, expected in zip(found, oracle, strict=True):
         torch.testing.assert_close(part, expected)
     for part, expected in zip(
         made.jacobian(points, latent), jacobian_by_autograd(made, points, latent), strict=True

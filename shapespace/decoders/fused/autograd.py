@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from shapespace.decoders.base import Precision
-from shapespace.decoders.fused.blocks import Layer, blocks
+from shapespace.decoders.fused.blocks import Block, Layer, blocks
 from shapespace.decoders.fused.buffers import BufferPool
 from shapespace.decoders.fused.passes import (
     exponential,
@@ -48,10 +48,11 @@ def fused_value_and_gradient(
     points: Float[Tensor, "B N D"],
     layers: Sequence[Layer],
     options: Options,
-    first: int,
-    last: int,
+    *,
+    gradient_from: int,
+    value_until: int,
 ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
-    """F at ``points[:, :last]`` and grad f at ``points[:, first:]``.
+    """F at ``points[:, :value_until]`` and grad f at ``points[:, gradient_from:]``.
 
     ``layers`` from the first to the last, which has one neuron.
     """
@@ -60,8 +61,11 @@ def fused_value_and_gradient(
     keep = wanted and torch.is_grad_enabled()
     if not keep:
         options = options._replace(memory=BufferPool())
-    sdf, slope = _Fused.apply(points, options, (first, last), keep, *tensors)
-    return sdf[:, :last], slope[:, first:]
+    cut = list(
+        blocks(points, layers[0].width, gradient_from=gradient_from, value_until=value_until)
+    )
+    sdf, slope = _Fused.apply(points, options, cut, keep, *tensors)
+    return sdf[:, :value_until], slope[:, gradient_from:]
 
 
 @torch.no_grad()
@@ -81,7 +85,7 @@ def fused_jacobian(
     length = next(iter(columns.values())).shape[1]
     sdf, slope = points.new_empty(points.shape[:2]), torch.empty_like(points)
     jacobian = points.new_empty(*points.shape[:2], length)
-    for block in blocks(points, layers[0].width, 0, num_points):
+    for block in blocks(points, layers[0].width, gradient_from=0, value_until=num_points):
         ls, qs = value(layers, block.rows(points), block, points.dtype, memory)
         block.put(sdf, head(layers[-1], ls[-1]))
         memory.give(*ls)
@@ -99,7 +103,7 @@ class _Fused(torch.autograd.Function):
         ctx: Any,
         points: Tensor,
         options: Options,
-        wishes: tuple[int, int],
+        cut: Sequence[Block],
         keep: bool,
         *tensors: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
@@ -111,9 +115,9 @@ class _Fused(torch.autograd.Function):
         sdf, slope = points.new_zeros(points.shape[:2]), torch.zeros_like(points)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(points, *tensors)
-        ctx.options, ctx.wishes, ctx.low, ctx.lease = options, wishes, low, memory.lease()
+        ctx.options, ctx.cut, ctx.low, ctx.lease = options, cut, low, memory.lease()
         with _products(options.precision):
-            for block in blocks(points, layers[0].width, *wishes):
+            for block in cut:
                 chosen, dtype = exact[block.value], types[block.value]
                 ls, qs = value(chosen, block.rows(points), block, dtype, memory)
                 if block.value:
@@ -146,8 +150,7 @@ class _Fused(torch.autograd.Function):
         ]
         dpoints = torch.zeros_like(points) if ctx.needs_input_grad[0] else None
         with _products(options.precision):
-            cut = blocks(points, _layers(tensors)[0].width, *ctx.wishes)
-            for block, (ls, us) in zip(cut, ctx.lease.blocks, strict=True):
+            for block, (ls, us) in zip(ctx.cut, ctx.lease.blocks, strict=True):
                 qs = [exponential(each, memory) for each in ls]
                 dus: list[Tensor] = []
                 if dslope is not None and block.slope:

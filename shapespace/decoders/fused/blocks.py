@@ -69,21 +69,23 @@ class Block(NamedTuple):
         part.copy_(rows.view(part.shape))
 
 
-def blocks(points: Float[Tensor, "B N D"], width: int, first: int, last: int) -> Iterator[Block]:
+def blocks(
+    points: Float[Tensor, "B N D"], width: int, *, gradient_from: int, value_until: int
+) -> Iterator[Block]:
     """All points in blocks that fit the cache; on a GPU as few as there are wishes.
 
-    F is wanted of ``points[:, :last]``, grad f of ``points[:, first:]``: each block wants the same
-    of all its points.
+    F is wanted of ``points[:, :value_until]``, grad f of ``points[:, gradient_from:]``: each block
+    wants the same of all its points.
     """
     num_scans, num_points = points.shape[:2]
-    cuts = sorted({0, *(min(cut, num_points) for cut in (first, last)), num_points})
+    cuts = sorted({0, *(min(cut, num_points) for cut in (gradient_from, value_until)), num_points})
     fitting = BLOCK_ELEMENTS // width if points.device.type == "cpu" else num_scans * num_points
     for start, stop in itertools.pairwise(cuts):
-        if last <= start < first:
+        if value_until <= start < gradient_from:
             continue
         for scans, part in _pieces(num_scans, stop - start, max(fitting, 1)):
             rows = slice(start + part.start, start + part.stop)
-            yield Block(scans, rows, start < last, start >= first)
+            yield Block(scans, rows, start < value_until, start >= gradient_from)
 
 
 def _pieces(num_scans: int, num_points: int, size: int) -> Iterator[tuple[slice, slice]]:
