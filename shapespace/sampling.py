@@ -16,13 +16,36 @@ from shapespace.scan import Samples, Scan
 class Sampler:
     """Base of all samplers: ``(scan, generator) -> Samples``.
 
-    extent: half side of the box that it samples, in the store's unit.
+    A subclass writes :meth:`__call__` and sets ``extent``. All scans of a batch get the same number
+    of samples. Every random number comes from ``generator``, whose seed depends on the run's seed
+    and on the visit of the scan: a resumed run, and any number of ranks, so draw the same samples.
+
+    The arguments of ``__init__`` are numbers, strings and booleans with annotations: a config sets
+    them by name and a checkpoint stores them.
+
+    Example:
+        One uniform point in the box for each surface point::
+
+            >>> class Uniform(Sampler):
+            ...     def __init__(self, extent: float = 1.8) -> None:
+            ...         self.extent = extent
+            ...
+            ...     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
+            ...         unit = torch.rand(
+            ...             scan.points.shape, generator=generator, device=scan.points.device
+            ...         )
+            ...         space = (2 * unit - 1) * self.extent
+            ...         return Samples(scan.points, scan.normals, space)
+            >>> Uniform(1.2).extent
+            1.2
     """
 
     extent: float = 1.8
+    """Half side of the box [-extent, extent]^D that is sampled, in the store's unit. Meshes of the
+    space are looked for in the same box."""
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
-        """Samples of each scan of the batch; ``generator`` lies on the scan's device."""
+        """Samples of each scan of a batch; ``generator`` lies on the scan's device."""
         raise NotImplementedError
 
 
