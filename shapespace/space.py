@@ -54,9 +54,8 @@ class TrainedSpace:
         unit: str = "m",
         path: Path | None = None,
     ) -> None:
-        self.decoder = decoder.eval().requires_grad_(False)
-        self.decoder.precision = "float32"
-        self.codes = codes.requires_grad_(False)
+        self.decoder = decoder
+        self.codes = codes
         self.objective, self.sampler = objective, sampler
         self.unit, self.path = unit, path
 
@@ -80,8 +79,16 @@ class TrainedSpace:
         if device == "auto":
             num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
             device = own_device(os.environ, num_gpus)
-        unit = content["shapespace"].get("unit", "m")
-        return cls(decoder.to(device), codes.to(device), objective, sampler, unit, Path(path))
+        decoder = decoder.to(device).eval().requires_grad_(False)
+        decoder.precision = "float32"
+        return cls(
+            decoder,
+            codes.to(device).requires_grad_(False),
+            objective,
+            sampler,
+            unit=content["shapespace"].get("unit", "m"),
+            path=Path(path),
+        )
 
     @property
     def digest(self) -> str:
@@ -99,8 +106,9 @@ class TrainedSpace:
         """
         if self.decoder.dimension != 3:
             return None
+        codes = self.codes.table.weight.detach()
         rows = sorted({0, len(self.codes) // 2, len(self.codes) - 1})
-        meshes = [self.mesh(self.codes.table.weight[row], resolution=32) for row in rows]
+        meshes = [self.mesh(codes[row], resolution=32) for row in rows]
         sizes = [
             float(median_distance(torch.from_numpy(np.array(mesh.vertices))[None]))
             for mesh in meshes
@@ -120,7 +128,7 @@ class TrainedSpace:
 
     def code(self, name: str) -> Float[Tensor, " L"]:
         """The code of a training scan."""
-        return self.codes.table.weight[self.codes.row(name)]
+        return self.codes.table.weight[self.codes.row(name)].detach()
 
     def frame(self, name: str) -> Frame:
         """The frame of a training scan."""
@@ -171,8 +179,9 @@ class TrainedSpace:
         At most ``num_points`` of each scan are used, of all scans alike: :func:`usable_points`
         tells how many one has. ``seed`` is of the samples at which the terms are taken at the end.
         """
-        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
-        found = (search or Search())(self.decoder, batch, self.codes.table.weight, None, on_stage)
+        codes = self.codes.table.weight.detach()
+        batch = as_batch(scans, num_points).to(codes.device)
+        found = (search or Search())(self.decoder, batch, codes, on_stage=on_stage)
         samples = draw_samples(self.sampler, _posed(batch, found.poses), seed, 0)
         objective = self.objective.for_unseen()
         return replace(found, terms=terms_of(self.decoder, objective, samples, found.codes))
