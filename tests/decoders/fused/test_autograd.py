@@ -189,16 +189,16 @@ def test_a_decoder_keeps_the_memory_of_its_last_sizes_alone():
     decoder = make(dtype=torch.float32)
     for num_points in (400, *range(300, 300 + LEASES_KEPT + 2), 20, *[10] * LEASES_KEPT):
         loss(*decoder.value_and_gradient(*inputs(decoder, 1, num_points))).backward()
-    rows = {shape[0] for (shape, _), free in decoder._memory._free.items() if free}
+    rows = {shape[0] for (shape, _), free in decoder._pool._free.items() if free}
     assert rows == {20, 10}
 
 
 def test_a_decoder_that_has_trained_is_copied_without_its_memory():
     decoder = make()
     loss(*decoder.value_and_gradient(*inputs(decoder))).backward()
-    assert decoder._memory._free
+    assert decoder._pool._free
     for twin in (copy.deepcopy(decoder), pickle.loads(pickle.dumps(decoder))):
-        assert not twin._memory._free
+        assert not twin._pool._free
         torch.testing.assert_close(twin(*inputs(twin)), decoder(*inputs(decoder)))
 
 
