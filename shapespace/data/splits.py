@@ -241,7 +241,7 @@ def _refuse_unparsed(names: list[str], by: str, pattern: str) -> None:
     others = f" and {len(names) - 1} more" if len(names) > 1 else ""
     raise InputError(
         f"{one_line(names[0], 60)!r}{others}: not named by {one_line(rule, 100)}, so "
-        f"a split by {by} is impossible; give --pattern, a regular expression with (?P<subject>...) "
+        f"no split by {by} is possible; give --pattern, a regular expression with (?P<subject>...) "
         "(?P<sequence>...) (?P<frame>[0-9]+), or use --by random"
     )
 

@@ -1,9 +1,9 @@
 """Read the two layouts of D-FAUST (Bogo et al. 2017), one frame at a time.
 
-Registrations: ``registrations_{m,f}.hdf5`` with ``faces`` (F,3), zero-based, and, for each sequence,
-one dataset ``<subject>_<sequence>`` of shape (V,3,T): T frames in metres.
-Raw scans: ``scans/<subject>/<sequence>/<sequence>.<frame>.ply``, where the frame is a number written
-in digits, as 001831.
+Registrations: ``registrations_{m,f}.hdf5`` with ``faces`` (F,3), zero-based, and one dataset
+``<subject>_<sequence>`` of shape (V,3,T) for each sequence: T frames in metres.
+Raw scans: ``scans/<subject>/<sequence>/<sequence>.<frame>.ply``; the frame is a number in digits,
+such as 001831.
 
 A registration and the raw scan of the same frame get the same name wherever the frame of the
 registration is known (:func:`list_frames`). Here "sequence" is short for ``<subject>_<sequence>``.

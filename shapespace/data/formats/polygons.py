@@ -37,7 +37,7 @@ def _fans(rows: np.ndarray) -> np.ndarray:
 
 
 def three_words(words: list[str], line: str) -> list[str]:
-    """Return the first three of ``words``; ``ValueError`` that quotes ``line`` if there are fewer."""
+    """Return the first three words; a ``ValueError`` quotes ``line`` if there are fewer."""
     if len(words) < 3:
         raise ValueError(f"three numbers are needed in {line!r}")
     return words[:3]

@@ -26,6 +26,6 @@ def read_text(content: bytes) -> Arrays:
     except ValueError as error:
         reason = str(error).split(";")[0].rstrip(".")
         raise ValueError(
-            f"{reason}; each row needs the same number of columns, with decimal points and blanks between"
+            f"{reason}; each row needs as many numbers, with decimal points and blanks between"
         ) from error
     return cloud(rows)
