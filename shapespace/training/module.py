@@ -288,7 +288,7 @@ class ShapeSpace(pl.LightningModule):
         weight.grad = shared.coalesce()
 
     def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> StepResult:
-        """Return the result of the step: means over all ranks, and the scans that spoil the step."""
+        """Return the result of the step: means over all ranks, and the offending scans."""
         weights = batch.step.weights
         # One exchange for all numbers, and one copy to the host.
         facts = torch.tensor([sum(weights), sum(weight > 0 for weight in weights)])
