@@ -35,7 +35,7 @@ class Signals:
         self._before = {}
 
     def listen(self) -> None:
-        """Catch signals from now on; do nothing outside the main thread, where Python allows none."""
+        """Catch signals from now on; do nothing outside the main thread, as Python requires."""
         if threading.current_thread() is not threading.main_thread():
             return
         before = {number: signal.signal(number, self._remember) for number in ASKING}
