@@ -43,10 +43,12 @@ class ExactBody(Decoder):
         flat = points.double().cpu().numpy().reshape(-1, 3) + self.middle
         return torch.from_numpy(self.shape(flat)).to(points).reshape(points.shape[:2])
 
-    def value_and_gradient(self, points, latent, first=0, last=None):
+    def value_and_gradient(self, points, latent, gradient_from=0, value_until=None):
         step = 1e-3 * torch.eye(3).to(points)
         sides = [self(points + h, latent) - self(points - h, latent) for h in step]
-        return self(points, latent)[:, :last], torch.stack(sides, -1)[:, first:] / 2e-3
+        return self(points, latent)[:, :value_until], torch.stack(sides, -1)[
+            :, gradient_from:
+        ] / 2e-3
 
 
 def dense(field, latent, origins, directions):

@@ -1,4 +1,4 @@
-"""Where an objective looks: points near the surface and points anywhere in the box.
+"""Samplers: the points at which an objective evaluates a field.
 
 Letters: B scans, N surface points, M space points a scan, D dimension.
 """
@@ -16,13 +16,36 @@ from shapespace.scan import Samples, Scan
 class Sampler:
     """Base of all samplers: ``(scan, generator) -> Samples``.
 
-    extent: half side of the box that it samples, in the store's unit.
+    A subclass writes :meth:`__call__` and sets ``extent``. All scans of a batch get the same number
+    of samples. Every random number comes from ``generator``, whose seed depends on the run's seed
+    and on the visit of the scan: a resumed run, and any number of ranks, so draw the same samples.
+
+    The arguments of ``__init__`` are numbers, strings and booleans with annotations: a config sets
+    them by name and a checkpoint stores them.
+
+    Example:
+        One uniform point in the box for each surface point::
+
+            >>> class Uniform(Sampler):
+            ...     def __init__(self, extent: float = 1.8) -> None:
+            ...         self.extent = extent
+            ...
+            ...     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
+            ...         unit = torch.rand(
+            ...             scan.points.shape, generator=generator, device=scan.points.device
+            ...         )
+            ...         space = (2 * unit - 1) * self.extent
+            ...         return Samples(scan.points, scan.normals, space)
+            >>> Uniform(1.2).extent
+            1.2
     """
 
     extent: float = 1.8
+    """Half side of the box [-extent, extent]^D that is sampled, in the store's unit. Meshes of the
+    space are looked for in the same box."""
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
-        """Samples of each scan of the batch; ``generator`` lies on the scan's device."""
+        """Samples of each scan of a batch; ``generator`` lies on the scan's device."""
         raise NotImplementedError
 
 
@@ -30,11 +53,12 @@ class NearSurface(Sampler):
     """Gaussian neighbours of surface points, and uniform points in a box (IGR, sec. 4).
 
     Args:
-        sigma: standard deviation of the neighbours in the store's unit, one for all; None takes
-            each point's own, the distance to its 50th neighbour.
-        extent: half side of the box [-extent, extent]^D; it must hold every scan.
-        uniform: uniform points for each surface point; N // 8 in the published recipe.
-        near: the fraction of the surface points that get a neighbour; 1 in the published recipe.
+        sigma: standard deviation of the neighbours in the store's unit, the same for all points;
+            None takes each point's own, the distance to its 50th neighbour.
+        extent: half side of the box [-extent, extent]^D, in the store's unit; the box must hold
+            every scan.
+        uniform: uniform points for each surface point; 1/8 in the published recipe.
+        near: fraction of the surface points that get a neighbour; 1 in the published recipe.
     """
 
     def __init__(
@@ -51,20 +75,29 @@ class NearSurface(Sampler):
             raise InputError(f"near={near}: give a fraction, 0 to 1")
         if near == 0 and uniform == 0:
             raise InputError("near=0 and uniform=0: nothing is left for the eikonal term")
-        self.sigma, self.extent, self.uniform, self.near = sigma, extent, uniform, near
+        self.sigma = sigma
+        self.extent = extent
+        self.uniform = uniform
+        self.near = near
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
-        """M = floor(N * near) + floor(N * uniform) space points a scan; one near at least."""
-        count = max(int(scan.num_points * self.near), 1 if self.near else 0)
-        sigma = scan.sigma[:, :count, None] if self.sigma is None else self.sigma
-        noise = _draw(torch.randn, scan.points, count, generator)
-        near = scan.points[:, :count] + sigma * noise
-        count = int(scan.num_points * self.uniform)
-        box = (2 * _draw(torch.rand, scan.points, count, generator) - 1) * self.extent
+        """M = floor(N * near) + floor(N * uniform) space points a scan.
+
+        At least one is a neighbour, unless ``near`` is 0. The surface samples are the scan itself.
+        """
+        num_near = max(int(scan.num_points * self.near), 1 if self.near else 0)
+        # Points are shuffled in the store: the first ones are a random part.
+        sigma = scan.sigma[:, :num_near, None] if self.sigma is None else self.sigma
+        noise = _draw(torch.randn, scan.points, count=num_near, generator=generator)
+        near = scan.points[:, :num_near] + sigma * noise
+        num_uniform = int(scan.num_points * self.uniform)
+        unit = _draw(torch.rand, scan.points, count=num_uniform, generator=generator)
+        box = (2 * unit - 1) * self.extent
         return Samples(scan.points, scan.normals, torch.cat([near, box], dim=1))
 
 
-def _draw(distribution, like: Tensor, count: int, generator: torch.Generator) -> Tensor:  # noqa: ANN001
+def _draw(distribution, like: Tensor, *, count: int, generator: torch.Generator) -> Tensor:  # noqa: ANN001
+    """``count`` random vectors for each scan, with the dimension, type and device of ``like``."""
     shape = (like.shape[0], count, like.shape[2])
     return distribution(shape, generator=generator, dtype=like.dtype, device=like.device)
 
@@ -72,7 +105,14 @@ def _draw(distribution, like: Tensor, count: int, generator: torch.Generator) ->
 def samples_of_visits(sampler: Sampler, scan: Scan, seed: int, visits: Sequence[int]) -> Samples:
     """Samples of each scan by a generator of its own, which depends on (seed, visit) alone.
 
-    Ranks that share a batch so draw what one process draws of all of it.
+    The samples of a scan then do not depend on the batch: several ranks draw the samples that one
+    process would draw.
+
+    Args:
+        sampler: draws the samples.
+        scan: a batch.
+        seed: of the training.
+        visits: for each scan of the batch, the number of this visit in the training.
     """
     device = scan.points.device
     drawn = [
@@ -83,6 +123,10 @@ def samples_of_visits(sampler: Sampler, scan: Scan, seed: int, visits: Sequence[
 
 
 def seeded_generator(device: torch.device | str, *keys: int) -> torch.Generator:
-    """A generator that depends on ``keys`` (non-negative) alone: the same draw after a resume."""
+    """A generator whose state depends on ``keys`` alone, non-negative whole numbers.
+
+    The same keys give the same draws in any process, after a resume too.
+    """
     state = np.random.SeedSequence(keys).generate_state(1, np.uint64)
+    # torch takes signed seeds of 64 bits: the last bit is dropped.
     return torch.Generator(device).manual_seed(int(state[0]) >> 1)

@@ -1,6 +1,6 @@
-"""A trained space of shapes, ready to use: no trainer, no store, one file.
+"""A trained space of shapes, ready to use from its checkpoint alone: no trainer, no store.
 
-Letters: B scans, N points a scan, L code length.
+Letters: B scans, N points a scan, V vertices, L code length.
 """
 
 import hashlib
@@ -40,9 +40,16 @@ from shapespace.utils.launch import own_device
 class TrainedSpace:
     """A decoder and the codes of its training scans.
 
-    decoder: in evaluation mode and float32, without gradients of its own; codes: with names and
-    frames; objective, sampler: those of the training; unit: of the store, "m" or "radius"; path:
-    the file.
+    :meth:`load` builds a space from a checkpoint. The constructor takes parts as they are.
+
+    Args:
+        decoder: f(x; z). It should be in evaluation mode, of precision float32 and without
+            gradients, as :meth:`load` makes it.
+        codes: of the training scans, with names and frames.
+        objective: of the training.
+        sampler: of the training.
+        unit: of the store, "m" or "radius".
+        path: the checkpoint, for messages.
     """
 
     def __init__(
@@ -54,17 +61,24 @@ class TrainedSpace:
         unit: str = "m",
         path: Path | None = None,
     ) -> None:
-        self.decoder = decoder.eval().requires_grad_(False)
-        self.decoder.precision = "float32"
-        self.codes = codes.requires_grad_(False)
-        self.objective, self.sampler = objective, sampler
-        self.unit, self.path = unit, path
+        self.decoder = decoder
+        self.codes = codes
+        self.objective = objective
+        self.sampler = sampler
+        self.unit = unit
+        self.path = path
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> "TrainedSpace":
-        """Rebuild the space of a checkpoint; InputError if ``path`` is none.
+        """Rebuild the space of a checkpoint, frozen: in evaluation mode, float32, no gradients.
 
-        device: as torch names it; "auto" is the GPU if there is one, :func:`own_device` of several.
+        Args:
+            path: the checkpoint.
+            device: as torch names it. "auto" takes the GPU if there is one, and of several GPUs
+                that of this process (:func:`~shapespace.utils.launch.own_device`).
+
+        Raises:
+            InputError: if ``path`` is no checkpoint, or its parts do not fit together.
         """
         content = read_checkpoint(path)
         hyper = content["hyper_parameters"]
@@ -80,12 +94,20 @@ class TrainedSpace:
         if device == "auto":
             num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
             device = own_device(os.environ, num_gpus)
-        unit = content["shapespace"].get("unit", "m")
-        return cls(decoder.to(device), codes.to(device), objective, sampler, unit, Path(path))
+        decoder = decoder.to(device).eval().requires_grad_(False)
+        decoder.precision = "float32"
+        return cls(
+            decoder=decoder,
+            codes=codes.to(device).requires_grad_(False),
+            objective=objective,
+            sampler=sampler,
+            unit=content["shapespace"].get("unit", "m"),
+            path=Path(path),
+        )
 
     @property
     def digest(self) -> str:
-        """sha256 of weights and codes, hexadecimal: which space it is."""
+        """sha256 of weights and codes, hexadecimal: the identity of the space."""
         found = hashlib.sha256()
         for part in (*self.decoder.parameters(), *self.codes.parameters()):
             found.update(np.ascontiguousarray(part.detach().cpu().numpy()).data)
@@ -93,14 +115,16 @@ class TrainedSpace:
 
     @cached_property
     def size(self) -> float | None:
-        """Median distance of a surface from its middle, in the space's unit; None if unknown.
+        """The median distance of a shape's surface from its middle, in the space's unit.
 
-        Of the first, the middle and the last training code, by coarse meshes.
+        The median is over coarse meshes of the first, the middle and the last training code. None
+        for 2-D shapes, and if none of the three has a surface.
         """
         if self.decoder.dimension != 3:
             return None
+        codes = self.codes.table.weight.detach()
         rows = sorted({0, len(self.codes) // 2, len(self.codes) - 1})
-        meshes = [self.mesh(self.codes.table.weight[row], resolution=32) for row in rows]
+        meshes = [self.mesh(codes[row], resolution=32) for row in rows]
         sizes = [
             float(median_distance(torch.from_numpy(np.array(mesh.vertices))[None]))
             for mesh in meshes
@@ -110,7 +134,7 @@ class TrainedSpace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the training scans, in the order of the codes."""
+        """The names of the training scans, in the order of the codes."""
         return self.codes.names
 
     @property
@@ -119,11 +143,11 @@ class TrainedSpace:
         return self.sampler.extent
 
     def code(self, name: str) -> Float[Tensor, " L"]:
-        """The code of a training scan."""
-        return self.codes.table.weight[self.codes.row(name)]
+        """The code of a training scan; InputError if there is no scan of that name."""
+        return self.codes.table.weight[self.codes.row(name)].detach()
 
     def frame(self, name: str) -> Frame:
-        """The frame of a training scan."""
+        """The frame of a training scan; InputError if there is no scan of that name."""
         return self.codes.frames[self.codes.row(name)]
 
     def mesh(
@@ -136,18 +160,28 @@ class TrainedSpace:
     ) -> trimesh.Trimesh:
         """The shape of a code as a mesh in the source frame; empty if it has no surface.
 
-        ``cell``, the side of a grid cell in the source's unit, takes the place of ``resolution``.
-        ``pose`` of one scan leads from its frame to that of the space. A mesh that takes long shows
-        a bar. InputError for a space of 2-D shapes.
+        A mesh that takes long shows a progress bar.
+
+        Args:
+            code: of the shape.
+            frame: of the scan in its source; None leaves the mesh in the store's frame.
+            resolution: grid nodes along the longest side of the shape.
+            cell: side of a grid cell in the source's unit, in place of ``resolution``.
+            pose: of one scan, from its frame to that of the space; None for the identity.
+
+        Raises:
+            InputError: for a space of 2-D shapes.
         """
         self.check_has_meshes()
-        field = self.decoder, code, resolution, self.extent
         if pose is None:
-            return extract_mesh(*field, frame, cell=cell, bar=True)
+            return extract_mesh(
+                self.decoder, code, resolution, extent=self.extent, frame=frame, cell=cell, bar=True
+            )
         frame = frame or Frame(np.zeros(3))
         pose = Pose(*(part.double().cpu() for part in pose))
+        # The mesh is made in the frame of the space, so that its cells have the pose's scale.
         cell = None if cell is None else cell / frame.scale * float(pose.scale)
-        mesh = extract_mesh(*field, cell=cell, bar=True)
+        mesh = extract_mesh(self.decoder, code, resolution, extent=self.extent, cell=cell, bar=True)
         return placed(mesh, frame, pose)
 
     def check_has_meshes(self) -> None:
@@ -166,16 +200,22 @@ class TrainedSpace:
         seed: int = 0,
         on_stage: Callable[[], object] = lambda: None,
     ) -> FitResult:
-        """The codes of scans that were not trained on, all at once; the space stays as it is.
+        """Find the codes of scans that were not trained on; the space stays as it is.
 
-        At most ``num_points`` of each scan are used, of all scans alike: :func:`usable_points`
-        tells how many one has. ``seed`` is of the samples at which the terms are taken at the end.
+        Args:
+            scans: all with the same number of usable points (:func:`usable_points`).
+            num_points: points of each scan that are used, at most.
+            search: options of the search; None takes the defaults.
+            seed: of the samples at which the terms are evaluated at the end.
+            on_stage: called after each stage of the search.
         """
-        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
-        found = (search or Search())(self.decoder, batch, self.codes.table.weight, None, on_stage)
-        samples = draw_samples(self.sampler, _posed(batch, found.poses), seed, 0)
+        codes = self.codes.table.weight.detach()
+        batch = as_batch(scans, num_points).to(codes.device)
+        found = (search or Search())(self.decoder, batch, codes, on_stage=on_stage)
+        samples = draw_samples(self.sampler, _posed(batch, found.poses), seed=seed, step=0)
         objective = self.objective.for_unseen()
-        return replace(found, terms=terms_of(self.decoder, objective, samples, found.codes))
+        terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
+        return replace(found, terms=terms)
 
     def refined(
         self,
@@ -186,22 +226,58 @@ class TrainedSpace:
         seed: int = 0,
         on_step: Callable[[], object] = lambda: None,
     ) -> "TrainedSpace":
-        """A space whose decoder moved near one fitted scan, for its mesh alone; this one stays."""
+        """A space whose decoder is refined near one fitted scan; this space stays as it is.
+
+        The new space is for the mesh of that scan alone.
+
+        Args:
+            fitted: the result of :meth:`fit`.
+            row: of the scan in the result.
+            scan: the scan itself.
+            refinement: options; None takes the defaults.
+            seed: of the points of each step.
+            on_step: called after each step.
+        """
         which = torch.tensor([row], device=fitted.codes.device)
-        code, poses = fitted.codes[which], fitted.poses.rows(which)
+        code = fitted.codes[which]
+        poses = fitted.poses.rows(which)
         batch = as_batch([scan], len(scan.points)).to(fitted.codes.device)
         size = float(fitted.sizes[row] * poses.scale[0])
-        parts = _posed(batch, poses), code, size, self.objective.for_refinement(), self.sampler
-        decoder = (refinement or Refinement())(self.decoder, *parts, seed, on_step)
-        others = self.codes, self.objective, self.sampler, self.unit, self.path
-        return TrainedSpace(decoder, *others)
+        refine = refinement or Refinement()
+        decoder = refine(
+            self.decoder,
+            _posed(batch, poses),
+            code,
+            size=size,
+            objective=self.objective.for_refinement(),
+            sampler=self.sampler,
+            seed=seed,
+            on_step=on_step,
+        )
+        return TrainedSpace(
+            decoder=decoder,
+            codes=self.codes,
+            objective=self.objective,
+            sampler=self.sampler,
+            unit=self.unit,
+            path=self.path,
+        )
 
     def deviation(
         self, fitted: FitResult, row: int, mesh: trimesh.Trimesh, frame: Frame
     ) -> Float[np.ndarray, " V"]:
-        """How sure a fit is of its mesh: standard deviation along the normal, in the source's unit.
+        """The standard deviation of a fitted surface along its normal, at each vertex of its mesh.
 
-        NaN at every vertex for a fit that says nothing of it (the published optimisation).
+        NaN for a fit without covariances, which the published optimisation does not give.
+
+        Args:
+            fitted: the result of :meth:`fit`.
+            row: of the scan in the result.
+            mesh: of the fitted scan, in the source's frame.
+            frame: of the scan in its source.
+
+        Returns:
+            One number a vertex, in the source's unit.
         """
         if fitted.covariances is None:
             return np.full(len(mesh.vertices), np.nan)
@@ -213,9 +289,9 @@ class TrainedSpace:
             self.decoder,
             points,
             state,
-            fitted.covariances[which],
-            fitted.scatter[which],
-            fitted.freedom,
+            covariances=fitted.covariances[which],
+            spread=fitted.scatter[which],
+            freedom=fitted.freedom,
         )
         return found[0].double().cpu().numpy() * frame.scale
 
@@ -227,16 +303,36 @@ class TrainedSpace:
         seed: int = 0,
         on_step: Callable[[], object] = lambda: None,
     ) -> FitResult:
-        """The same by the published optimisation (:func:`fit_codes_adam`), to compare with."""
+        """Find the codes by the published optimisation (800 steps of Adam), to compare with.
+
+        Args:
+            scans: all with the same number of usable points (:func:`usable_points`).
+            num_points: points of each scan that are used, at most.
+            steps: of Adam, as published by default.
+            seed: of the initial code and of the space points.
+            on_step: called after each step.
+        """
         batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
         return fit_codes_adam(
-            self.decoder, batch, objective, self.sampler, steps, seed=seed, on_step=on_step
+            self.decoder,
+            batch,
+            objective=objective,
+            sampler=self.sampler,
+            steps=steps,
+            seed=seed,
+            on_step=on_step,
         )
 
 
 def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
-    """A copy of a mesh of the space in the source frame of a scan that has a pose."""
+    """A copy of a mesh, taken from the frame of the space to the source frame of a scan.
+
+    Args:
+        mesh: in the frame of the space.
+        frame: of the scan in its source.
+        pose: of one scan, from its frame to that of the space.
+    """
     vertices = torch.from_numpy(np.asarray(mesh.vertices, np.float64))
     found = mesh.copy()
     found.vertices = frame.to_source(pose.back(vertices[None])[0].numpy())
@@ -244,20 +340,25 @@ def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
 
 
 def usable_points(scan: PreparedScan, num_points: int) -> int:
-    """``num_points``, or all that a smaller scan has."""
+    """The number of points that a fit uses: ``num_points``, or all of a smaller scan."""
     return min(num_points, len(scan.points))
 
 
 def _posed(batch: Scan, poses: Pose) -> Scan:
-    """Scans in the frame of the space."""
-    normals = None if batch.normals is None else poses.turn(batch.normals)
-    return Scan(batch.index, poses(batch.points), normals, batch.sigma * poses.scale[:, None])
+    """The scans in the frame of the space."""
+    return Scan(
+        index=batch.index,
+        points=poses(batch.points),
+        normals=None if batch.normals is None else poses.turn(batch.normals),
+        sigma=batch.sigma * poses.scale[:, None],
+    )
 
 
 def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
-    """The first ``num_points`` (shuffled) points of each scan, or all of a smaller one.
+    """One batch of the first ``num_points`` points of each scan, or of all points of small scans.
 
-    ValueError for scans of different counts, whose codes would depend on each other.
+    Points are stored shuffled, so that the first are random ones. ValueError if the scans would
+    have different numbers of points.
     """
     counts = {usable_points(scan, num_points) for scan in scans}
     if len(counts) > 1:
@@ -267,14 +368,18 @@ def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
 
 
 def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
+    """A batch of one scan, with normals only where their direction can be trusted."""
     trusted = scan.trusted_normals
-    normals = None if trusted is None else torch.from_numpy(trusted[None, :count])
-    points, sigma = torch.from_numpy(scan.points), torch.from_numpy(scan.sigma)
-    return Scan(torch.tensor([index]), points[None, :count], normals, sigma[None, :count])
+    return Scan(
+        index=torch.tensor([index]),
+        points=torch.from_numpy(scan.points)[None, :count],
+        normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
+        sigma=torch.from_numpy(scan.sigma)[None, :count],
+    )
 
 
 def build_parts(hyper: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
-    """Decoder, objective and sampler from the plain data of a checkpoint or config."""
+    """Decoder, objective and sampler, from the plain data of a checkpoint or a config."""
     kinds = {"decoder": Decoder, "objective": Objective, "sampler": Sampler}
     parser = ArgumentParser(exit_on_error=False)
     for name, kind in kinds.items():
@@ -285,5 +390,6 @@ def build_parts(hyper: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
 
 
 def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries of the state whose keys begin with ``prefix``, without the prefix."""
     state = content["state_dict"]
     return {key[len(prefix) :]: state[key] for key in state if key.startswith(prefix)}

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 from functools import partial
 
@@ -22,7 +23,12 @@ def space(latent_size=4, extent=1.5):
     decoder = SkipMLP(latent_size, width=64, depth=3, skip=2, radius=0.7)
     codes = LatentCodes(2, latent_size, init_std=0.01)
     codes.assign(("a", "b"), [Frame(np.array([5.0, 0, 0]), 10.0), Frame(np.zeros(3))])
-    return TrainedSpace(decoder, codes, IGR(), NearSurface(extent=extent))
+    return TrainedSpace(
+        decoder.eval().requires_grad_(False),
+        codes.requires_grad_(False),
+        IGR(),
+        NearSurface(extent=extent),
+    )
 
 
 def prepared(name, num, normals=True):
@@ -77,6 +83,28 @@ def test_loaded_from_a_checkpoint_it_is_what_was_trained(toy_checkpoint):
     assert trained.unit == "m" and trained.path == toy_checkpoint
     with pytest.raises(InputError, match="not one of the"):
         trained.code("nobody")
+
+
+def test_a_loaded_space_is_frozen_and_exact(toy_checkpoint):
+    trained = TrainedSpace.load(toy_checkpoint)
+    parts = (trained.decoder, trained.codes)
+    assert not any(weight.requires_grad for part in parts for weight in part.parameters())
+    assert not trained.decoder.training and trained.decoder.precision == "float32"
+
+
+def test_the_constructor_leaves_its_arguments_alone():
+    frozen, options = space(), {"latent_size": 4, "width": 64, "depth": 3, "skip": 2}
+    decoder = SkipMLP(**options, precision="mixed").train()
+    decoder.load_state_dict(frozen.decoder.state_dict())
+    codes = copy.deepcopy(frozen.codes).requires_grad_(True)
+    trained = TrainedSpace(decoder, codes, IGR(), NearSurface(extent=1.5))
+    assert trained.decoder is decoder and trained.codes is codes
+    assert decoder.training and decoder.precision == "mixed"
+    assert all(weight.requires_grad for part in (decoder, codes) for weight in part.parameters())
+    mesh, same = (each.mesh(each.code("a"), resolution=16) for each in (trained, frozen))
+    np.testing.assert_array_equal(mesh.vertices, same.vertices)
+    found, same = (each.fit([prepared("x", 100)]) for each in (trained, frozen))
+    assert torch.equal(found.codes, same.codes) and not found.codes.requires_grad
 
 
 def test_lightning_rebuilds_it_with_weights_only(toy_checkpoint):

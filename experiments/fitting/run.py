@@ -72,7 +72,7 @@ class Bench:
         """The mesh of the training code whose field is smallest at the points, placed as it is."""
         points = torch.from_numpy(scan.points[:NUM_POINTS])
         none = torch.eye(3)[None]
-        row = int(nearest_starts(self.space.decoder, points, self.codes, none)[0, 1])
+        row = int(nearest_starts(self.space.decoder, points, codes=self.codes, turns=none)[0, 1])
         search = Search(independent=1e-6, starts=1)
         only = replace(scan, name="nearest")
         batch = as_batch([only], NUM_POINTS)

@@ -1,4 +1,4 @@
-"""From a plain typed function to a command: its signature is the syntax, its docstring the help.
+"""Make a command of a typed function: the signature is the syntax, the docstring is the help.
 
 A parameter before ``*`` is positional; a positional list takes one or more values. A parameter
 after ``*`` is an option with dashes; a bool whose default is False is a flag. A parameter whose
@@ -61,7 +61,7 @@ _NO_MAPPING = re.compile(r"Unexpected config: (.*)")
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Types and defaults beside the options, examples as they were written."""
+    """Help with types and defaults of the options; the description keeps its line breaks."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def call_from_arguments(
         values = parser.parse_args(_config_first(arguments))
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
         known = [option.typed for option in _options(function)]
-        text = explain_config(str(error), arguments, known, {}, "argument")
+        text = explain_config(str(error), arguments, known=known, parts={}, kind="argument")
         raise InputError(text) from error
     given = {
         name: _value(name, parameter.annotation, values)
@@ -134,18 +134,21 @@ def _value(name: str, kind: Any, values: Namespace) -> object:
 
 
 def _config_first(arguments: Sequence[str]) -> list[str]:
-    """The same arguments, those from files before those on the command line, which so win."""
-    words, front, rest = iter(arguments), [], []
+    """Move ``--config FILE`` to the front, so that options of the command line win over files."""
+    words = iter(arguments)
+    front: list[str] = []
+    rest: list[str] = []
     for word in words:
         if word == "--config":
             front += [word, *islice(words, 1)]
         else:
-            (front if word.startswith("--config=") else rest).append(word)
+            part = front if word.startswith("--config=") else rest
+            part.append(word)
     return front + rest
 
 
 def build_parser(function: Callable[..., object], called: str | None = None) -> ArgumentParser:
-    """The parser of one command, ``called`` "shapespace NAME" by default."""
+    """Make the parser of a command; ``called`` is its name in the help."""
     parser = ArgumentParser(
         prog=called or f"shapespace {function.__name__}",
         description=(inspect.getdoc(function) or "").partition("Args:")[0].strip(),
@@ -191,7 +194,8 @@ def _options_of_fields(parameter: inspect.Parameter) -> Iterator[_Option]:
     A default of the parameter, an instance, gives the defaults of the options. Without one the
     dataclass does.
     """
-    kind, instance = parameter.annotation, parameter.default
+    kind = parameter.annotation
+    instance = parameter.default
     described = _described(kind)
     for field in dataclasses.fields(kind):
         if not field.init:
@@ -220,7 +224,9 @@ def _described(documented: object) -> dict[str, str]:
 
 
 def _add(parser: ArgumentParser, option: _Option) -> None:
-    kind, default = option.kind, option.default
+    """Add one argument to a parser."""
+    kind = option.kind
+    default = option.default
     if option.positional:
         item = typing.get_args(kind)[0] if typing.get_origin(kind) is list else None
         settings: dict[str, Any] = {"nargs": "+", "type": item} if item else {"type": kind}
@@ -235,6 +241,7 @@ def _add(parser: ArgumentParser, option: _Option) -> None:
 
 
 def _dashed(name: str) -> str:
+    """The option of a parameter: ``--num-points`` for ``num_points``."""
     return "--" + name.replace("_", "-")
 
 
@@ -304,7 +311,10 @@ def _explained(text: str, known: Sequence[str], kind: str) -> tuple[str, str]:
 
 
 def _blamed_file(name: str, args: Sequence[str]) -> str:
-    """The last config file that holds ``name``, with a colon; nothing if ``args`` do themselves."""
+    """The last config file that holds ``name``, with a colon.
+
+    The result is empty if the command line holds the name itself: its options win.
+    """
     if not name:
         return ""
     # num_points of a file is --num-points on the command line.
@@ -320,6 +330,7 @@ def _blamed_file(name: str, args: Sequence[str]) -> str:
 
 
 def _unparsable(args: Sequence[str]) -> str:
+    """The first config file that is not YAML; jsonargparse does not name the file."""
     for path in _config_files(args):
         try:
             yaml.safe_load(_text(path))
@@ -329,6 +340,7 @@ def _unparsable(args: Sequence[str]) -> str:
 
 
 def _config_files(args: Sequence[str]) -> list[Path]:
+    """The files after ``--config`` or ``-c`` that exist."""
     names = [
         value if option in ("--config", "-c") else option.partition("=")[2]
         for option, value in pairwise([*args, ""])
@@ -342,20 +354,29 @@ def _text(path: Path) -> str:
 
 
 def unknown(name: str, known: Sequence[str], kind: str) -> str:
-    """Say that ``name`` is unknown, and the nearest of ``known``, by the whole or the last part."""
+    """Say that a name is unknown, and which known name is similar.
+
+    Args:
+        name: the unknown name.
+        known: names there are; one may also match by its part after the last dot.
+        kind: word for the name in the message, such as "key".
+    """
     last = {full.rpartition(".")[2]: full for full in known}
-    near = get_close_matches(name, known, 1, 0.7) or [
-        last[part] for part in get_close_matches(name.rpartition(".")[2], last, 1, 0.7)
-    ]
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    if not near:
+        parts = get_close_matches(name.rpartition(".")[2], last, n=1, cutoff=0.7)
+        near = [last[part] for part in parts]
     hint = f"did you mean {near[0]!r}?" if near else "--help lists all there are"
     return f"unknown {kind} {name!r}; {hint}"
 
 
 def _as_known(name: str, known: Sequence[str]) -> str:
+    """The name as it is typed: with dashes if that is an option."""
     return _dashed(name) if _dashed(name) in known else name
 
 
 def _kind(expected: str) -> str:
+    """A type of jsonargparse's message in words: "an int", "null", "one of 'dry', 'warm'"."""
     name = _EXPECTED_NAME.sub(r"\1\2", expected)
     if expected.startswith("typing."):
         return f"one of {name}"

@@ -1,6 +1,7 @@
-"""The published way to evaluate the network of IGR (Gropp et al. 2020), to compare with.
+"""The reference implementation of the network: IGR's own way (Gropp et al. 2020), to compare with.
 
-Letters: B scans, N points a scan, D dimension, L code length.
+Letters: B scans, N points a scan, V points whose value is wanted, K points whose gradient is
+wanted, D dimension, L code length.
 """
 
 import torch
@@ -15,19 +16,21 @@ from shapespace.decoders.mlp import SkipMLP
 class PublishedMLP(SkipMLP):
     """A ``SkipMLP`` with the same weights and values, trained as the authors' code does.
 
-    In training the code stands beside every point, softplus is torch's and grad f comes from
-    autograd with a graph: the clock of the published recipe (``igr-published``). What is trained is
-    evaluated, meshed and fitted as any ``SkipMLP``.
+    In training the code is concatenated to every point, softplus is torch's own, and grad f comes
+    from autograd with a graph. The recipe ``igr-published`` trains with this class, so that its
+    time is that of the published formulation. A trained decoder is evaluated, meshed and fitted as
+    any ``SkipMLP``.
     """
 
     def forward(
         self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
     ) -> Float[Tensor, "B N"]:
-        """F at ``points``, positive outside."""
+        """f at ``points``, positive outside."""
         if not self.training:
             return super().forward(points, latent)
         code = latent[:, None].expand(-1, points.shape[1], -1)
-        inputs = hidden = torch.cat([code, points], -1).flatten(0, 1)
+        inputs = torch.cat([code, points], -1).flatten(0, 1)
+        hidden = inputs
         for index, linear in enumerate(self.linears()):
             if index and index == self.skip:
                 hidden = torch.cat([hidden, inputs], -1) / 2**0.5
@@ -40,14 +43,26 @@ class PublishedMLP(SkipMLP):
         self,
         points: Float[Tensor, "B N D"],
         latent: Float[Tensor, "B L"],
-        first: int = 0,
-        last: int | None = None,
+        *,
+        gradient_from: int = 0,
+        value_until: int | None = None,
     ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
-        """F at the points before ``last`` and grad f at those from ``first`` on."""
+        """f at ``points[:, :value_until]`` and grad f at ``points[:, gradient_from:]``.
+
+        Args:
+            points: of each scan.
+            latent: the code of each scan.
+            gradient_from: the first point whose gradient is wanted.
+            value_until: the first point whose value is not wanted any more; None wants all.
+        """
         if not self.training:
-            return super().value_and_gradient(points, latent, first, last)
-        return gradient_by_autograd(self, points, latent, first, last)
+            return super().value_and_gradient(
+                points, latent, gradient_from=gradient_from, value_until=value_until
+            )
+        return gradient_by_autograd(
+            self, points, latent, gradient_from=gradient_from, value_until=value_until
+        )
 
     def bytes_per_point(self) -> int:
-        """Those of a graph that is differentiated twice."""
+        """The default of all decoders, which counts a graph that is differentiated twice."""
         return Decoder.bytes_per_point(self)

@@ -1,4 +1,4 @@
-"""The codes of scans that were not trained on."""
+"""Fitting: the codes, and poses, of scans that were not trained on."""
 
 from shapespace.fitting.pose import Freedom, Pose
 from shapespace.fitting.reference import fit_codes_adam

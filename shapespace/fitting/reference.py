@@ -1,4 +1,7 @@
-"""The code of a scan that was not trained on: the decoder stays, only the code moves.
+"""The published latent optimisation: Adam on the code, the decoder frozen.
+
+This is the reference implementation that :class:`~shapespace.fitting.search.Search` is compared
+with (IGR, Gropp et al. 2020; DeepSDF, Park et al. 2019).
 
 Letters: B scans, L code length.
 """
@@ -30,29 +33,43 @@ def fit_codes_adam(
     seed: int = 0,
     on_step: Callable[[], object] = lambda: None,
 ) -> FitResult:
-    """The published latent optimisation: Adam on the code, its rate a tenth from half way on.
+    """Find the codes of some scans by Adam, as IGR's released evaluation code does.
 
-    The surface points are those of ``scan`` at every step, the space points are drawn anew; the
-    code begins as N(0, init_std^2) (IGR, Gropp et al. 2020, released evaluation code: 800 steps,
-    rate 5e-3, 16384 points). Scans are independent: one fitted in a batch is fitted as if alone.
-    The decoder, its flags and its gradients stay untouched; ``on_step`` is called after each step.
+    The rate falls to a tenth half way. The surface points are those of ``scan`` at every step, the
+    space points are drawn anew. Each scan is fitted as if alone. The decoder, its flags and its
+    gradients stay untouched. Published: 800 steps, rate 5e-3, 16384 points a scan.
+
+    Args:
+        decoder: f(x; z), frozen.
+        scan: a batch, in the frame of the space; no pose is found.
+        objective: to be minimised; ``objective.for_unseen()`` of a training.
+        sampler: draws the space points.
+        steps: of Adam.
+        lr: the rate of the first half.
+        init_std: codes begin as N(0, init_std^2), the same for all scans.
+        seed: of the initial code and of the space points.
+        on_step: called after each step.
     """
-    start, device = time.perf_counter(), scan.points.device
+    start = time.perf_counter()
+    device = scan.points.device
     drawn = torch.randn(decoder.latent_size, generator=seeded_generator("cpu", seed)) * init_std
     latent = drawn.to(scan.points).repeat(len(scan.index), 1).requires_grad_()
     optimiser = torch.optim.Adam([latent], lr)
     terms: dict[str, Tensor] = {}
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = lr * (0.1 if 2 * step >= steps else 1.0)
-        samples = draw_samples(sampler, scan, seed, step)
-        terms, latent.grad = terms_and_gradient(decoder, objective, samples, latent)
+        samples = draw_samples(sampler, scan, seed=seed, step=step)
+        terms, latent.grad = terms_and_gradient(
+            decoder, objective=objective, samples=samples, latent=latent
+        )
         optimiser.step()
         on_step()
     state = State(latent.detach(), Pose.identity(len(latent), scan.points))
     taken = torch.full((len(latent),), steps, device=device)
     off = distances(decoder, scan.points, state)
     return FitResult(
-        *state,
+        codes=state.code,
+        poses=state.pose,
         terms=terms,
         steps=taken,
         converged=taken > 0,

@@ -1,4 +1,6 @@
-"""Detail that no code can draw: the decoder itself moves near one scan, and nowhere else.
+"""Refinement of a decoder near one scan, for detail that no code can draw.
+
+A copy of the decoder is trained on the scan. Far from the scan its field is held as it was.
 
 Letters: N points, M space points, D dimension, L code length.
 """
@@ -20,7 +22,7 @@ from shapespace.scan import Scan
 from shapespace.utils.schedules import cosine
 
 MOST_KNOWN = 4000
-"""Points of the scan that tell how far a place is from it."""
+"""Points of the scan to which the distance of a space point is measured."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class Refinement:
 
     Args:
         steps: of Adam.
-        lr: its first rate, which ends at zero along half a cosine.
+        lr: the first rate; the rate falls to zero along half a cosine.
         num_points: of the scan, drawn anew at each step.
-        reach: beyond this distance from the scan the field is held; nearer, the less the nearer.
-        outlier: points that lie further from the surface of the code do not count.
-        hold: weight of the squared change of the field far from the scan, whose unit is ``reach``.
+        reach: the field is held at space points farther than this from the scan. Nearer, the hold
+            weakens with the square of the distance.
+        outlier: points of the scan that lie farther than this from the surface of the code are left
+            out.
+        hold: weight of the squared change of the field, in units of ``reach``, where it is held.
     """
 
     steps: int = 200
@@ -60,21 +64,28 @@ class Refinement:
         seed: int = 0,
         on_step: Callable[[], object] = lambda: None,
     ) -> Decoder:
-        """A decoder for this scan and code alone; the given one stays as it is.
+        """A decoder for this scan and code alone; the given decoder stays as it is.
 
-        objective: of the scan's own places alone, as ``Objective.for_refinement``.
-        scan: one, in the frame of the space; without points that count nothing moves. size: of it,
-        by ``median_distance``.
+        Args:
+            decoder: f(x; z) of the space.
+            scan: one scan, in the frame of the space. Without inliers nothing moves.
+            code: the fitted code of the scan.
+            size: of the scan, by :func:`~shapespace.fitting.residuals.median_distance`.
+            objective: says nothing of regions without points; ``Objective.for_refinement``.
+            sampler: draws the space points.
+            seed: of the points of each step.
+            on_step: called after each step.
         """
         refined = copy.deepcopy(decoder)
-        scan = _inliers(decoder, scan, code, self.outlier * size)
+        scan = _inliers(decoder, scan, code, far=self.outlier * size)
         optimiser = torch.optim.Adam(refined.requires_grad_(True).parameters(), self.lr)
         known = scan.points[:, :: max(1, -(-scan.num_points // MOST_KNOWN))]
         for step in range(self.steps if scan.num_points else 0):
             optimiser.param_groups[0]["lr"] = self.lr * cosine(step / self.steps, warm_up=0.0)
-            some = _some(scan, self.num_points, seed, step)
-            samples = draw_samples(sampler, some, seed, step)
+            some = _some(scan, self.num_points, seed=seed, step=step)
+            samples = draw_samples(sampler, some, seed=seed, step=step)
             share = _share_held(samples.space, known, self.reach * size)
+            # Where the scan has holes, space points are far from it: the field of the code holds.
             before = _values(decoder, samples.space, code)
             optimiser.zero_grad()
             with torch.enable_grad():
@@ -87,6 +98,7 @@ class Refinement:
 
 
 def _inliers(decoder: Decoder, scan: Scan, code: Float[Tensor, "1 L"], far: float) -> Scan:
+    """The points of the scan within ``far`` of the surface of the code, by |f|."""
     return _chosen(scan, _values(decoder, scan.points, code)[0].abs() <= far)
 
 
@@ -94,22 +106,32 @@ def _inliers(decoder: Decoder, scan: Scan, code: Float[Tensor, "1 L"], far: floa
 def _values(
     decoder: Decoder, points: Float[Tensor, "1 N D"], code: Float[Tensor, "1 L"]
 ) -> Float[Tensor, "1 N"]:
+    """f without a graph."""
     return decoder(points, code)
 
 
-def _some(scan: Scan, count: int, seed: int, step: int) -> Scan:
+def _some(scan: Scan, count: int, *, seed: int, step: int) -> Scan:
+    """``count`` random points of the scan, the same on every device."""
+    # The last key keeps these draws apart from those of the sampler at the same step.
     generator = seeded_generator("cpu", seed, step, 1)
     rows = torch.randint(scan.num_points, (count,), generator=generator)
     return _chosen(scan, rows.to(scan.points.device))
 
 
 def _chosen(scan: Scan, rows: Tensor) -> Scan:
+    """The scan with some of its points."""
     normals = None if scan.normals is None else scan.normals[:, rows]
-    return Scan(scan.index, scan.points[:, rows], normals, scan.sigma[:, rows])
+    return Scan(
+        index=scan.index,
+        points=scan.points[:, rows],
+        normals=normals,
+        sigma=scan.sigma[:, rows],
+    )
 
 
 def _share_held(
     space: Float[Tensor, "1 M D"], known: Float[Tensor, "1 N D"], reach: float
 ) -> Float[Tensor, "1 M"]:
+    """The weight of the hold at each space point: 0 on the scan, 1 beyond ``reach``."""
     distance = torch.cdist(space, known).min(-1).values
     return (distance / reach).clamp(max=1).square()

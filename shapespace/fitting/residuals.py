@@ -1,7 +1,11 @@
-"""What a code and a pose have to explain: the points of a scan and, on its normals, their distance.
+"""The residuals of a fit: what a code and a pose have to explain of a scan.
 
-Residuals without a second derivative: f(y) = 0 at the points, f(y +- delta n) = +- delta beside
-them. Letters: P problems, N points, D dimension, L code length, M residuals, K unknowns of a step.
+The field must be zero at the points, f(y) = 0, and a distance beside them, along the normals:
+f(y +- delta n) = +- delta. The second kind says which way the surface faces and needs no second
+derivative, unlike grad f = n.
+
+Letters: P problems (a scan and one of its starts), A some of them, B scans, S training scans, N
+points, D dimension, L code length, M residuals, K unknowns of a step (code, then pose).
 """
 
 from typing import NamedTuple
@@ -14,23 +18,29 @@ from shapespace.decoders.base import Decoder
 from shapespace.fitting.pose import Freedom, Pose, degrees_of_freedom, pose_columns
 
 LEAST_SPACING = 0.1
-"""Of the usual distance between points of a scan: nearer ones count as if so far apart."""
+"""Least spacing of points that counts, relative to the usual spacing of the scan."""
 USUAL_SPACING = 0.8
-"""Quantile of the distances that is the usual one. Sparser points count no more: outliers are."""
+"""Quantile of the spacings that is the usual one. Sparser points, such as outliers, count no more
+than points of the usual spacing."""
 
 
 class State(NamedTuple):
-    """Codes [P,L] and poses."""
+    """The unknowns of some problems.
+
+    Args:
+        code: of each problem.
+        pose: of each problem.
+    """
 
     code: Float[Tensor, "P L"]
     pose: Pose
 
     def rows(self, which: Tensor) -> "State":
-        """Those of some problems."""
+        """The state of some problems."""
         return State(self.code[which], self.pose.rows(which))
 
     def replaced(self, which: Int[Tensor, " A"], by: "State") -> "State":
-        """The same with the rows ``which`` taken from ``by``."""
+        """A copy with the problems ``which`` taken from ``by``."""
 
         def put(mine: Tensor, other: Tensor) -> Tensor:
             return mine.index_copy(0, which, other)
@@ -40,19 +50,29 @@ class State(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """A Gaussian of codes: mean [L] and inverse covariance [L,L]."""
+    """A Gaussian of codes.
+
+    Args:
+        mean: of the codes.
+        precision: the inverse of their covariance.
+    """
 
     mean: Float[Tensor, " L"]
     precision: Float[Tensor, "L L"]
 
     @classmethod
     def of_codes(cls, codes: Float[Tensor, "S L"], shrinkage: float = 0.1) -> "Prior":
-        """Mean and covariance of training codes, drawn ``shrinkage`` of the way to a ball."""
-        mean, length = codes.mean(0), codes.shape[1]
+        """The Gaussian of the training codes, its covariance shrunk towards a multiple of identity.
+
+        Fewer scans than numbers of a code would leave directions without variance.
+        """
+        mean = codes.mean(0)
+        length = codes.shape[1]
         offset = codes - mean
         covariance = offset.mT @ offset / max(len(codes) - 1, 1)
         variance = covariance.diagonal().mean() if length else covariance.new_ones(())
         eye = torch.eye(length, dtype=codes.dtype, device=codes.device)
+        # One code, or equal codes, have no variance at all: 1 is as good as any.
         floor = variance if variance > 0 else torch.ones_like(variance)
         ball = eye * floor
         return cls(mean, torch.linalg.inv((1 - shrinkage) * covariance + shrinkage * ball))
@@ -60,30 +80,32 @@ class Prior(NamedTuple):
     def prior_distance(
         self, codes: Float[Tensor, "B L"], training: Float[Tensor, "S L"]
     ) -> Float[Tensor, " B"]:
-        """Mahalanobis distance of codes from the mean, over the median of the training codes'.
+        """Mahalanobis distance of codes from the mean, divided by the training codes' median.
 
-        About 1 for a code like those; 1 where nothing can be said.
+        A code like the training codes has about 1. Training codes that are all equal give 1.
         """
-        mine, usual = (self._distance(part) for part in (codes, training))
+        mine = self._distance(codes)
+        usual = self._distance(training)
         median = usual.median() if len(usual) else usual.new_zeros(())
         return torch.where(median > 0, mine / median.clamp(min=1e-12), 1.0)
 
     def _distance(self, codes: Float[Tensor, "S L"]) -> Float[Tensor, " S"]:
+        """The Mahalanobis distance of each code from the mean."""
         offset = codes - self.mean
         return (offset @ self.precision * offset).sum(1).clamp(min=0).sqrt()
 
 
 class Residuals:
-    """Some scans of equally many points, each to be explained by ``decoder``.
+    """The residuals of some scans, all with the same number of points, under a decoder.
 
     Args:
         decoder: f(x; z).
-        points: of each problem, in its own frame.
-        normals: of unit length, outward, a zero row where unknown; None where none is.
+        points: of each problem, in the frame of its scan.
+        normals: of unit length, outward, a zero row where unknown; None where no normal is known.
         size: of each problem; residuals are shares of it.
         delta: distance from the surface at which normals are read, a share of the size.
-        freedom: what of the pose is to be found.
-        weights: of the points, 1 if not given.
+        freedom: the part of the pose that is found.
+        weights: of the points; None weighs all 1.
     """
 
     def __init__(
@@ -96,14 +118,17 @@ class Residuals:
         freedom: Freedom = "none",
         weights: Float[Tensor, "P N"] | None = None,
     ) -> None:
-        self.decoder, self.points, self.normals = decoder, points, normals
-        self.size, self.delta = size, delta
+        self.decoder = decoder
+        self.points = points
+        self.normals = normals
+        self.size = size
+        self.delta = delta
         self.freedom: Freedom = freedom
         self.weights = torch.ones_like(points[..., 0]) if weights is None else weights
 
     @property
     def unknowns(self) -> int:
-        """K: those of the code, then those of the pose."""
+        """K: the numbers of the code, then those of the pose."""
         size = degrees_of_freedom(self.freedom, self.points.shape[-1])
         return self.decoder.latent_size + size
 
@@ -116,28 +141,40 @@ class Residuals:
     def __call__(
         self, state: State, which: Int[Tensor, " A"]
     ) -> tuple[Float[Tensor, "A M"], Float[Tensor, "A M K"], Float[Tensor, "A M"]]:
-        """Residuals, their derivatives and weights of some problems at their ``state``."""
-        pose, size = state.pose, self.size[which]
-        points, signs = pose(self.points[which]), [0.0]
-        places, weights = [points], [self.weights[which]]
+        """Residuals, their derivatives and their weights, of the problems ``which`` at ``state``.
+
+        M is N without normals, and 3 N with normals.
+        """
+        pose = state.pose
+        size = self.size[which]
+        points = pose(self.points[which])
+        evaluated = [points]
+        levels = [0.0]
+        weights = [self.weights[which]]
         if self.normals is not None:
             normals = self.normals[which]
             offset = (self.delta * size)[:, None, None] * pose.turn(normals)
-            places, signs = [points, points + offset, points - offset], [0.0, 1.0, -1.0]
+            evaluated = [points, points + offset, points - offset]
+            levels = [0.0, 1.0, -1.0]
+            # A point of unknown normal has a zero row: it has no residual beside the surface.
             known = weights[0] * (torch.linalg.vector_norm(normals, dim=-1) > 0.5)
             weights = [*weights, known, known]
-        together = torch.cat(places, 1)
+        together = torch.cat(evaluated, 1)
         sdf, gradient, code = self.decoder.jacobian(together, state.code)
-        stretched = points.repeat(1, len(signs), 1)
-        columns = pose_columns(together, stretched, gradient, pose, self.freedom)
-        level = self.delta * torch.tensor(signs).to(sdf).repeat_interleave(points.shape[1])
+        # The offsets have a fixed length: only the points themselves grow with the scale.
+        stretched = points.repeat(1, len(levels), 1)
+        columns = pose_columns(together, stretched, gradient, pose=pose, freedom=self.freedom)
+        level = self.delta * torch.tensor(levels).to(sdf).repeat_interleave(points.shape[1])
         residuals = sdf / size[:, None] - level
         jacobian = torch.cat([code, columns], -1) / size[:, None, None]
         return residuals, jacobian, torch.cat(weights, 1)
 
 
 def median_distance(points: Float[Tensor, "B N D"]) -> Float[Tensor, " B"]:
-    """Of the points of each scan from their median; 1 for points that are all one, or none."""
+    """The size of a scan: the median distance of its points from their median.
+
+    Medians, because outliers would move means. 1 where all points are one, or there is none.
+    """
     if not points.shape[1]:
         return points.new_ones(len(points))
     arms = points - points.median(1, keepdim=True).values
@@ -146,9 +183,13 @@ def median_distance(points: Float[Tensor, "B N D"]) -> Float[Tensor, " B"]:
 
 
 def even_weights(sigma: Float[Tensor, "P N"], dimension: int) -> Float[Tensor, "P N"]:
-    """Weights that make a scan count by its surface, not by how densely that was scanned.
+    """Weights by which a scan counts by its surface, however densely each part was scanned.
 
-    sigma: distance to the 50th neighbour, whose power D - 1 is the surface that a point stands for.
+    A point stands for a surface that grows with the power D - 1 of the distance to its neighbours.
+
+    Args:
+        sigma: the distance of each point to its 50th neighbour.
+        dimension: D.
     """
     if not sigma.shape[1]:
         return sigma
@@ -160,6 +201,12 @@ def even_weights(sigma: Float[Tensor, "P N"], dimension: int) -> Float[Tensor, "
 def distances(
     decoder: Decoder, points: Float[Tensor, "B N D"], state: State
 ) -> Float[Tensor, "B N"]:
-    """|f| at points of each scan, in the unit of the scan."""
+    """|f| at points of each scan, in the unit of the scan.
+
+    Args:
+        decoder: f(x; z).
+        points: in the frame of each scan.
+        state: code and pose of each scan.
+    """
     sdf = decoder(state.pose(points), state.code)
     return sdf.abs() / state.pose.scale[:, None]

@@ -1,4 +1,7 @@
-"""What a fit found. Letters: B scans, L code length, K unknowns of a step."""
+"""The result of a fit.
+
+Letters: B scans, N points, D dimension, L code length, K unknowns of a step (code, then pose).
+"""
 
 from dataclasses import dataclass
 
@@ -11,18 +14,27 @@ from shapespace.fitting.pose import Freedom, Pose
 
 @dataclass(frozen=True)
 class FitResult:
-    """Codes and poses of some scans, and how they were found.
+    """Codes and poses of some scans, and how well they are known.
 
-    codes: [B,L]. poses: from the store's frame of each scan to the frame of the space.
-    terms: the unweighted terms of the objective at the end, each [B]. steps: evaluations of the
-    field, of each scan. converged: whether the last step changed next to nothing; the published
-    optimisation does not ask and says so always. spread: of second-order fits, the relative
-    difference in cost of the best two starts of the last stage that had two, 0 where one alone
-    was tried. seconds: of all together. distances: |f| at the points that were used, in the
-    store's unit of the scan. sizes: of the scans, by :func:`median_distance`. covariances: of
-    code and pose, [B,K,K], by the Laplace approximation; None of the published optimisation.
-    freedom: what of the pose was looked for. strangeness: of the codes among the training codes,
-    by :meth:`Prior.prior_distance`; None likewise.
+    Args:
+        codes: of the scans.
+        poses: from the store's frame of each scan to the frame of the space.
+        terms: the unweighted terms of the objective at the end, by name.
+        steps: evaluations of the field that each scan took.
+        converged: the last step changed the cost by next to nothing. The published optimisation
+            does not test this and always says True.
+        spread: the relative difference in cost of the two best starts, in the last stage that had
+            two; 0 where one start was tried. A small spread means that two starts agree or tie.
+        seconds: of all scans together.
+        distances: |f| at the points that were used, in the store's unit of the scan.
+        sizes: of the scans, by :func:`~shapespace.fitting.residuals.median_distance`.
+        covariances: of code and pose, by the Laplace approximation; None from the published
+            optimisation.
+        freedom: the part of the pose that was found.
+        prior_distance: Mahalanobis distance of each code from the mean training code, relative to
+            the training codes' own, by
+            :meth:`Prior.prior_distance <shapespace.fitting.residuals.Prior.prior_distance>`; None
+            from the published optimisation.
     """
 
     codes: Float[Tensor, "B L"]
@@ -40,7 +52,10 @@ class FitResult:
 
     @property
     def scatter(self) -> Float[Tensor, " B"]:
-        """Standard deviation of ``distances``, outliers left out: 1.48 times their median."""
+        """Robust standard deviation of ``distances``: 1.48 times their median, outliers ignored.
+
+        The factor makes it the standard deviation of a Gaussian.
+        """
         if not self.distances.shape[1]:
             return torch.zeros_like(self.sizes)
         return 1.4826 * self.distances.median(1).values

@@ -1,4 +1,4 @@
-"""Robust losses of residuals, as weights of least squares.
+"""Robust losses of residuals, and their weights for iterated least squares.
 
 Letters: P problems, M residuals.
 """
@@ -13,10 +13,16 @@ Loss = Literal["squares", "huber", "geman-mcclure"]
 
 
 class Robust(NamedTuple):
-    """Loss of a residual r, r^2 / 2 for small ones.
+    """The loss of a residual r: r^2 / 2 for small ones, less for large ones.
 
-    squares: r^2 / 2. huber: |r| width - width^2 / 2 beyond ``width`` (Huber 1964). geman-mcclure:
-    width^2 / 2 * r^2 / (r^2 + width^2), at most width^2 / 2 (Geman and McClure 1987).
+    * squares: r^2 / 2.
+    * huber: |r| width - width^2 / 2 where |r| exceeds ``width`` (Huber 1964).
+    * geman-mcclure: width^2 / 2 * r^2 / (r^2 + width^2), at most width^2 / 2 (Geman and McClure
+      1987). Residuals far above ``width`` pull no more.
+
+    Args:
+        loss: the name of the loss.
+        width: the residual at which the robust losses leave r^2 / 2.
     """
 
     loss: Loss = "squares"
@@ -34,7 +40,7 @@ class Robust(NamedTuple):
         return 0.5 * square * r.square() / (r.square() + square)
 
     def weight(self, r: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
-        """Derivative of the loss over the residual: 1 for small ones."""
+        """The derivative of the loss divided by the residual: 1 for small residuals."""
         if self.loss == "squares":
             return torch.ones_like(r)
         if self.loss == "huber":

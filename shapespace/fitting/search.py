@@ -1,7 +1,11 @@
-"""The best code, and pose, of scans that were not trained on: several starts, second-order steps.
+"""The search for the code, and the pose, of scans that were not trained on.
 
-Letters: B scans, N points, D dimension, L code length, S training scans, P problems (a scan and one
-of its starts).
+Several starts of each scan are improved by second-order steps, in stages: from few points of many
+starts to many points of the best. The published optimisation it replaces is
+:func:`~shapespace.fitting.reference.fit_codes_adam`; benchmarks/README.md compares the two.
+
+Letters: B scans, N points, D dimension, L code length, S training scans, T starts of a scan, P and
+Q problems (a scan and one of its starts), K unknowns of a step, G guessed codes.
 """
 
 import time
@@ -33,11 +37,16 @@ from shapespace.scan import Scan
 
 
 class Stage(NamedTuple):
-    """One round of the search.
+    """One stage of the search.
 
-    points: of each scan. width: of the robust loss, in ``noise``. iterations: at most. kept: starts
-    of each scan that it leaves. again: starts that are tried beside the best so far, which are the
-    training codes nearest under its pose.
+    Args:
+        points: of each scan.
+        width: of the robust loss, in units of ``Search.noise``.
+        iterations: of Levenberg-Marquardt, at most.
+        kept: the best starts of each scan that go on to the next stage.
+        again: before the stage, replace the starts of each scan by the best one and, under its
+            pose, the mean and the nearest training codes: this number beside the best. 0 keeps the
+            starts.
     """
 
     points: int
@@ -47,41 +56,60 @@ class Stage(NamedTuple):
     again: int = 0
 
 
-STAGES = (Stage(500, 16.0, 8, 3), Stage(2000, 6.0, 12, 1), Stage(8000, 3.0, 15, 1))
+STAGES = (
+    # Few points are enough to rank the starts, and the robust loss is wide because the starts are
+    # far off: a narrow one would take most of the scan for outliers.
+    Stage(points=500, width=16.0, iterations=8, kept=3),
+    # The costs of three good starts differ by less; more points tell which is best.
+    Stage(points=2000, width=6.0, iterations=12, kept=1),
+    # The best start alone uses the detail of the scan, and the narrow loss drops outliers. 500
+    # points without this stage were less exact than the published fit in three scans of four.
+    Stage(points=8000, width=3.0, iterations=15, kept=1),
+)
+"""Stages where the turn is known. Twice the starts, or more of them kept, gave the same within
+0.1 mm (experiments/fitting)."""
 TURNED_STAGES = (
-    Stage(500, 40.0, 8, 6),
-    Stage(1000, 16.0, 8, 1),
-    Stage(500, 16.0, 8, 3, again=6),
+    # A start may be 11 degrees of yaw and 7 of tilt off: the loss is wider still, and more starts
+    # are kept.
+    Stage(points=500, width=40.0, iterations=8, kept=6),
+    # One start is left, to find the pose to a few degrees.
+    Stage(points=1000, width=16.0, iterations=8, kept=1),
+    # The code may stand in a wrong minimum, because the starts were ranked in a wrong pose. Under
+    # the pose that was found the training codes are ranked again: of 80 turned scans 78 are fitted
+    # as well as unturned ones, without this stage 28 of 40 (experiments/fitting).
+    Stage(points=500, width=16.0, iterations=8, kept=3, again=6),
     *STAGES[1:],
 )
+"""Stages where a turn is to be found."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """How codes are searched for; called, it finds them.
+    """The search for codes and poses; called with scans, it gives a :class:`FitResult`.
 
-    Lengths are shares of the size of a scan, the median distance of its points from their centre.
+    Lengths are shares of the size of a scan, the median distance of its points from their median.
+    The defaults were chosen on ten raw scans of people (experiments/fitting).
 
     Args:
-        noise: a residual of ordinary size, of the scan and of what no code can draw.
+        noise: an ordinary residual: of the scan, and of detail that no code can draw.
         delta: distance from the surface at which normals are read.
-        independent: points that count as independent, against the prior: the Gaussian of the
-            training codes.
-        loss: of residuals. The width of the robust ones shrinks from stage to stage.
-        even: weigh points by the surface that they stand for, for scans whose density varies; it
-            gives outliers, which lie apart, more weight.
-        starts: the mean code and the nearest training codes.
-        freedom: what of the pose is to be found. A scan is centred on the mean of its points, which
-            holes and floors move, so that at least its place is worth finding.
-        up, angles, turned_starts: where a turn is to be found, that many evenly spaced ones about
-            that axis, upright and tilted, are looked at with many codes, and so many tried. For a
-            scan that lies, name the axis along which it stands.
-        guess: codes that are tried first in place of the nearest training codes, as of the frame
-            before.
-        stages: from few points of many starts to many points of the best; None takes STAGES, or
-            TURNED_STAGES where a turn is to be found: they begin with a wider loss and, with the
-            pose found, look at the training codes again.
-        tolerance: relative decrease of the cost below which a scan is done.
+        independent: points that count as independent against the prior, the Gaussian of the
+            training codes. Fewer make the prior stronger.
+        loss: of a residual. The width of the robust losses shrinks from stage to stage.
+        even: weigh points by the surface that they stand for, for scans of uneven density.
+            Outliers, which lie apart, get more weight.
+        starts: of each scan, the mean code and the nearest training codes.
+        freedom: the part of the pose that is found. A scan is centred on the mean of its points,
+            which holes and floors move, so that at least the shift is worth finding.
+        up: the upright axis of a turned scan; of a scan that lies, the axis along which it stands.
+        angles: turns about the upright axis that are looked at, upright and tilted, where a turn is
+            to be found.
+        turned_starts: starts of each scan where a turn is to be found.
+        guess: codes that take the place of the training codes among the starts, such as the code of
+            the frame before; None for no guess.
+        stages: of the search; None takes ``STAGES``, or ``TURNED_STAGES`` where a turn is to be
+            found.
+        tolerance: a problem is done when a step lowers its cost by a smaller share than this.
     """
 
     noise: float = 0.01
@@ -105,12 +133,12 @@ class Search:
 
     @property
     def turned(self) -> bool:
-        """Whether a turn is to be found."""
+        """True if a turn is to be found."""
         return self.freedom in ("rigid", "similarity")
 
     @property
     def rounds(self) -> Sequence[Stage]:
-        """The stages that are taken."""
+        """The stages of this search."""
         usual = TURNED_STAGES if self.turned else STAGES
         return usual if self.stages is None else self.stages
 
@@ -122,36 +150,59 @@ class Search:
         num_points: int | None = None,
         on_stage: Callable[[], object] = lambda: None,
     ) -> FitResult:
-        """Codes of all scans of a batch, none of which depends on another; no terms yet.
+        """Codes and poses of all scans of a batch; the result has no terms yet.
 
-        codes: of the training scans. num_points: bounds the points of a stage. ``on_stage`` is
-        called after each. The decoder stays as it is.
+        Each scan is fitted as if alone. The decoder stays as it is.
+
+        Args:
+            decoder: f(x; z).
+            scan: a batch, in the store's frame of each scan.
+            codes: of the training scans.
+            num_points: bounds the points of every stage; None sets no bound.
+            on_stage: called after each stage.
         """
-        begin, num_scans = time.perf_counter(), len(scan.points)
-        size, prior = median_distance(scan.points), Prior.of_codes(codes)
-        state = self._starts(decoder, scan, codes, prior.mean)
+        begin = time.perf_counter()
+        num_scans = len(scan.points)
+        size = median_distance(scan.points)
+        prior = Prior.of_codes(codes)
+        state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
+        # Problems stand in the order of their scans, the same number of each.
         tried = len(state.code) // max(num_scans, 1)
         rows = torch.arange(num_scans, device=codes.device).repeat_interleave(tried)
-        spread, steps = codes.new_zeros(num_scans), torch.zeros_like(rows)
-        converged, hessian = steps > 0, codes.new_zeros(0)
+        spread = codes.new_zeros(num_scans)
+        steps = torch.zeros_like(rows)
+        converged = steps > 0
+        hessian = codes.new_zeros(0)
         for stage in self.rounds:
             if stage.again:
-                state, rows, steps = _again(decoder, scan, codes, state, steps, stage.again)
-            problem = self._problem(decoder, scan, rows, size, stage, num_points)
-            robust = Robust(self.loss, stage.width * self.noise)
-            information = self.independent / self.noise**2
-            limits = stage.iterations, self.tolerance
-            solution = solve(problem, state, prior, robust, information, *limits)
+                state, rows, steps = _second_look(
+                    decoder, scan, codes=codes, state=state, steps=steps, num=stage.again
+                )
+            solution = solve(
+                self._residuals(
+                    decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
+                ),
+                state,
+                prior=prior,
+                robust=Robust(self.loss, stage.width * self.noise),
+                information=self.independent / self.noise**2,
+                iterations=stage.iterations,
+                tolerance=self.tolerance,
+            )
             costs = solution.cost.view(num_scans, -1)
-            chosen, spread = _best(costs, stage.kept), _spread(costs, spread)
-            rows, state = rows[chosen], solution.state.rows(chosen)
-            steps, converged = (steps + solution.iterations)[chosen], solution.converged[chosen]
+            spread = _spread(costs, spread)
+            chosen = _best(costs, stage.kept)
+            rows = rows[chosen]
+            state = solution.state.rows(chosen)
+            steps = (steps + solution.iterations)[chosen]
+            converged = solution.converged[chosen]
             hessian = solution.hessian[chosen]
             on_stage()
         one = _first_rows(state, num_scans)
         state = state.rows(one)
         result = FitResult(
-            *state,
+            codes=state.code,
+            poses=state.pose,
             terms={},
             steps=steps[one],
             converged=converged[one],
@@ -168,33 +219,48 @@ class Search:
     def _covariances(
         self, hessian: Float[Tensor, "B K K"], prior: Prior, result: FitResult
     ) -> Float[Tensor, "B K K"]:
-        """With the scatter that was found in place of the noise that was supposed."""
+        """The covariance of code and pose, with the scatter that was found in place of ``noise``.
+
+        The solver's Hessian is (independent / noise^2) mean J^T J plus the prior: both are taken
+        out again.
+        """
         length = len(prior.mean)
         data = hessian.clone()
         data[:, :length, :length] -= prior.precision
-        share = result.scatter * result.poses.scale / result.sizes
         information = data * (self.noise**2 / self.independent)
+        # Residuals are shares of the size, in the unit of the space; the scatter is in the scan's.
+        share = result.scatter * result.poses.scale / result.sizes
         return covariance(information, prior.precision, share.clamp(min=1e-6))
 
     def _starts(
-        self, decoder: Decoder, scan: Scan, codes: Float[Tensor, "S L"], mean: Float[Tensor, " L"]
-    ) -> State:
-        if self.guess is not None:
-            codes = self.guess.to(codes)
-        if not self.turned:
-            return starts(decoder, scan.points, codes, mean, self.starts)
-        turns = turns_about("xyz".index(self.up), self.angles, scan.points)
-        return starts(decoder, scan.points, codes, mean, self.turned_starts, turns)
-
-    def _problem(
         self,
         decoder: Decoder,
         scan: Scan,
+        *,
+        codes: Float[Tensor, "S L"],
+        mean: Float[Tensor, " L"],
+    ) -> State:
+        """The starts of all scans, all starts of the first scan first."""
+        if self.guess is not None:
+            codes = self.guess.to(codes)
+        if not self.turned:
+            return starts(decoder, scan.points, codes=codes, mean=mean, num=self.starts)
+        turns = turns_about("xyz".index(self.up), self.angles, scan.points)
+        return starts(
+            decoder, scan.points, codes=codes, mean=mean, num=self.turned_starts, turns=turns
+        )
+
+    def _residuals(
+        self,
+        decoder: Decoder,
+        scan: Scan,
+        *,
         rows: Int[Tensor, " P"],
         size: Float[Tensor, " B"],
         stage: Stage,
         num_points: int | None,
     ) -> Residuals:
+        """The residuals of a stage: evenly chosen points of the scan of each problem."""
         count = min(stage.points, scan.num_points if num_points is None else num_points)
         every = max(1, scan.num_points // max(count, 1))
         points = scan.points[rows, ::every][:, :count]
@@ -202,41 +268,56 @@ class Search:
         weights = None
         if self.even:
             weights = even_weights(scan.sigma, points.shape[-1])[rows, ::every][:, :count]
-        return Residuals(decoder, points, normals, size[rows], self.delta, self.freedom, weights)
+        return Residuals(
+            decoder,
+            points=points,
+            normals=normals,
+            size=size[rows],
+            delta=self.delta,
+            freedom=self.freedom,
+            weights=weights,
+        )
 
 
-def _again(
+def _second_look(
     decoder: Decoder,
     scan: Scan,
+    *,
     codes: Float[Tensor, "S L"],
     state: State,
     steps: Int[Tensor, " P"],
     num: int,
 ) -> tuple[State, Int[Tensor, " Q"], Int[Tensor, " Q"]]:
-    """The best of each scan, then codes near under its pose; the scans and the steps of all."""
+    """New problems: the best of each scan, then ``num`` training codes nearest under its pose.
+
+    Returns their state, their scans, and the steps that led to the pose of each.
+    """
     best = _first_rows(state, len(scan.points))
-    found, taken = state.rows(best), steps[best]
-    pairs = zip(found.pose(scan.points).split(1), found.code, strict=True)
-    near = [starts(decoder, points, codes, code, num + 1).code for points, code in pairs]
+    found = state.rows(best)
+    taken = steps[best]
+    near = [
+        starts(decoder, points, codes=codes, mean=code, num=num + 1).code
+        for points, code in zip(found.pose(scan.points).split(1), found.code, strict=True)
+    ]
     rows = torch.arange(len(near), device=codes.device).repeat_interleave(len(near[0]))
     return State(torch.cat(near), found.pose.rows(rows)), rows, taken[rows]
 
 
 def _first_rows(state: State, num_scans: int) -> Int[Tensor, " B"]:
-    """Where the best of each scan stands."""
+    """The row of the best problem of each scan, which is the first of its scan."""
     each = len(state.code) // max(num_scans, 1)
     return torch.arange(num_scans, device=state.code.device) * each
 
 
 def _best(cost: Float[Tensor, "B T"], kept: int) -> Int[Tensor, " P"]:
-    """Rows of the ``kept`` lowest costs of each scan, the lowest first."""
+    """Rows of the ``kept`` lowest costs of each scan, the lowest first, scan after scan."""
     num_scans, num = cost.shape
     column = cost.argsort(1)[:, :kept]
     return (column + num * torch.arange(num_scans, device=cost.device)[:, None]).flatten()
 
 
 def _spread(cost: Float[Tensor, "B T"], before: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """Relative difference of the two lowest costs, or what it was when there were two."""
+    """The relative difference of the two lowest costs; ``before`` where only one is left."""
     if cost.shape[1] < 2:
         return before
     low, second = cost.sort(1).values[:, :2].unbind(1)

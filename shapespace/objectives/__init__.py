@@ -1,4 +1,4 @@
-"""What a field should satisfy: the same terms train a space, fit a code and validate."""
+"""Objectives: the same terms train a space, fit the code of an unseen scan and validate."""
 
 from shapespace.objectives.base import Objective
 from shapespace.objectives.igr import IGR

@@ -1,7 +1,9 @@
-"""Objectives: named terms, one number a scan each, and their weights.
+"""The base of all objectives: named terms, one number a scan each, and their weights.
 
-A term is a mean over the points of one scan, never over the batch: the loss of a batch is the mean
-of its scans, and codes fitted together do not feel each other.
+A term is a mean over the points of one scan, never over the batch. The loss of a batch is the mean
+over its scans, so that codes fitted together do not influence each other.
+
+Letters: B scans, N surface points, M space points, L code length.
 """
 
 from collections.abc import Mapping
@@ -14,29 +16,64 @@ from shapespace.scan import Samples
 
 
 class Objective:
-    """Base of all objectives. ``weights`` name the terms that :meth:`terms` returns."""
+    """Base of all objectives: what a field should satisfy.
+
+    A subclass sets ``weights`` and writes :meth:`terms`. The same object trains a space, fits the
+    code of an unseen scan and validates. Two methods may be overridden: :meth:`for_unseen`, where
+    the code of an unseen scan is found by another objective, and :meth:`for_refinement`, where a
+    term says something of regions without points.
+
+    The arguments of ``__init__`` are numbers, strings and booleans with annotations: a config sets
+    them by name and a checkpoint stores them.
+
+    Example:
+        Squared distances on the surface and the eikonal term around it::
+
+            >>> from shapespace.decoders.base import value_and_gradient
+            >>> from shapespace.objectives.terms import eikonal
+            >>> class Squares(Objective):
+            ...     def __init__(self, eikonal: float = 0.1) -> None:
+            ...         self.weights = {"surface": 1.0, "eikonal": eikonal}
+            ...
+            ...     def terms(self, field: Field, samples: Samples, latent: Tensor) -> dict:
+            ...         f = field(samples.surface, latent)
+            ...         _, g = value_and_gradient(field, samples.space, latent)
+            ...         return {"surface": f.square().mean(-1), "eikonal": eikonal(g)}
+            >>> Squares(eikonal=0.5).weights["eikonal"]
+            0.5
+    """
 
     weights: Mapping[str, float]
+    """The weight of each term that :meth:`terms` returns, by the term's name."""
 
     def terms(
         self, field: Field, samples: Samples, latent: Float[Tensor, "B L"]
     ) -> dict[str, Float[Tensor, " B"]]:
-        """The unweighted terms of each scan, under the names of ``weights``."""
+        """The unweighted terms of each scan, under the names of ``weights``.
+
+        Args:
+            field: f(x; z), positive outside.
+            samples: points on the surface and in the space around, of each scan.
+            latent: the code of each scan.
+        """
         raise NotImplementedError
 
     def total(self, terms: Mapping[str, Float[Tensor, " B"]]) -> Float[Tensor, " B"]:
-        """The weighted sum of each scan."""
+        """The weighted sum of the terms of each scan."""
         first, *others = (self.weights[name] * value for name, value in terms.items())
         return sum(others, start=first)
 
     def for_unseen(self) -> "Objective":
-        """The objective by which the code of an unseen scan is found: this one, unless published
-        practice differs.
+        """The objective that finds the code of an unseen scan.
+
+        The default is this objective; a subclass differs where published practice does.
         """
         return self
 
     def for_refinement(self) -> "Objective":
-        """The objective by which a decoder is refined near a scan, of which half may be missing:
-        this one, if none of its terms speaks of places without points.
+        """The objective that refines a decoder near one scan, half of which may be missing.
+
+        The default is this objective. A subclass leaves out each term that says something of
+        regions without points.
         """
         return self

@@ -1,7 +1,9 @@
-"""The terms that objectives are made of, each spelt once.
+"""The terms that objectives are made of.
 
-f is a signed distance, positive outside; g its gradient. Each function maps values at the points
-of B scans to one number a scan. Letters: B scans, K points a scan, D dimension, L code length.
+f is a signed distance, positive outside; g is its gradient, n a unit normal that points outward.
+Each function takes values at the points of B scans and gives one number a scan.
+
+Letters: B scans, N surface points, K points a scan, D dimension, L code length.
 """
 
 import torch
@@ -10,19 +12,23 @@ from torch import Tensor
 
 
 def on_surface(sdf: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-    """Mean |f|: zero where every point lies on the zero set (IGR eq. 1)."""
+    """mean |f|: zero if every point lies on the zero set (IGR eq. 1)."""
     return sdf.abs().mean(-1)
 
 
 def eikonal(gradient: Float[Tensor, "B K D"]) -> Float[Tensor, " B"]:
-    """Mean (|g| - 1)^2: zero for a distance (IGR eq. 1)."""
+    """mean (|g| - 1)^2: zero for a distance (IGR eq. 1)."""
     return (torch.linalg.vector_norm(gradient, dim=-1) - 1).square().mean(-1)
 
 
 def normal_deviation(
     gradient: Float[Tensor, "B K D"], normals: Float[Tensor, "B K D"] | None
 ) -> Float[Tensor, " B"]:
-    """Mean |g - n| over all points, those of unknown (zero or no) normal counting 0 (IGR eq. 1)."""
+    """mean |g - n|: zero if grad f is the normal at every point (IGR eq. 1).
+
+    The mean is over all points. A point of unknown normal, a zero row or no normals at all, counts
+    0.
+    """
     if normals is None:
         return gradient.new_zeros(gradient.shape[0])
     known = normals.ne(0).any(-1)
@@ -35,12 +41,20 @@ def beyond_the_box(
     surface: Float[Tensor, "B N D"],
     margin: float,
 ) -> Float[Tensor, " B"]:
-    """Mean max(0, d - f) over the points outside the bounding box of ``surface``, d from the box.
+    """mean max(0, d - f), d the distance to the bounding box of the surface points.
 
-    A shape that lies in the box, widened by ``margin``, is at least as far away as the box is: zero
-    for its distance. Says which side is out where a scan has holes.
+    A shape inside the box is at least as far from a point as the box is, so that its distance has
+    no loss. Points inside the box count 0. The term says which side is outside where a scan has
+    holes.
+
+    Args:
+        sdf: f at the points.
+        points: in the space around.
+        surface: the points of the scan.
+        margin: by which the box is widened on each side, in the store's unit.
     """
-    low, high = surface.amin(1, keepdim=True) - margin, surface.amax(1, keepdim=True) + margin
+    low = surface.amin(1, keepdim=True) - margin
+    high = surface.amax(1, keepdim=True) + margin
     outside = torch.maximum(low - points, points - high).clamp(min=0)
     distance = torch.linalg.vector_norm(outside, dim=-1)
     return ((distance - sdf).clamp(min=0) * (distance > 0)).mean(-1)
@@ -52,5 +66,5 @@ def code_norm(latent: Float[Tensor, "B L"]) -> Float[Tensor, " B"]:
 
 
 def code_mean_abs(latent: Float[Tensor, "B L"]) -> Float[Tensor, " B"]:
-    """Mean |z_k|; 0 for L = 0 (IGR's term when an unseen scan is fitted)."""
+    """mean |z_k|; 0 for L = 0 (IGR's term when an unseen scan is fitted)."""
     return latent.abs().sum(-1) / max(latent.shape[-1], 1)

@@ -1,4 +1,4 @@
-"""``shapespace plan``: the options of ``shapespace train``, and out comes what that would take."""
+"""The command ``shapespace plan``: what a training with given options takes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a training will take: closed forms on top of a table of measured steps.
+"""Prediction of what a training takes: closed forms on top of a table of measured steps.
 
 Memory, seconds and bytes are those of one rank. 1 kB is 1000 bytes.
 """
@@ -166,7 +166,7 @@ def estimate_run(job: Job, measured: Measured, assumed: Sequence[str] = ()) -> d
             "a checkpoint takes its size once more in the memory of rank 0 while it is written",
             "loading, pictures, checkpoints and ends of epochs are not counted",
         ],
-        "suggested": [*_suggested(job, measured, each, last.bytes_per_point)],
+        "suggested": [*_suggested(job, measured, each=each, bytes_per_point=last.bytes_per_point)],
     }
 
 
@@ -192,8 +192,10 @@ def _suggested(job: Job, measured: Measured, each: int, bytes_per_point: float) 
 
 
 def table(plan: dict[str, Any]) -> str:
-    """The prediction with units, what was assumed and what is suggested."""
-    job, memory, hours = plan["job"], plan["memory"], plan["hours"]
+    """Format a prediction of :func:`estimate_run` for people, with units."""
+    job = plan["job"]
+    memory = plan["memory"]
+    hours = plan["hours"]
     rows = [
         ("memory of a rank", _bytes(memory["peak"]), "at most, of which"),
         ("", _bytes(memory["decoder"]), "decoder, gradient and moments"),

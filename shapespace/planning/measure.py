@@ -1,4 +1,4 @@
-"""A table of measured steps: a training on made-up scans, in one process, that leaves nothing."""
+"""Measured steps of a training: one process, made-up scans, no file in the run folder."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -34,9 +34,15 @@ REPEATS = 3
 GROWTH = 4
 """Factor from one number of points to the next."""
 ALONE = {
-    **{"devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "profiler": None},
-    **{"min_epochs": None, "min_steps": None, "enable_checkpointing": False},
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
     "limit_train_batches": 1.0,
+    "min_epochs": None,
+    "min_steps": None,
+    "logger": False,
+    "profiler": None,
+    "enable_checkpointing": False,
 }
 """Options of a trainer that measures in one process and writes nothing."""
 
@@ -59,7 +65,7 @@ class PlanCLI(TrainingCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Let N scans stand for the store, or check that the store is there."""
+        """Replace the store by N scans if they were asked for; otherwise the store must exist."""
         config = self.config["fit"]
         if self.num_scans is not None:
             # The number of scans is all that the model takes from the data.
@@ -72,8 +78,9 @@ class PlanCLI(TrainingCLI):
             )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """A trainer without callbacks, outside the cluster, which would count other ranks."""
+        """Build a trainer of one process, without callbacks."""
         options = {**self.config_init["fit"].trainer, **ALONE, **kwargs}
+        # The environment of a cluster would start or wait for other ranks.
         options |= {"callbacks": [], "plugins": [LightningEnvironment()]}
         return pl.Trainer(**options)
 
@@ -81,11 +88,16 @@ class PlanCLI(TrainingCLI):
         """Neither lock the run folder nor resume from it."""
 
     def fit(self, **_: Any) -> None:
-        """Build the parts only; LightningCLI would train now."""
+        """Do not train: LightningCLI calls this in place of the trainer's ``fit``."""
 
     def job(self, ranks: int | None) -> Job:
-        """The training that the options ask for; ``ranks`` replaces devices x nodes."""
-        data, trainer = self.config["fit"].data, self.config["fit"].trainer
+        """Describe the training that the options ask for.
+
+        Args:
+            ranks: number of ranks; None takes trainer.devices x trainer.num_nodes.
+        """
+        data = self.config["fit"].data
+        trainer = self.config["fit"].trainer
         devices = num_devices(trainer.devices, trainer.accelerator)
         return Job(
             ranks=devices * trainer.num_nodes if ranks is None else ranks,
@@ -111,7 +123,8 @@ class StepTable(pl.Callback):
     """
 
     def __init__(self, job: Job, free: int) -> None:
-        self.job, self.free = job, free
+        self.job = job
+        self.free = free
         self.steps: list[MeasuredStep] = []
         self.base = 0
 
@@ -128,7 +141,7 @@ class StepTable(pl.Callback):
         trainer.should_stop = True
 
     def _is_affordable(self, module: ShapeSpace, surface: int) -> bool:
-        """Whether a step of ``surface`` points can be expected to fit into time and memory."""
+        """True if a step of ``surface`` points is likely to fit into time and memory."""
         last = self.steps[-1]
         points = surface / last.surface * last.points
         at_once = min(points, module.most_points or points)
@@ -136,6 +149,7 @@ class StepTable(pl.Callback):
         return fits and last.seconds <= LONGEST_STEP
 
     def _measured(self, module: ShapeSpace, scans: int, num_points: int) -> MeasuredStep:
+        """Take a few steps of one size on made-up scans."""
         batch = _made_up(
             num_scans=scans,
             num_points=num_points,
@@ -146,7 +160,7 @@ class StepTable(pl.Callback):
         forget_largest(module.device)
         seconds = [_seconds(module, batch) for _ in range(1 + REPEATS)]
         taken = max(0, largest_memory(module.device) - self.base)
-        each = samples_of_visits(module.sampler, batch.scan[:1], 0, [0]).num_points
+        each = samples_of_visits(module.sampler, batch.scan[:1], seed=0, visits=[0]).num_points
         # Activations live from the forward to the backward pass, which takes whole scans.
         at_once = each * scans_at_once(scans, each, module.most_points)
         return MeasuredStep(
@@ -160,7 +174,8 @@ class StepTable(pl.Callback):
 
 def measure(cli: PlanCLI, job: Job) -> Measured:
     """Measure steps of the training ``job``, in about half a minute."""
-    model, trainer = cli.model, cli.trainer
+    model: ShapeSpace = cli.model
+    trainer = cli.trainer
     names = [f"scan_{row:012d}" for row in range(job.num_scans)]
     model.codes.assign(names, [Frame(np.zeros(model.decoder.dimension))] * job.num_scans)
     device = trainer.strategy.root_device
@@ -189,7 +204,7 @@ def measure(cli: PlanCLI, job: Job) -> Measured:
 
 
 def sizes(batch_size: int, num_points: int) -> Iterator[tuple[int, int]]:
-    """Numbers of scans and of points of each, growing up to twice the whole batch."""
+    """Yield (scans, points of each scan) of growing steps, up to twice the whole batch."""
     points = 16
     while points < num_points:
         yield 1, points
@@ -203,16 +218,29 @@ def sizes(batch_size: int, num_points: int) -> Iterator[tuple[int, int]]:
 
 
 def _made_up(num_scans: int, num_points: int, dimension: int, table: int) -> Batch:
-    """A batch of balls of radius 0.5 with normals; ``table`` is the number of codes."""
+    """Make a batch of balls of radius 0.5, with normals.
+
+    Args:
+        num_scans: scans of the batch.
+        num_points: surface points of each scan.
+        dimension: 2 or 3.
+        table: number of codes, which the scans use in turn.
+    """
     normals = normalize(torch.randn(num_scans, num_points, dimension), dim=-1)
     index = torch.arange(num_scans) % table
-    scan = Scan(index, 0.5 * normals, normals, torch.full((num_scans, num_points), 0.02))
+    scan = Scan(
+        index=index,
+        points=0.5 * normals,
+        normals=normals,
+        sigma=torch.full((num_scans, num_points), 0.02),
+    )
     visits = tuple((row, number) for number, row in enumerate(index.tolist()))
     weights = (1 / num_scans,) * num_scans
     return Batch(scan, Step(visits=visits, weights=weights, num_scans=num_scans, end=num_scans))
 
 
 def _seconds(module: ShapeSpace, batch: Batch) -> float:
+    """Duration of one step."""
     start = time.perf_counter()
     module.training_step(batch, 0)
     if module.device.type == "cuda":
@@ -221,7 +249,12 @@ def _seconds(module: ShapeSpace, batch: Batch) -> float:
 
 
 def num_devices(devices: object, accelerator: object) -> int:
-    """Processes of a node for ``trainer.devices``; "auto" and -1 count the GPUs of this machine."""
+    """Count the processes of a node; for "auto" and -1, the GPUs of this machine.
+
+    Args:
+        devices: ``trainer.devices``: a number, a list of GPUs, "0,2", "auto" or -1.
+        accelerator: ``trainer.accelerator``; on a CPU, "auto" is one process.
+    """
     if isinstance(devices, list):
         return len(devices)
     text = str(devices)
@@ -235,7 +268,10 @@ def num_devices(devices: object, accelerator: object) -> int:
 
 
 def _bytes_of(part: nn.Module, optimisers: list[torch.optim.Optimizer]) -> int:
-    """Bytes of parameters, dense gradients and moments; sparse gradients are gone after a step."""
+    """Bytes of parameters, dense gradients and moments of the optimisers.
+
+    Sparse gradients, which hold the rows of a batch only, count as activations.
+    """
     tensors: list[Tensor] = []
     for parameter in part.parameters():
         tensors.append(parameter)

@@ -105,7 +105,7 @@ class ShapeSpace(pl.LightningModule):
         at_least(0, seed=seed)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
-        if code_init_std == 0 and getattr(decoder, "zero_latent_columns", False):
+        if code_init_std == 0 and decoder.zero_latent_columns:
             raise ValueError(
                 "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
                 "set one of the two"

@@ -31,8 +31,10 @@ def inputs(made, num=7):
 def test_the_gradient_is_that_of_autograd(latent_size, dimension):
     made = decoder(latent_size, dimension)
     points, latent = inputs(made)
-    found = made.value_and_gradient(points, latent, 2, 5)
-    for part, expected in zip(found, gradient_by_autograd(made, points, latent, 2, 5), strict=True):
+    asked = {"gradient_from": 2, "value_until": 5}
+    found = made.value_and_gradient(points, latent, **asked)
+    oracle = gradient_by_autograd(made, points, latent, **asked)
+    for part, expected in zip(found, oracle, strict=True):
         torch.testing.assert_close(part, expected)
     for part, expected in zip(
         made.jacobian(points, latent), jacobian_by_autograd(made, points, latent), strict=True
@@ -73,7 +75,7 @@ def test_without_octaves_it_is_the_perceptron():
 def test_each_wave_has_slope_one():
     made = WaveMLP(octaves=4, base=math.pi, **SMALL)
     points = torch.linspace(-1, 1, 400).double().repeat(3, 1).T[None]
-    seen, slopes = made._seen(points)
+    seen, slopes = made._encoded(points)
     assert seen.shape[-1] == 3 + 2 * 3 * 4
     torch.testing.assert_close(slopes.abs().amax(1), torch.ones(1, 27).double(), atol=1e-2, rtol=0)
     numeric = (seen[:, 2:] - seen[:, :-2]) / (points[:, 2:, :1] - points[:, :-2, :1])

@@ -193,7 +193,7 @@ for compiled in (False, True):
     torch.manual_seed(0)
     decoder = SkipMLP(3, width=16, depth=2, skip=0, compiled=compiled)
     points, latent = torch.randn(2, 5, 3), torch.randn(2, 3)
-    sdf, gradient = decoder.value_and_gradient(points, latent, 1, 4)
+    sdf, gradient = decoder.value_and_gradient(points, latent, gradient_from=1, value_until=4)
     (sdf.sum() + gradient.square().sum()).backward()
     found.append([sdf, gradient, *(parameter.grad for parameter in decoder.parameters())])
 for one, other in zip(*found, strict=True):

@@ -20,13 +20,14 @@ def twins():
     return published, ours
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 7), (3, 5), (5, 5)])
+@pytest.mark.parametrize(("gradient_from", "value_until"), [(0, 7), (3, 5), (5, 5)])
 @pytest.mark.parametrize("training", [True, False])
-def test_values_and_gradients_are_those_of_autograd(first, last, training, twins):
+def test_values_and_gradients_are_those_of_autograd(gradient_from, value_until, training, twins):
     published, ours = twins
     points, latent = torch.randn(2, 7, 3).double(), torch.randn(2, 5).double()
-    found = published.train(training).value_and_gradient(points, latent, first, last)
-    oracle = gradient_by_autograd(ours.eval(), points, latent, first, last)
+    asked = {"gradient_from": gradient_from, "value_until": value_until}
+    found = published.train(training).value_and_gradient(points, latent, **asked)
+    oracle = gradient_by_autograd(ours.eval(), points, latent, **asked)
     for one, other in zip(found, oracle, strict=True):
         torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=1e-8)
 

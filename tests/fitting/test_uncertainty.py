@@ -26,7 +26,9 @@ def test_a_linear_space_has_the_variance_of_the_textbook():
     torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-9)
     ends = torch.tensor([[[1.0, 0.3, 0.2], [-1.0, 0.3, 0.2]]]).double()
     state = State(torch.zeros(1, 2).double(), Pose.identity(1, ends))
-    deviation = surface_deviation(Plates(), ends, state, found, spread, "none")
+    deviation = surface_deviation(
+        Plates(), ends, state, covariances=found, spread=spread, freedom="none"
+    )
     sides = torch.hypot(expected.diagonal().sqrt(), spread)
     torch.testing.assert_close(deviation[0], sides, rtol=1e-4, atol=1e-9)
 
@@ -42,7 +44,12 @@ def test_what_was_not_seen_is_less_sure():
     assert result.covariances is not None and result.covariances.shape == (1, 6, 6)
     state = State(result.codes, result.poses)
     deviation = surface_deviation(
-        decoder, scan.points, state, result.covariances, result.scatter, result.freedom
+        decoder,
+        scan.points,
+        state,
+        covariances=result.covariances,
+        spread=result.scatter,
+        freedom=result.freedom,
     )[0]
     tip = scan.points[0, :, 0].abs() > 0.6
     assert deviation[tip].median() > 1.5 * deviation[seen].median()

@@ -1,7 +1,11 @@
-"""f and grad f of a softplus perceptron as one step of autograd, its backward written by hand.
+"""f and grad f of a softplus perceptron as one step of autograd, with a backward written by hand.
 
-Differentiable once, in the matrices, the biases and the points. Works block by block, so that what
-is not kept for the backward stays in the cache. Letters: B scans, N points a scan, D dimension.
+The step can be differentiated once: in the matrices, the biases and the points. Autograd alone
+would build a graph of a graph. The work goes block by block, so that what is not kept for the
+backward pass stays in the cache. The formulas stand in :mod:`shapespace.decoders.fused.passes`.
+
+Letters: B scans, N points a scan, V points whose value is wanted, K points whose gradient is
+wanted, D dimension, L code length, O width.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from shapespace.decoders.base import Precision
-from shapespace.decoders.fused.blocks import Layer, blocks
+from shapespace.decoders.fused.blocks import Block, Layer, blocks
 from shapespace.decoders.fused.buffers import BufferPool
 from shapespace.decoders.fused.passes import (
     exponential,
@@ -28,19 +32,25 @@ from shapespace.decoders.fused.passes import (
 
 
 class Options(NamedTuple):
-    """What a pass needs beside its tensors. beta: of the softplus."""
+    """All that an evaluation needs beside its tensors.
+
+    Args:
+        beta: sharpness of the softplus.
+        precision: of the matrix products.
+        pool: of the buffers of a training step.
+    """
 
     beta: float
     precision: Precision
-    memory: BufferPool
+    pool: BufferPool
 
     def value_type(self, dtype: torch.dtype, wanted: bool) -> torch.dtype:
-        """Precision of the products of the first pass, where f is wanted and where it is not."""
+        """Type of the products of the value pass, where f is wanted and where it is not."""
         low = self.precision == "bfloat16" or (self.precision == "mixed" and not wanted)
         return torch.bfloat16 if low else dtype
 
     def gradient_type(self, dtype: torch.dtype) -> torch.dtype:
-        """Precision of all other products."""
+        """Type of the products of the other three passes."""
         return torch.bfloat16 if self.precision in ("mixed", "bfloat16") else dtype
 
 
@@ -48,20 +58,30 @@ def fused_value_and_gradient(
     points: Float[Tensor, "B N D"],
     layers: Sequence[Layer],
     options: Options,
-    first: int,
-    last: int,
+    *,
+    gradient_from: int,
+    value_until: int,
 ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
-    """F at ``points[:, :last]`` and grad f at ``points[:, first:]``.
+    """f at ``points[:, :value_until]`` and grad f at ``points[:, gradient_from:]``.
 
-    ``layers`` from the first to the last, which has one neuron.
+    Args:
+        points: of each scan.
+        layers: first to last; the last has one neuron.
+        options: beta, precision and buffers.
+        gradient_from: the first point whose gradient is wanted.
+        value_until: the first point whose value is not wanted any more.
     """
     tensors = [tensor for layer in sharpened(layers, options.beta) for tensor in layer]
-    wanted = any(tensor.requires_grad for tensor in (points, *tensors) if tensor is not None)
-    keep = wanted and torch.is_grad_enabled()
+    needed = any(tensor.requires_grad for tensor in (points, *tensors) if tensor is not None)
+    keep = needed and torch.is_grad_enabled()
     if not keep:
-        options = options._replace(memory=BufferPool())
-    sdf, slope = _Fused.apply(points, options, (first, last), keep, *tensors)
-    return sdf[:, :last], slope[:, first:]
+        # An evaluation has a pool of its own that ends with it: its sizes are not those of the
+        # training.
+        options = options._replace(pool=BufferPool())
+    width = layers[0].width
+    cut = list(blocks(points, width, gradient_from=gradient_from, value_until=value_until))
+    sdf, slope = _Fused.apply(points, options, cut, keep, *tensors)
+    return sdf[:, :value_until], slope[:, gradient_from:]
 
 
 @torch.no_grad()
@@ -71,64 +91,90 @@ def fused_jacobian(
     columns: Mapping[int, Float[Tensor, "O L"]],
     options: Options,
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N L"]]:
-    """F, grad f and df/dz, from one way there and one back.
+    """f, grad f and df/dz, from one value pass and one gradient pass.
 
-    columns: those of the code in the layers that see it, by the number of the layer.
+    A change of the code moves b of a layer by its code columns, and u is df/db: df/dz of each point
+    is u times these columns, summed over the layers that see the code.
+
+    Args:
+        points: of each scan.
+        layers: first to last; the last has one neuron.
+        columns: the code columns of the layers that see the code, by the number of the layer.
+        options: beta, precision and buffers.
     """
-    layers, memory = sharpened(layers, options.beta), BufferPool()
+    layers = sharpened(layers, options.beta)
+    pool = BufferPool()
     columns = {index: matrix * -options.beta for index, matrix in columns.items()}
     num_points = points.shape[1]
     length = next(iter(columns.values())).shape[1]
-    sdf, slope = points.new_empty(points.shape[:2]), torch.empty_like(points)
+    sdf = points.new_empty(points.shape[:2])
+    slope = torch.empty_like(points)
     jacobian = points.new_empty(*points.shape[:2], length)
-    for block in blocks(points, layers[0].width, 0, num_points):
-        ls, qs = value(layers, block.rows(points), block, points.dtype, memory)
+    for block in blocks(points, layers[0].width, gradient_from=0, value_until=num_points):
+        x = block.rows(points)
+        ls, qs = value(layers, x, block=block, dtype=points.dtype, pool=pool)
         block.put(sdf, head(layers[-1], ls[-1]))
-        memory.give(*ls)
-        gradient_rows, us = gradient(layers, qs, memory)
+        pool.give_all(ls)
+        gradient_rows, us = gradient(layers, qs, pool)
         block.put(slope, gradient_rows)
         parts = [us[index] @ matrix for index, matrix in columns.items()]
         block.put(jacobian, sum(parts[1:], start=parts[0]))
-        memory.give(*us)
+        pool.give_all(us)
     return sdf, slope, jacobian
 
 
 class _Fused(torch.autograd.Function):
+    """f and grad f at all points; zero where ``cut`` does not want them."""
+
     @staticmethod
     def forward(
         ctx: Any,
         points: Tensor,
         options: Options,
-        wishes: tuple[int, int],
+        cut: Sequence[Block],
         keep: bool,
         *tensors: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        layers, memory = _layers(tensors), options.memory
-        types = {want: options.value_type(points.dtype, want) for want in (True, False)}
-        exact = {want: _typed(layers, dtype) for want, dtype in types.items()}
+        """``tensors`` are (W, X, c) of each layer; ``keep`` says that a backward pass may come."""
+        layers = _layers(tensors)
+        pool = options.pool
+        # Matrices are rounded once a step, not once a block: for the value pass where f is wanted
+        # and where it is not, and for the other three passes.
+        types = {wanted: options.value_type(points.dtype, wanted) for wanted in (True, False)}
+        exact = {wanted: _typed(layers, dtype) for wanted, dtype in types.items()}
         low_type = options.gradient_type(points.dtype)
         low = _typed(layers, low_type, coordinates=True)
-        sdf, slope = points.new_zeros(points.shape[:2]), torch.zeros_like(points)
+        sdf = points.new_zeros(points.shape[:2])
+        slope = torch.zeros_like(points)
+        # A part that the loss does not contain comes as None in place of zeros: its pass is left
+        # out.
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(points, *tensors)
-        ctx.options, ctx.wishes, ctx.low, ctx.lease = options, wishes, low, memory.lease()
+        ctx.options = options
+        ctx.cut = cut
+        ctx.low = low
+        ctx.lease = pool.lease()
         with _products(options.precision):
-            for block in blocks(points, layers[0].width, *wishes):
-                chosen, dtype = exact[block.value], types[block.value]
-                ls, qs = value(chosen, block.rows(points), block, dtype, memory)
+            for block in cut:
+                chosen = exact[block.value]
+                x = block.rows(points)
+                ls, qs = value(chosen, x, block=block, dtype=types[block.value], pool=pool)
                 if block.value:
                     block.put(sdf, head(chosen[-1], ls[-1]))
-                ls, us = [memory.cast(each, low_type) for each in ls], []
+                # f is computed. All that follows, and all that is kept, is in the lower precision.
+                ls = [pool.cast(each, low_type) for each in ls]
+                us: list[Tensor] = []
                 if block.slope:
-                    qs = [memory.cast(each, low_type) for each in qs]
-                    g, us = gradient(low, qs, memory)
+                    qs = [pool.cast(each, low_type) for each in qs]
+                    g, us = gradient(low, qs, pool)
                     block.put(slope, g)
                 else:
-                    memory.give(*qs)
+                    pool.give_all(qs)
                 if keep:
-                    ctx.lease.blocks.append([ls, us])
+                    ctx.lease.blocks.append((ls, us))
                 else:
-                    memory.give(*ls, *us)
+                    pool.give_all(ls)
+                    pool.give_all(us)
         return sdf, slope
 
     @staticmethod
@@ -136,40 +182,56 @@ class _Fused(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor | None
     ) -> tuple[Tensor | None, ...]:
+        """Derivatives in the points and in ``tensors``, from those in f and grad f."""
         df, dslope = grad_outputs
         points, *tensors = ctx.saved_tensors
         df = points.new_zeros(points.shape[:2]) if df is None else df
-        options, memory = ctx.options, ctx.options.memory
+        pool = ctx.options.pool
         totals = [
             torch.zeros_like(tensor) if wanted and tensor is not None else None
             for tensor, wanted in zip(tensors, ctx.needs_input_grad[4:], strict=True)
         ]
         dpoints = torch.zeros_like(points) if ctx.needs_input_grad[0] else None
-        with _products(options.precision):
-            cut = blocks(points, _layers(tensors)[0].width, *ctx.wishes)
-            for block, (ls, us) in zip(cut, ctx.lease.blocks, strict=True):
-                qs = [exponential(each, memory) for each in ls]
+        with _products(ctx.options.precision):
+            for block, (ls, us) in zip(ctx.cut, ctx.lease.blocks, strict=True):
+                # An exponential costs less than the memory of one more number a neuron.
+                qs = [exponential(each, pool) for each in ls]
                 dus: list[Tensor] = []
                 if dslope is not None and block.slope:
                     dg = block.rows(dslope).to(ls[0].dtype)
-                    dus = gradient_back(ctx.low, qs, us, dg, totals, memory)
-                u_dus = list(zip(us, dus, strict=True)) if dus else []
+                    dus = gradient_back(ctx.low, qs, us, dg=dg, totals=totals, pool=pool)
                 x = block.rows(points)
                 dx = None if dpoints is None else torch.zeros_like(x)
-                ends = block.rows(df.unsqueeze(-1)), x, dx
-                value_back(ctx.low, ls, qs, u_dus, *ends, block, totals, memory)
-                memory.give(*qs, *dus)
+                value_back(
+                    ctx.low,
+                    ls=ls,
+                    qs=qs,
+                    us=us,
+                    dus=dus,
+                    df=block.rows(df.unsqueeze(-1)),
+                    x=x,
+                    dx=dx,
+                    block=block,
+                    totals=totals,
+                    pool=pool,
+                )
+                pool.give_all(qs)
+                pool.give_all(dus)
                 if dpoints is not None and dx is not None:
                     block.put(dpoints, dx)
         return (dpoints, None, None, None, *totals)
 
 
 def _layers(tensors: Sequence[Any]) -> list[Layer]:
+    """The layers again from their tensors in a row, the form that autograd knows."""
     return [Layer(*tensors[start : start + 3]) for start in range(0, len(tensors), 3)]
 
 
 def _typed(layers: Sequence[Layer], dtype: torch.dtype, coordinates: bool = False) -> list[Layer]:
-    """The layers with their matrices in ``dtype``; those that coordinates meet only if asked."""
+    """The layers with their matrices W in ``dtype``; X and the last layer only if ``coordinates``.
+
+    The value pass keeps X as it is: bfloat16 has three digits, and would move the points.
+    """
 
     def typed(matrix: Tensor | None, change: bool) -> Tensor | None:
         return matrix.to(dtype) if matrix is not None and change else matrix
@@ -181,7 +243,7 @@ def _typed(layers: Sequence[Layer], dtype: torch.dtype, coordinates: bool = Fals
 
 @contextmanager
 def _products(precision: Precision) -> Iterator[None]:
-    """TensorFloat-32 where it was asked for, whatever the process does otherwise."""
+    """Use TensorFloat-32 if ``precision`` says so; the setting of the process comes back after."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else before)
     try:

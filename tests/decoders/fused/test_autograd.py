@@ -71,21 +71,22 @@ def test_all_derivatives_equal_those_of_the_closed_form(
 
 
 @pytest.mark.usefixtures("block_elements")
-@pytest.mark.parametrize("first", [0, 3, 7])
-@pytest.mark.parametrize("last", [0, 2, 5, 7])
-def test_what_is_not_asked_for_changes_nothing_else(first, last):
+@pytest.mark.parametrize("gradient_from", [0, 3, 7])
+@pytest.mark.parametrize("value_until", [0, 2, 5, 7])
+def test_what_is_not_asked_for_changes_nothing_else(gradient_from, value_until):
     decoder = make()
     points, latent = inputs(decoder)
+    asked = {"gradient_from": gradient_from, "value_until": value_until}
 
     def some(x, z):
-        return decoder.value_and_gradient(x, z, first, last)
+        return decoder.value_and_gradient(x, z, **asked)
 
     def all_of_them(x, z):
         sdf, gradient = gradient_by_autograd(decoder, x, z)
-        return sdf[:, :last], gradient[:, first:]
+        return sdf[:, :value_until], gradient[:, gradient_from:]
 
     def by_autograd(x, z):
-        return gradient_by_autograd(decoder, x, z, first, last)
+        return gradient_by_autograd(decoder, x, z, **asked)
 
     found = [derivatives(way, decoder, points, latent) for way in (some, all_of_them, by_autograd)]
     for ours, oracle, default in zip(*found, strict=True):
@@ -188,16 +189,16 @@ def test_a_decoder_keeps_the_memory_of_its_last_sizes_alone():
     decoder = make(dtype=torch.float32)
     for num_points in (400, *range(300, 300 + LEASES_KEPT + 2), 20, *[10] * LEASES_KEPT):
         loss(*decoder.value_and_gradient(*inputs(decoder, 1, num_points))).backward()
-    rows = {shape[0] for (shape, _), free in decoder._memory._free.items() if free}
+    rows = {shape[0] for (shape, _), free in decoder._pool._free.items() if free}
     assert rows == {20, 10}
 
 
 def test_a_decoder_that_has_trained_is_copied_without_its_memory():
     decoder = make()
     loss(*decoder.value_and_gradient(*inputs(decoder))).backward()
-    assert decoder._memory._free
+    assert decoder._pool._free
     for twin in (copy.deepcopy(decoder), pickle.loads(pickle.dumps(decoder))):
-        assert not twin._memory._free
+        assert not twin._pool._free
         torch.testing.assert_close(twin(*inputs(twin)), decoder(*inputs(decoder)))
 
 
