@@ -1,6 +1,6 @@
-"""``shapespace train``: a config file becomes a run folder with a trained space.
+"""The command ``shapespace train``: from a config file to a run folder with a trained space.
 
-LightningCLI parses; what it would print as a page of usage becomes one line.
+LightningCLI parses the options. An error is one line, not Lightning's page of usage.
 """
 
 import inspect
@@ -86,7 +86,8 @@ class TrainingCLI(LightningCLI):
         held: ExitStack,
         save_config_callback: type[SaveConfigCallback] | None,
     ) -> None:
-        self.signals, self.held = signals, held
+        self.signals = signals
+        self.held = held
         super().__init__(
             ShapeSpace,
             ScanData,
@@ -103,7 +104,7 @@ class TrainingCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The number of scans comes from the data; the rest is what a run leaves behind."""
+        """Add the options of wandb and callbacks; the number of scans comes from the data."""
         parser.link_arguments("data.num_scans", "model.num_scans", apply_on="instantiate")
         parser.add_argument(
             "--wandb",
@@ -117,11 +118,11 @@ class TrainingCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Only training goes through here."""
+        """Training is the only subcommand; Lightning calls it fit."""
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"}}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse ``args`` alone, whatever the command line of the process says."""
+        """Parse ``args``, never the command line of the process."""
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
@@ -131,6 +132,7 @@ class TrainingCLI(LightningCLI):
             read_checkpoint(self.config["fit"].ckpt_path)
 
     def _explain(self, message: str, args: Sequence[str]) -> str:
+        """Return one line for what the parser said, with the options and classes that there are."""
         classes = {
             name: [
                 part for part in base.__subclasses__() if part.__module__.startswith("shapespace.")
@@ -145,22 +147,23 @@ class TrainingCLI(LightningCLI):
         ]
         known = [*parser_of(self, "fit").get_defaults().keys(), *options]
         paths = {name: [_class_path(part) for part in parts] for name, parts in classes.items()}
-        return explain_config(message, args, known, paths)
+        return explain_config(message, args, known=known, parts=paths)
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a run folder that cannot be written before anything is built."""
+        """Check that the run folder can be written, before the parts are built."""
         output_folder(self.config["fit"].trainer.default_root_dir)
 
     def instantiate_classes(self) -> None:
-        """Build all parts; a value that one of them refuses is the user's mistake."""
+        """Build all parts; a value that a part refuses is an InputError."""
         try:
             super().instantiate_classes()
         except ValueError as error:
             raise InputError(one_line(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """The trainer, with wandb beside the metrics file if it was asked for."""
-        mode, folder = self.config["fit"].wandb, Path(self.config["fit"].trainer.default_root_dir)
+        """Build the trainer, with wandb if the options ask for it."""
+        mode = self.config["fit"].wandb
+        folder = Path(self.config["fit"].trainer.default_root_dir)
         if mode != "off":
             kwargs["logger"] = wandb_logger(folder, mode)
         given = self.config_init["fit"].trainer.plugins or []
@@ -174,7 +177,7 @@ class TrainingCLI(LightningCLI):
         return trainer
 
     def _callbacks(self) -> list[pl.Callback]:
-        """All callbacks of a run, in the order in which Lightning calls them."""
+        """Return all callbacks of a run, in the order in which Lightning calls them."""
         options = self.config_init["fit"]
         given = options.trainer.callbacks or []
         checkpoints: CheckpointCallback = options.checkpoint
@@ -193,13 +196,14 @@ class TrainingCLI(LightningCLI):
         ]
 
     def before_fit(self) -> None:
-        """Go on from the run folder's own checkpoint if there is one; alone in the folder."""
+        """Lock the run folder, and resume from its newest checkpoint if there is one."""
         folder = self.trainer.default_root_dir
         if self.trainer.is_global_zero:
             with suppress(OSError):  # there are disks without locks
                 busy = f"{folder}: another training runs in this folder; take another, or wait"
                 self.held.enter_context(alone(Path(folder) / ".lock", busy))
-        options, remark = self.config_init["fit"], ""
+        options = self.config_init["fit"]
+        remark = ""
         if options.ckpt_path is None:
             newest, remark = newest_checkpoint(Path(folder))
             options.ckpt_path = None if newest is None else str(newest)
@@ -209,14 +213,16 @@ class TrainingCLI(LightningCLI):
                 rank_zero_warn(remark)
             if self.trainer.is_global_zero:
                 sys.stderr.write(f"going on from {options.ckpt_path}, step {step}\n")
+        # The file was checked above; torch is to execute nothing in it all the same.
         options.weights_only = True
 
 
 class SaveConfig(SaveConfigCallback):
-    """The resolved config beside the checkpoint, replaced when a run is resumed."""
+    """Writes the resolved config to the run folder; a resumed run replaces it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "overwrite": True})
+        kwargs["overwrite"] = True
+        super().__init__(*args, **kwargs)
 
 
 def train(args: Sequence[str]) -> Path:
@@ -242,7 +248,7 @@ def train(args: Sequence[str]) -> Path:
         Stopped: a signal ended the training early; all steps taken are in the checkpoint.
         RankLost: another rank failed or stopped answering.
     """
-    # Signals are caught before data loaders make processes, which inherit that.
+    # Worker processes of data loaders inherit signal handlers, so signals are caught before.
     with (
         quiet(),
         Signals() as signals,
@@ -255,7 +261,7 @@ def train(args: Sequence[str]) -> Path:
 
 
 def _class_path(part: type) -> str:
-    """The import path of a part, by its public package where that exports it."""
+    """Return the import path of a class, by its package if the package exports the class."""
     package = part.__module__.rpartition(".")[0]
     public = getattr(sys.modules[package], part.__name__, None) is part
     return f"{package if public else part.__module__}.{part.__name__}"
@@ -263,7 +269,7 @@ def _class_path(part: type) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers an interruption by an exit and then ignores the next: undo both."""
+    """Turn the exit that Lightning makes of Ctrl-C into KeyboardInterrupt; let Ctrl-C act again."""
     try:
         yield
     except SystemExit as error:
@@ -275,7 +281,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def one_line_misconfigurations() -> Iterator[None]:
-    """What Lightning's trainer refuses is the user's mistake."""
+    """Raise what Lightning's trainer refuses as an InputError of one line."""
     try:
         yield
     except MisconfigurationException as error:
@@ -284,7 +290,7 @@ def one_line_misconfigurations() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's advertisements and hints that do not apply here off the screen."""
+    """Hide advertisements of Lightning, and hints that do not apply here."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

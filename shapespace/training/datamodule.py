@@ -198,7 +198,7 @@ class ScanData(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return a loader with one batch for each step; its order depends on the epoch."""
+        """Return a loader with one batch for each step, in the order of the trainer's epoch."""
         steps = self.steps
         if not len(steps):
             raise InputError(

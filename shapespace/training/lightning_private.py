@@ -35,7 +35,7 @@ def dismiss_process_observer() -> None:
 
 
 def attached_trainer(module: pl.LightningModule) -> pl.Trainer | None:
-    """The trainer of a module; None without one.
+    """Return the trainer of a module, or None if it has none.
 
     ``module.trainer`` raises if there is none, as in ``load_from_checkpoint``.
     """
@@ -43,7 +43,7 @@ def attached_trainer(module: pl.LightningModule) -> pl.Trainer | None:
 
 
 def parser_of(cli: LightningCLI, subcommand: str) -> LightningArgumentParser:
-    """The parser of a subcommand, with all its options.
+    """Return the parser of a subcommand, with all its options.
 
     The public ``cli.parser`` knows the subcommands, not their options.
     """

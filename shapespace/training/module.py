@@ -189,7 +189,7 @@ class ShapeSpace(pl.LightningModule):
         """Return the optimisers of the decoder and, last, the optimiser of the codes."""
         weights = self.decoder.parameters()
         return [
-            *decoder_optimisers(weights, self.optimiser, self.lr, self.matrix_lr),
+            *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
             code_optimiser(self.codes.parameters(), self.code_optimiser, self.code_lr),
         ]
 

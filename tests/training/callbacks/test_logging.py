@@ -116,7 +116,7 @@ def test_a_picture_every_so_often(trainer, module, tmp_path):
 
 
 def test_a_picture_that_cannot_be_drawn_stops_nothing(trainer, module, monkeypatch):
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         tried.append(arguments)
         raise InputError("no pen")
 
