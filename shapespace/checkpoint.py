@@ -1,6 +1,9 @@
-"""Checkpoints: written whole or not at all, read with tensors and plain data only.
+"""Checkpoints: written whole or not at all, and read without executing anything in them.
 
-A checkpoint is a zip file as torch writes it; its checksums are compared when it is read.
+A checkpoint is a zip file of tensors and plain data, as torch writes it. Its checksums are compared
+when it is read.
+
+Letters: S scans of a table, K rows that are kept, L code length.
 """
 
 import os
@@ -22,22 +25,33 @@ from shapespace.scan import Frame
 from shapespace.utils.files import replacing
 
 FORMAT = 1
-CHECKPOINT, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
-"""Names in a run folder: the newest, the one before it, that of the lowest loss."""
+CHECKPOINT = "last.ckpt"
+"""Name of the newest checkpoint in a run folder."""
+PREVIOUS = "previous.ckpt"
+"""Name of the checkpoint before the newest."""
+BEST = "best.ckpt"
+"""Name of the checkpoint of the lowest loss."""
 TRUSTED = ("shapespace", "torch", "pytorch_lightning")
+"""Packages whose classes a checkpoint may name."""
 TRUST_VARIABLE = "SHAPESPACE_TRUST"
 """Environment variable with further packages, separated by commas, whose classes may be built."""
-TABLE, SCANS = "codes.table.weight", "codes._extra_state"
-"""Keys of the codes in the state of a module."""
+TABLE = "codes.table.weight"
+"""Key of the table of codes in the state of a module."""
+SCANS = "codes._extra_state"
+"""Key of the names and frames of its scans."""
 PLACE = "ScanData"
-"""Key of the place in the data, as ``ScanData.state_dict`` tells it."""
+"""Key of the training's position in the data, which ``ScanData.state_dict`` gives."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of a shapespace checkpoint on the CPU; InputError for anything else.
+    """The content of a shapespace checkpoint, on the CPU.
 
-    Nothing in the file is executed (``weights_only=True``) and no class outside shapespace, torch,
-    pytorch_lightning and the packages in SHAPESPACE_TRUST is named by it.
+    Nothing in the file is executed (``weights_only=True``). A checkpoint may name classes of
+    shapespace, torch, pytorch_lightning and the packages in SHAPESPACE_TRUST alone, because classes
+    that it names are built later.
+
+    Raises:
+        InputError: for any other file.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,17 +80,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def write_checkpoint(content: dict[str, Any], path: Path, also: Sequence[str] = ()) -> None:
-    """Write ``content`` so that at every moment a whole checkpoint lies in the folder of ``path``.
+    """Write a checkpoint, so that its folder holds a whole checkpoint at every moment.
 
-    What was ``last.ckpt`` becomes ``previous.ckpt``. also: further names of the same file.
-    InputError if it cannot be written; then all is as before.
+    An existing ``last.ckpt`` becomes ``previous.ckpt``.
+
+    Args:
+        content: of the checkpoint.
+        path: of the file.
+        also: further names of the same file, in the same folder.
+
+    Raises:
+        InputError: if the file cannot be written; the folder is then as before.
     """
     with replacing(path) as part:
         try:
             with part.open("wb") as file:
                 torch.save(content, file)
         except RuntimeError as error:
-            # torch's writer replaces what the disk said by words of its own
+            # torch's writer hides the disk's own message, such as "no space left on device".
             said = error.__context__
             raise said if isinstance(said, OSError) else OSError(None, one_line(error)) from error
         if path.name == CHECKPOINT and path.exists():
@@ -86,11 +107,15 @@ def write_checkpoint(content: dict[str, Any], path: Path, also: Sequence[str] = 
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path | None, str]:
-    """The checkpoint to go on from, and what is to be said about it; None if there is none.
+    """The checkpoint from which a run resumes, and a message for the user, mostly empty.
 
-    InputError if there are some and none can be read.
+    The checkpoint is None if the folder has none.
+
+    Raises:
+        InputError: if the folder has checkpoints and none can be read.
     """
-    last, previous = folder / CHECKPOINT, folder / PREVIOUS
+    last = folder / CHECKPOINT
+    previous = folder / PREVIOUS
     if not last.exists():
         return (previous, "") if previous.exists() else (None, "")
     try:
@@ -104,7 +129,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, str]:
 
 
 def _name_also(path: Path, other: Path) -> None:
-    """Give the file ``path`` a second name, or a copy where the disk knows no links."""
+    """Give the file ``path`` a second name, or copy it where the file system has no links."""
     with replacing(other) as part:
         try:
             os.link(path, part)
@@ -113,7 +138,7 @@ def _name_also(path: Path, other: Path) -> None:
 
 
 def _check_bytes(path: Path) -> None:
-    """OSError if the bytes are not those that were written; torch does not look."""
+    """Raise OSError if a checksum of the zip file is wrong; torch does not compare them."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -122,6 +147,7 @@ def _check_bytes(path: Path) -> None:
 
 
 def _check_class_paths(path: Path, value: object) -> None:
+    """Raise InputError if ``value`` names a class outside the trusted packages, at any depth."""
     if isinstance(value, dict):
         named = value.get("class_path")
         trusted = (*TRUSTED, *os.environ.get(TRUST_VARIABLE, "").split(","))
@@ -142,14 +168,22 @@ def with_scans(
     names: Sequence[str],
     new: Mapping[str, tuple[Frame, Float[Tensor, " L"]]] | None = None,
 ) -> dict[str, Any]:
-    """The content of a checkpoint whose scans are ``names``, in that order; ``content`` stays.
+    """The content of a checkpoint with other scans, in a given order; ``content`` stays as it is.
 
-    Each scan keeps its code, its frame and what the optimiser knows of its row; those of ``new``,
-    which were not there, begin with the frame and code given and an optimiser that has seen
-    nothing. Nothing else changes, but an epoch that was begun begins anew, because its order was
-    that of other rows. InputError for a name that is neither there nor in ``new``.
+    Each scan keeps its code, its frame and the optimiser state of its row. A new scan begins with
+    an optimiser state of zeros. An epoch that was begun begins again, because its order was that of
+    other rows. Everything else is the same.
+
+    Args:
+        content: of a checkpoint.
+        names: of the scans, in the order of their rows.
+        new: frame and code of each scan that the checkpoint does not have.
+
+    Raises:
+        InputError: for a name that is neither in the checkpoint nor in ``new``.
     """
-    new, before = new or {}, content["state_dict"][SCANS]["names"]
+    new = new or {}
+    before = content["state_dict"][SCANS]["names"]
     assert len({*before, *new}) == len(before) + len(new) and len(set(names)) == len(names)
     if list(names) == before:
         return content
@@ -166,13 +200,17 @@ def with_scans(
         *others, of_codes = content["optimizer_states"]
         changed["optimizer_states"] = [*others, _of_rows(of_codes, which, len(new))]
     if PLACE in content:
-        visits, length = content[PLACE]["visits"], content[PLACE]["visits_of_an_epoch"]
+        visits = content[PLACE]["visits"]
+        length = content[PLACE]["visits_of_an_epoch"]
         changed[PLACE] = content[PLACE] | {"visits": visits - visits % length}
     return changed
 
 
 def _of_rows(optimiser: dict[str, Any], which: Int[Tensor, " K"], num_new: int) -> dict[str, Any]:
-    """The state of the codes' optimiser: of its tensors, all but scalars have a row for a scan."""
+    """The state of the codes' optimiser for the rows ``which``.
+
+    Every tensor of the state has a row for each scan, but for scalars, such as step counts.
+    """
 
     def picked(value: Any) -> Any:
         if not isinstance(value, Tensor) or not value.dim():
@@ -191,5 +229,5 @@ def _picked(
     which: Int[Tensor, " K"],
     more: Sequence[Shaped[Tensor, "*L"]],
 ) -> Shaped[Tensor, "K *L"]:
-    """Rows of ``rows`` and, counted on, of ``more``."""
+    """Rows ``which`` of a table: ``rows``, followed by ``more``."""
     return torch.cat([rows, *(row.to(rows)[None] for row in more)])[which]

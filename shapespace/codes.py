@@ -1,6 +1,6 @@
 """Latent codes: one row for each training scan, known by the scan's name.
 
-Letters: B scans in a batch, S training scans, L code length (0 is allowed).
+Letters: B scans in a batch, S training scans, K rows, L code length (0 is allowed).
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from shapespace.scan import Frame
 
 
 class LatentCodes(nn.Module):
-    """The table of codes, and beside each code the name and the frame of its scan.
+    """The table of codes, with the name and the frame of each code's scan.
 
-    Gradients are row-wise (sparse): only the scans of a batch are read and moved.
+    Gradients are sparse, row by row: only the codes of a batch are read and updated.
 
     Args:
         num_scans: S.
         latent_size: L.
-        init_std: codes begin as N(0, init_std^2); 0 is the published choice. Codes that do not
-            begin at 0 need a decoder with ``zero_latent_columns``.
+        init_std: codes begin as N(0, init_std^2); 0 is the published choice of IGR. Codes that do
+            not begin at 0 need a decoder with ``zero_latent_columns``.
         seed: of the initial codes.
-        max_norm: codes that a step makes longer are shortened to it (DeepSDF, Park et al. 2019);
-            None lets them be.
+        max_norm: longest code that is allowed; longer ones are shortened after a step (DeepSDF,
+            Park et al. 2019). None sets no limit.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class LatentCodes(nn.Module):
         start = torch.randn(num_scans, latent_size, generator=generator) * init_std
         with torch.no_grad():
             self.table.weight.copy_(start)
-        self._plain: dict[str, Any] | None = None  # there may be a million scans
+        # Names and frames as plain data are kept, because each checkpoint asks for them and there
+        # may be a million scans.
+        self._plain: dict[str, Any] | None = None
         self.names: tuple[str, ...] = ()
         self.frames: tuple[Frame, ...] = ()
 
@@ -60,15 +62,19 @@ class LatentCodes(nn.Module):
 
     @torch.no_grad()
     def hold_norms(self, rows: Int[Tensor, " K"]) -> None:
-        """Shorten the codes ``rows``, each given once, to ``max_norm``, if there is one."""
+        """Shorten the codes ``rows`` to at most ``max_norm``; no row may be given twice."""
         if self.max_norm is not None:
-            held = torch.renorm(self.table.weight[rows], 2, 0, self.max_norm)
+            held = torch.renorm(self.table.weight[rows], p=2, dim=0, maxnorm=self.max_norm)
             self.table.weight.index_copy_(0, rows, held)
 
     def assign(self, names: Sequence[str], frames: Sequence[Frame]) -> None:
-        """Say which scan each row is.
+        """Set the scan of each row.
 
-        On a resume they must be those of before; codes go along where their order is another.
+        A table that already has scans, as in a resumed run, must get the same scans. Their order
+        may differ: each code moves to the row of its scan.
+
+        Raises:
+            InputError: if the scans differ, or a scan of the same name has another frame.
         """
         if self.names and set(self.names) != set(names):
             raise InputError(
@@ -80,10 +86,12 @@ class LatentCodes(nn.Module):
         if self.names:
             self._put_in_order(names)
         assert len(names) == len(self)
-        self.names, self.frames, self._plain = tuple(names), tuple(frames), None
+        self.names = tuple(names)
+        self.frames = tuple(frames)
+        self._plain = None
 
     def check_frames(self, names: Sequence[str], frames: Sequence[Frame]) -> None:
-        """InputError if a scan that is known by its name is another shape, by its frame."""
+        """Raise InputError if a scan has the name of a known scan and another frame."""
         known = dict(zip(self.names, self.frames, strict=True))
         for name, frame in zip(names, frames, strict=True):
             if name in known and not known[name].is_near(frame):
@@ -95,28 +103,30 @@ class LatentCodes(nn.Module):
 
     @torch.no_grad()
     def _put_in_order(self, names: Sequence[str]) -> None:
+        """Move each code to the row of its scan in ``names``."""
         row = {name: row for row, name in enumerate(self.names)}
         self.table.weight.copy_(self.table.weight[[row[name] for name in names]])
 
     def row(self, name: str) -> int:
-        """The row of the scan called ``name``; InputError if there is none."""
+        """The row of the scan called ``name``; InputError if there is no such scan."""
         return row_of(self.names, name)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Names and frames as plain data, kept in the checkpoint."""
+        """Names and frames as plain data, for the checkpoint."""
         if self._plain is None:
             self._plain = plain_scans(self.names, self.frames)
         return self._plain
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`get_extra_state`."""
-        self.names, self._plain = tuple(state["names"]), None
+        """Take names and frames from a checkpoint, the inverse of :meth:`get_extra_state`."""
+        self.names = tuple(state["names"])
+        self._plain = None
         frames = zip(state["centres"], state["scales"], strict=True)
         self.frames = tuple(Frame(np.asarray(centre), scale) for centre, scale in frames)
 
 
 def row_of(names: Sequence[str], name: str) -> int:
-    """The row of the scan called ``name``; InputError with the nearest if there is none."""
+    """The row of the scan called ``name``; else InputError, which names the most similar scan."""
     if name in names:
         return names.index(name)
     near = get_close_matches(name, names, 1) or list(names[:1])
@@ -125,7 +135,7 @@ def row_of(names: Sequence[str], name: str) -> int:
 
 
 def plain_scans(names: Sequence[str], frames: Sequence[Frame]) -> dict[str, Any]:
-    """Names and frames as plain data, a list of each, as a checkpoint keeps them."""
+    """Names, centres and scales as lists, as a checkpoint keeps them."""
     return {
         "names": list(names),
         "centres": [frame.centre.tolist() for frame in frames],
@@ -134,5 +144,6 @@ def plain_scans(names: Sequence[str], frames: Sequence[Frame]) -> dict[str, Any]
 
 
 def _difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """The number of scans then and now, and a scan that is in one list alone."""
     odd = sorted(set(before) ^ set(now))
     return f"{len(before)} then, {len(now)} now" + (f", for example {odd[0]!r}" if odd else "")

@@ -7,43 +7,48 @@ import signal
 class InputError(ValueError):
     """Something that the user gave cannot be used: a file, an option, a name.
 
-    The message is one line that names the file or argument, its value, the rule it breaks and
-    the remedy. Everything else that is raised is a mistake of ours.
+    The message is one line. It names the file or argument, its value, the rule that is broken and
+    the remedy. The command line ends with exit code 2. Any other exception is a mistake of ours.
     """
 
 
 class CheckFailed(Exception):  # noqa: N818
-    """A check has said what it found, and it is not well: the command ends with exit code 1."""
+    """A check has printed what it found, and something is wrong. Exit code 1."""
 
 
 class RankLost(RuntimeError):  # noqa: N818
-    """Other ranks ended or stopped answering; the message names them. Exit code 1."""
+    """Other ranks ended or stopped answering. The message names them. Exit code 1."""
 
 
 class Stopped(Exception):  # noqa: N818
-    """A training ended early and well because of a signal; all is saved. Exit code 128 + number."""
+    """A training was stopped by a signal, and its state is saved. Exit code 128 + number.
+
+    Args:
+        number: of the signal.
+    """
 
     def __init__(self, number: int) -> None:
-        self.number, self.name = number, signal.Signals(number).name
+        self.number = number
+        self.name = signal.Signals(number).name
         super().__init__(f"stopped by {self.name}")
 
 
 def at_least(least: int, **given: int) -> None:
-    """InputError for the first of the arguments ``given`` that is smaller than ``least``."""
+    """Raise InputError for the first argument of ``given`` that is smaller than ``least``."""
     for name, value in given.items():
         if value < least:
             raise InputError(f"{name}={value}: give at least {least}")
 
 
 def positive(**given: float) -> None:
-    """InputError for the first of the arguments ``given`` that is not a positive number."""
+    """Raise InputError for the first argument of ``given`` that is not positive and finite."""
     for name, value in given.items():
         if not 0 < value < float("inf"):
             raise InputError(f"{name}={value}: give a positive number")
 
 
 def one_line(text: object, limit: int = 400) -> str:
-    """``text`` on one line of at most ``limit`` characters, control characters made visible."""
+    """``text`` on one line of at most ``limit`` characters, with control characters escaped."""
     flat = re.sub(r"\s+", " ", str(text)).strip()
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in flat)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

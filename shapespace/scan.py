@@ -1,10 +1,10 @@
-"""Scans and samples: the two things that travel from a file to a loss.
+"""Scans and samples: the data on the way from a file to a loss.
 
-Frame: points are in the store's frame, which is the source frame moved by ``-centre`` and divided
-by ``scale``; ``Frame`` takes results back. D is 3 or 2.
+Points are in the store's frame: the source's frame, moved by ``-centre`` and divided by ``scale``.
+:class:`Frame` takes results back to the source.
 
-Letters: B scans in a batch, N surface points a scan, M space points a scan, D dimension; n points
-of one prepared scan, m targets.
+Letters: B scans in a batch, N surface points a scan, M space points a scan, K points, D dimension
+(3 or 2); n points of one prepared scan, m targets.
 """
 
 import hashlib
@@ -20,40 +20,42 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a scan lies in its source: ``source = stored * scale + centre``.
+    """The position and scale of a scan in its source: ``source = stored * scale + centre``.
 
-    centre: [D] in source units; scale: source units per stored unit.
+    Args:
+        centre: in the source's unit.
+        scale: source units per unit of the store.
     """
 
     centre: Float[np.ndarray, " D"]
     scale: float = 1.0
 
     def to_source(self, points: Float[np.ndarray, "K D"]) -> Float[np.ndarray, "K D"]:
-        """Points of the store's frame in the source's frame and units, float64."""
+        """Points of the store, in the source's frame and unit, float64."""
         return np.asarray(points, np.float64) * self.scale + self.centre
 
     def is_near(self, other: "Frame") -> bool:
-        """Whether both are the same but for what another sampling of the scan would move."""
+        """True if both differ by no more than another sampling of the scan would change."""
         reach = 0.02 * min(self.scale, other.scale)
         near = np.abs(np.asarray(self.centre) - other.centre).max() <= reach
         return bool(near) and abs(self.scale - other.scale) <= reach
 
     def to_store(self, points: Float[np.ndarray, "K D"]) -> Float[np.ndarray, "K D"]:
-        """Points of the source's frame in the store's frame, float64."""
+        """Points of the source, in the store's frame and unit, float64."""
         return (np.asarray(points, np.float64) - self.centre) / self.scale
 
 
 NormalsKind = Literal["measured", "estimated-oriented", "estimated-unoriented", "none"]
-"""Where normals come from: the source, a fit with a consistent side, a fit without, nowhere."""
+"""The origin of normals: the source; estimated with a consistent side; estimated without; none."""
 NORMALS_KINDS: tuple[NormalsKind, ...] = get_args(NormalsKind)
 TRUSTED = ("measured", "estimated-oriented")
-"""Kinds of normals whose direction may be learnt."""
+"""Kinds of normals whose direction a training may learn."""
 NORMAL_STEPS = 32767
-"""Stored normals are multiples of 1/32767: the angle is off by less than 0.002 degrees."""
+"""Stored normals are multiples of 1/32767: their angle is wrong by less than 0.002 degrees."""
 
 
 def rounded_normals(normals: Float[np.ndarray, "n D"]) -> Float32[np.ndarray, "n D"]:
-    """Unit normals as the store gives them back; zero rows stay zero."""
+    """Unit normals as the store returns them; zero rows stay zero."""
     return decoded_normals(encoded_normals(normals))
 
 
@@ -64,16 +66,19 @@ def encoded_normals(normals: Float[np.ndarray, "n D"]) -> Int16[np.ndarray, "n D
 
 
 def decoded_normals(steps: Int16[np.ndarray, "*n D"]) -> Float32[np.ndarray, "*n D"]:
-    """Inverse of :func:`encoded_normals`."""
+    """Unit normals from their steps, the inverse of :func:`encoded_normals`."""
     return steps / np.float32(NORMAL_STEPS)
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Distances at points around a scan, for the objectives that learn from them.
+    """Distances at points around a scan, for objectives that learn from distances.
 
-    points: in the store's frame, shuffled. distance: to the surface in the store's units, positive
-    outside if ``signed`` (a watertight mesh; the shape is where it is not positive), else unsigned.
+    Args:
+        points: in the store's frame, shuffled.
+        distance: to the surface, in the store's unit; positive outside if ``signed``.
+        signed: the source is a watertight mesh, and points that are not outside have distances
+            that are not positive.
     """
 
     points: Float32[np.ndarray, "m D"]
@@ -83,15 +88,23 @@ class Targets:
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """One scan, ready for the store or to be fitted directly.
+    """One scan, ready for the store or for a fit.
 
-    points: in the store's frame, shuffled; normals: unit and outward, a zero row is unknown, made
-    of steps as :func:`rounded_normals` makes them; None just where normals_kind is "none".
-    sigma: distance to the 50th neighbour, in the store's units.
-    frame: takes the points back to the source.
-    source, source_hash: the file as given and the sha256 of its bytes, hexadecimal.
-    num_source_points, num_source_faces: what the source held; seed: of sampling and shuffling.
-    stamp: of source and options, by which a scan that was prepared before is known again.
+    Args:
+        name: of the scan.
+        points: in the store's frame, shuffled.
+        normals: unit and outward, rounded by :func:`rounded_normals`; a zero row is an unknown
+            normal; None if and only if ``normals_kind`` is "none".
+        sigma: distance of each point to its 50th neighbour, in the store's unit.
+        frame: takes the points back to the source.
+        source: the file as given.
+        source_hash: sha256 of the bytes of the file, hexadecimal.
+        num_source_points: points of the source.
+        num_source_faces: faces of the source.
+        seed: of sampling and shuffling.
+        normals_kind: the origin of the normals.
+        targets: distances around the scan, if asked for.
+        stamp: of source and options; a scan with the same stamp need not be prepared again.
     """
 
     name: str
@@ -110,12 +123,12 @@ class PreparedScan:
 
     @property
     def trusted_normals(self) -> Float32[np.ndarray, "n D"] | None:
-        """The normals if their direction may be learnt."""
+        """The normals if a training may learn their direction, else None."""
         return self.normals if self.normals_kind in TRUSTED else None
 
     @property
     def checksum(self) -> str:
-        """sha256 of all that the store holds of the scan but where it came from, hexadecimal."""
+        """sha256 of the scan as stored, hexadecimal: all but the path of its source."""
         digest = hashlib.sha256(self._facts().encode("utf-8", "surrogatepass"))
         normals = None if self.normals is None else encoded_normals(self.normals)
         targets = () if self.targets is None else (self.targets.points, self.targets.distance)
@@ -124,8 +137,10 @@ class PreparedScan:
         return digest.hexdigest()
 
     def _facts(self) -> str:
+        """All of the checksum but the arrays, as text; floats in hexadecimal are exact."""
         targets = None if self.targets is None else (len(self.targets.points), self.targets.signed)
-        centre, scale = [float(x).hex() for x in self.frame.centre], float(self.frame.scale).hex()
+        centre = [float(x).hex() for x in self.frame.centre]
+        scale = float(self.frame.scale).hex()
         counts = self.num_source_points, self.num_source_faces, self.seed
         facts = (self.points.shape, centre, scale, self.normals_kind, targets, counts)
         return repr((self.name, self.source_hash, *facts))
@@ -135,9 +150,12 @@ class PreparedScan:
 class Scan:
     """Oriented points of B shapes, the same number of each.
 
-    index: position of each scan among the scans in use, the row of its latent code.
-    normals: unit outward normals; a zero row is an unknown normal; None if none is known.
-    sigma: local noise scale, the distance to the 50th neighbour (IGR, Gropp et al. 2020, sec. 4).
+    Args:
+        index: the row of each scan's latent code.
+        points: on the surface, in the store's frame.
+        normals: unit and outward; a zero row is an unknown normal; None if no normal is known.
+        sigma: standard deviation of the space points near each point: the distance to its 50th
+            neighbour (IGR, Gropp et al. 2020, sec. 4).
     """
 
     index: Int[Tensor, " B"]
@@ -147,41 +165,53 @@ class Scan:
 
     @staticmethod
     def cat(scans: "Sequence[Scan]") -> "Scan":
-        """One batch of all ``scans``; those without normals get unknown (zero) ones."""
+        """One batch of all ``scans``; scans without normals get unknown (zero) ones."""
         known = any(scan.normals is not None for scan in scans)
         return Scan(
-            torch.cat([scan.index for scan in scans]),
-            torch.cat([scan.points for scan in scans]),
-            torch.cat([_normals_or_zero(scan) for scan in scans]) if known else None,
-            torch.cat([scan.sigma for scan in scans]),
+            index=torch.cat([scan.index for scan in scans]),
+            points=torch.cat([scan.points for scan in scans]),
+            normals=torch.cat([_normals_or_zero(scan) for scan in scans]) if known else None,
+            sigma=torch.cat([scan.sigma for scan in scans]),
         )
 
     def __getitem__(self, rows: slice) -> "Scan":
-        """The scans of ``rows``, views of the same memory."""
-        normals = None if self.normals is None else self.normals[rows]
-        return Scan(self.index[rows], self.points[rows], normals, self.sigma[rows])
+        """The scans of ``rows``, as views."""
+        return Scan(
+            index=self.index[rows],
+            points=self.points[rows],
+            normals=None if self.normals is None else self.normals[rows],
+            sigma=self.sigma[rows],
+        )
 
     def pick(self, rows: Sequence[int]) -> "Scan":
-        """The scans of ``rows``, which may repeat, in that order."""
+        """The scans of ``rows`` in that order; a row may be given twice."""
         return Scan.cat([self[row : row + 1] for row in rows])
 
     def emptied(self) -> "Scan":
         """Scans of the same sizes with all points at 0 and normals unknown."""
-        normals = None if self.normals is None else torch.zeros_like(self.normals)
-        zero = torch.zeros_like(self.points)
-        return Scan(self.index, zero, normals, torch.zeros_like(self.sigma))
+        return Scan(
+            index=self.index,
+            points=torch.zeros_like(self.points),
+            normals=None if self.normals is None else torch.zeros_like(self.normals),
+            sigma=torch.zeros_like(self.sigma),
+        )
 
     def to(self, device: torch.device | str | torch.dtype) -> "Scan":
-        """The same scans on ``device``, or in a floating ``dtype``."""
-        normals = None if self.normals is None else self.normals.to(device)
-        index = self.index if isinstance(device, torch.dtype) else self.index.to(device)
-        return Scan(index, self.points.to(device), normals, self.sigma.to(device))
+        """The same scans on ``device``, or in a floating point ``dtype``."""
+        return Scan(
+            index=self.index if isinstance(device, torch.dtype) else self.index.to(device),
+            points=self.points.to(device),
+            normals=None if self.normals is None else self.normals.to(device),
+            sigma=self.sigma.to(device),
+        )
 
     def pin_memory(self) -> "Scan":
         """The same scans in page-locked memory, for a data loader that feeds a GPU."""
-        normals = None if self.normals is None else self.normals.pin_memory()
         return Scan(
-            self.index.pin_memory(), self.points.pin_memory(), normals, self.sigma.pin_memory()
+            index=self.index.pin_memory(),
+            points=self.points.pin_memory(),
+            normals=None if self.normals is None else self.normals.pin_memory(),
+            sigma=self.sigma.pin_memory(),
         )
 
     @property
@@ -191,14 +221,18 @@ class Scan:
 
 
 def _normals_or_zero(scan: Scan) -> Tensor:
+    """The normals of a scan; zero rows, which are unknown normals, if there are none."""
     return torch.zeros_like(scan.points) if scan.normals is None else scan.normals
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What an objective sees of B shapes: points on the surface and points of the space around.
+    """The points of B shapes at which an objective evaluates a field.
 
-    normals: at ``surface``, as in :class:`Scan`.
+    Args:
+        surface: points on the surface, in the store's frame.
+        normals: at the surface points, as in :class:`Scan`.
+        space: points in the space around.
     """
 
     surface: Float[Tensor, "B N D"]
@@ -211,12 +245,12 @@ class Samples:
         return self.surface.shape[1] + self.space.shape[1]
 
     def __getitem__(self, rows: slice) -> "Samples":
-        """The samples of the scans ``rows``, views of the same memory."""
+        """The samples of the scans ``rows``, as views."""
         normals = None if self.normals is None else self.normals[rows]
         return Samples(self.surface[rows], normals, self.space[rows])
 
     def chunks(self, most_points: int | None) -> list[slice]:
-        """Rows of whole scans, as many at a time as have ``most_points`` points, at least one."""
+        """Rows of whole scans: at most ``most_points`` points at a time, but at least one scan."""
         num_scans = self.surface.shape[0]
         size = scans_at_once(num_scans, self.num_points, most_points)
         return [slice(start, start + size) for start in range(0, num_scans, size)]
@@ -233,6 +267,12 @@ class Samples:
 
 
 def scans_at_once(num_scans: int, num_points: int, most_points: int | None) -> int:
-    """Whole scans of ``num_points`` that ``most_points`` hold, at least one; None holds all."""
+    """The number of whole scans of one chunk, at least one.
+
+    Args:
+        num_scans: scans of the batch.
+        num_points: points of each scan.
+        most_points: points of a chunk, at most; None takes all scans.
+    """
     fitting = num_scans * num_points if most_points is None else most_points
     return max(min(fitting // num_points, num_scans), 1)
