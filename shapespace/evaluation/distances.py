@@ -34,7 +34,7 @@ def surface_distances(
     """Measure every distance between a shape and its target.
 
     A column that needs triangles, normals or a closed mesh is left out where one of the two has
-    none. An empty shape has infinite distances and shares of 0.
+    none. An empty shape has infinite distances, a far share of 1 and all other shares 0.
 
     Args:
         shape: the surface that is measured.
