@@ -175,9 +175,7 @@ def _property(words: list[str], encoding: str) -> Property:
         raise ValueError(f"unknown PLY type in {' '.join(words)!r}")
     as_text = encoding == "ascii"
     types = [np.dtype("<f8" if as_text else ORDERS[encoding] + TYPES[kind]) for kind in kinds]
-    return Property(
-        name=words[-1], item=types[-1], length=types[0] if words[1] == "list" else None
-    )
+    return Property(name=words[-1], item=types[-1], length=types[0] if words[1] == "list" else None)
 
 
 def _decode(content: bytes, at: int, element: Element) -> tuple[dict[str, Any], int]:
