@@ -77,6 +77,11 @@ class ShapeSpace(pl.LightningModule):
         seed: seed of codes and samples; the weights follow seed_everything.
     """
 
+    unit = "m"
+    """Unit of the scans; the data module's store sets it."""
+    _excluded: frozenset[int] = frozenset()
+    _batch_idx = 0
+
     def __init__(
         self,
         decoder: Decoder,
@@ -99,17 +104,12 @@ class ShapeSpace(pl.LightningModule):
     ) -> None:
         super().__init__()
         positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
-        if not 0 <= warm_up < 1:
-            raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
         at_least(1, halve_every=halve_every)
         at_least(0, seed=seed)
+        _check_warm_up(warm_up)
+        _check_gradients_begin(decoder, code_init_std)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
-        if code_init_std == 0 and decoder.zero_latent_columns:
-            raise ValueError(
-                "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
-                "set one of the two"
-            )
         self.decoder = decoder
         self.objective = objective
         self.sampler = sampler
@@ -124,7 +124,6 @@ class ShapeSpace(pl.LightningModule):
         self.warm_up = warm_up
         self.optimiser: Optimiser = optimiser
         self.code_optimiser: CodeOptimiser = code_optimiser
-        self.unit = "m"
         # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
         self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every = halve_every
@@ -132,8 +131,6 @@ class ShapeSpace(pl.LightningModule):
         self.seed = seed
         self.means = EpochMeans()
         self.last_step = StepResult({}, 0, taken=False)
-        self._excluded: frozenset[int] = frozenset()
-        self._batch_idx = 0
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:
@@ -337,3 +334,19 @@ class ShapeSpace(pl.LightningModule):
 
     def _optimisers(self) -> list[LightningOptimizer]:
         return self.optimizers()  # pyright: ignore[reportReturnType]
+
+
+def _check_warm_up(warm_up: float) -> None:
+    """Raise ValueError for a fraction of the run that is negative or the whole run."""
+    if not 0 <= warm_up < 1:
+        raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
+
+
+def _check_gradients_begin(decoder: Decoder, code_init_std: float) -> None:
+    """Raise ValueError if codes and the decoder's columns for them both begin as zero."""
+    # The gradient of each is proportional to the other.
+    if code_init_std == 0 and decoder.zero_latent_columns:
+        raise ValueError(
+            "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
+            "set one of the two"
+        )
