@@ -35,6 +35,8 @@ def test_a_silent_rank_is_named():
     second.stop()
     assert first.lost(3.0) is None
     third._ended.set()  # it beats no more, and has not said why
+    third._threads[0].join(2)
+    time.sleep(1.5)  # ranks are read once a second: the last beat is known when the watch begins
     line = first.lost(3.0)
     assert line is not None
     place = rf"\(host \S+, process {os.getpid()}\)"
