@@ -66,7 +66,7 @@ class Clock(pl.Callback):
         self.losses.append(loss)
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        self.tick(module.report.terms["loss"])
+        self.tick(module.last_step.terms["loss"])
 
     def found(self):
         """Of each step after the warm-up but the last, after which a training differs."""

@@ -22,10 +22,11 @@ import numpy as np
 import torch
 import trimesh
 
+from shapespace.config.options import FitOptions
 from shapespace.data.sources import collect_sources
 from shapespace.evaluation.compare import scores_of
 from shapespace.reconstruction.inputs import prepare_for
-from shapespace.reconstruction.method import FitOptions
+from shapespace.reconstruction.method import fit_scans
 from shapespace.space import TrainedSpace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
@@ -37,13 +38,13 @@ METHODS = {"second-order": FitOptions(), "adam-published": FitOptions("adam-publ
 def fitted(space, scan, fit, truth):
     """Error in the thousandth of the space's unit, and CPU seconds."""
     start = time.process_time()
-    result = fit(space, [scan])
+    result = fit_scans(fit, space, [scan])
     seconds = time.process_time() - start
     if truth is None:
         return 1000 * float(result.distances.median()), seconds
     mesh = space.mesh(result.codes[0], scan.frame, 128, pose=result.poses)
-    card = scores_of(scan.name, mesh, {"registration": truth})
-    return 1000 * card.value("registration", "chamfer_half_unsquared"), seconds
+    scores = scores_of(scan.name, mesh, {"registration": truth})
+    return 1000 * scores.value("registration", "chamfer_half_unsquared"), seconds
 
 
 def surface_of(folder, name):

@@ -73,7 +73,7 @@ def main():
             store = Path(scratch, f"{round_}.hdf5")
             summary = prepare(source / "scans", store, scans=names, progress=False)
             ours.append(len(paths) / summary.seconds)
-            stages = summary.tally.stages
+            stages = summary.counts.timings
             busy = sum(stages.values()) - stages["sigma"]
             alone.append(len(paths) / (summary.seconds - stages["sigma"]))
         check_alike(paths, store, out)

@@ -19,7 +19,6 @@ import torch
 from shapespace.decoders import Decoder, SkipMLP
 from shapespace.geometry.rays import RayScene
 from shapespace.rendering.camera import Orthographic, View
-from shapespace.rendering.fields import find_view
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import extract_mesh
 from shapespace.surface.query import field_values
@@ -71,9 +70,8 @@ def dense(field, latent, origins, directions):
 
 def meshed(field, latent, origins, directions, size):
     """Depth of the first triangle, inf for none."""
-    height = find_view(field, latent, EXTENT, CAMERA.pose).bounds
-    pixels = max(2, round((height[3] - height[2]) / (CAMERA.top - CAMERA.bottom) * size))
-    mesh = extract_mesh(field, latent, pixels, EXTENT, largest_only=False)
+    pixel = (CAMERA.top - CAMERA.bottom) / size
+    mesh = extract_mesh(field, latent, extent=EXTENT, largest_only=False, cell=pixel)
     origins, directions = origins.cpu().numpy(), directions.cpu().numpy()
     face = RayScene(mesh.vertices, mesh.faces).first(origins, directions)
     hit = face >= 0
@@ -82,13 +80,6 @@ def meshed(field, latent, origins, directions, size):
     slope = np.einsum("ki,ki->k", directions[hit], normal)
     depth[hit] = np.einsum("ki,ki->k", corner - origins[hit], normal) / slope
     return torch.from_numpy(depth)
-
-
-def with_beams(field, latent, origins, directions, size):
-    """The rays of the picture, each from where its beam ended."""
-    seen = find_view(field, latent, EXTENT, CAMERA.pose, height=size)
-    start = seen.starts(CAMERA, size, size)
-    return trace(field, latent, origins, directions, EXTENT, start, 32, lipschitz=seen.lipschitz)
 
 
 def seconds(run, device):
@@ -101,15 +92,16 @@ def seconds(run, device):
 
 def compare(field, latent, size, rounds, device):
     """Equality first, then the medians of interleaved rounds."""
-    rays = [part.to(latent) for part in CAMERA.rays(size, size)]
+    origins = CAMERA.origins(size, size).reshape(-1, 3)
+    directions = np.broadcast_to(CAMERA.direction, origins.shape)
+    rays = [torch.tensor(part).to(latent) for part in (origins, directions)]
     few = [part[::EVERY] for part in rays]
     runs = {
         "trace": lambda: trace(field, latent, *rays, EXTENT),
-        "beams and trace": lambda: with_beams(field, latent, *rays, size),
         "dense": lambda: dense(field, latent, *few),
         "mesh": lambda: meshed(field, latent, *rays, size),
     }
-    hits, beams, exact, mesh = (run() for run in runs.values())
+    hits, exact, mesh = (run() for run in runs.values())
     one, mask = hits.depth[::EVERY], hits.hit[::EVERY] & exact.isfinite()
     error = (one - exact)[mask].abs()
     both = hits.hit.cpu() & mesh.isfinite()
@@ -118,10 +110,8 @@ def compare(field, latent, size, rounds, device):
         "share that hit": round(float(hits.hit.float().mean()), 3),
         "hit differs from dense": int((hits.hit[::EVERY] != exact.isfinite()).sum()),
         "depth against dense, largest": float(error.max()) if len(error) else 0.0,
-        "hit differs with beams": int((hits.hit != beams.hit).sum()),
         "depth of mesh, median error": float((hits.depth.cpu() - mesh)[both].abs().median()),
         "evaluations a ray": round(float(hits.steps.float().mean()), 1),
-        "evaluations a ray after beams": round(float(beams.steps.float().mean()), 1),
         "overshot": int(hits.overshot.sum()),
     }
     assert result["hit differs from dense"] <= 0.01 * len(one), result

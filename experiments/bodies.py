@@ -17,12 +17,12 @@ import numpy as np
 import trimesh
 
 from shapespace.checkpoint import CHECKPOINT
+from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.formats import dfaust
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
-from shapespace.evaluation.metrics import surface_points
+from shapespace.evaluation.metrics import SampledSurface
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.space import TrainedSpace
 
@@ -113,7 +113,8 @@ def trained(store, folder, seed, *options):
 def reconstructed(checkpoint, data, rows, out, how, resolution=192):
     """The reconstructions of raw scans by name; those that are there are kept."""
     sources = find_sources(data / "scans", [row["name"] for row in rows])
-    done = reconstruct_files(checkpoint, sources, out, how, resolution=resolution, strict=True).done
+    meshing = MeshOptions(resolution=resolution)
+    done = reconstruct_files(checkpoint, sources, out, how, meshing, strict=True).done
     return {item.name: item for item in done}
 
 
@@ -144,7 +145,10 @@ def both_ways(mesh, truth, num_samples=50_000):
     if not len(mesh.faces):
         return np.inf
     sides = [(mesh, truth), (truth, mesh)]
-    means = [point_to_mesh(surface_points(a, num_samples), b).mean() for a, b in sides]
+    means = []
+    for surface, other in sides:
+        points = SampledSurface.of_mesh(surface, num_samples).points
+        means.append(point_to_mesh(points, other).mean())
     return 1000 * float(np.mean(means))
 
 

@@ -60,10 +60,9 @@ def write_scans(folder, **radii):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A folder with the configs and a scan, where the lines are typed."""
+    """A folder with scans, where the lines are typed; recipes are known by name."""
     monkeypatch.chdir(tmp_path)
-    for folder in ("configs", "datasets"):
-        Path(folder).symlink_to(ROOT / folder)
+    Path("datasets").symlink_to(ROOT / "datasets")
     write_scans(Path("my_scans"), anna=(0.5, 0.8, 0.3), bert=(0.6, 0.9, 0.4))
     points, normals = ellipsoid((70.0, 90.0, 60.0))
     trimesh.Trimesh(points, vertex_normals=normals, process=False).export("bunny.ply")

@@ -18,9 +18,9 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
-from shapespace.evaluation.metrics import chamfer, surface_points
+from shapespace.config.options import FitOptions
+from shapespace.evaluation.metrics import SampledSurface, chamfer
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import FitOptions
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 
@@ -68,7 +68,8 @@ def measured(mesh, truth):
     """Chamfer by samples and mean distance by exact distances, both ways, in millimetres."""
     if not len(mesh.faces):
         return {"chamfer_mm": np.inf, "exact_mm": np.inf}
-    sampled = chamfer(surface_points(mesh), surface_points(truth, seed=1))
+    mine = SampledSurface.of_mesh(mesh).points
+    sampled = chamfer(mine, SampledSurface.of_mesh(truth, seed=1).points)
     return {"chamfer_mm": 1000 * sampled, "exact_mm": bodies.both_ways(mesh, truth)}
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from shapespace.config.options import FitOptions
 from shapespace.evaluation.compare import scores_of
 from shapespace.evaluation.scores import write_csv
 from shapespace.evaluation.tables import DISTANCES, MESH, short_table
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.method import FitOptions
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace
 from shapespace.training.cli import train
@@ -31,26 +31,26 @@ NUM_TRAIN_SHOWN = 40
 WORST_SHOWN = 0.03
 
 
-def card(row, mesh):
+def scores_of_row(row, mesh):
     return scores_of(row["name"], mesh, {"registration": registration(row)})
 
 
 def evaluate_train(space, rows, resolution):
     chosen = rows[:: max(1, len(rows) // NUM_TRAIN_SHOWN)][:NUM_TRAIN_SHOWN]
-    cards = []
+    all_scores = []
     for row in chosen:
         name = row["name"]
         mesh = space.mesh(space.code(name), space.frame(name), resolution)
-        cards.append(card(row, mesh))
-    return cards
+        all_scores.append(scores_of_row(row, mesh))
+    return all_scores
 
 
 def evaluate_scans(space_path, rows, data, out, options):
     start = time.perf_counter()
     by_name = reconstructed(space_path, data, rows, out, *options)
     seconds = (time.perf_counter() - start) / len(by_name)
-    cards = [card(row, by_name[row["name"]].mesh) for row in rows]
-    return cards, by_name, seconds
+    all_scores = [scores_of_row(row, by_name[row["name"]].mesh) for row in rows]
+    return all_scores, by_name, seconds
 
 
 def draw(rows, by_name, data, path):
@@ -111,10 +111,10 @@ def main():
         )
         facts[f"seconds per scan, {title}"] = round(seconds, 1)
         draw(chosen, by_name, args.data, args.out / f"{folder.name}.png")
-    for title, cards in groups.items():
-        print(f"\n{title}\n{short_table(cards, (*DISTANCES, *MESH))}")
-        write_csv(cards, args.out / f"{title.replace(', ', '_').replace(' ', '_')}.csv")
-        chamfers = [item.value("registration", "chamfer_half_unsquared") for item in cards]
+    for title, all_scores in groups.items():
+        print(f"\n{title}\n{short_table(all_scores, (*DISTANCES, *MESH))}")
+        write_csv(all_scores, args.out / f"{title.replace(', ', '_').replace(' ', '_')}.csv")
+        chamfers = [item.value("registration", "chamfer_half_unsquared") for item in all_scores]
         chamfers = 1000 * np.array(chamfers)
         facts[f"chamfer mm, {title}"] = {
             "median": round(float(np.median(chamfers)), 2),

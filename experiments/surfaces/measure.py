@@ -7,7 +7,7 @@ import numpy as np
 import trimesh
 
 from shapespace.data.formats.readers import read_raw
-from shapespace.evaluation.metrics import NUM_SAMPLES, chamfer, nearest_distances, surface_points
+from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface, chamfer, nearest_distances
 from shapespace.geometry.components import components
 
 SEEN = 0.8
@@ -100,5 +100,5 @@ def floor(reference):
     """The sampled Chamfer distance between two samples of the ground truth, in percent."""
     if reference.mesh is None:
         return ""
-    again = surface_points(reference.mesh, NUM_SAMPLES, 2)
+    again = SampledSurface.of_mesh(reference.mesh, NUM_SAMPLES, 2).points
     return 100 / reference.diagonal * chamfer(again, reference.points)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from measure import Reference, load, measure
 
+from shapespace.config.options import SurfaceOptions
 from shapespace.data.formats.readers import read_raw
 from shapespace.reconstruction.single_scan import reconstruct_surface
 
@@ -35,7 +36,8 @@ def main():
         ("none", bare, "none"),
     ):
         out = args.out / f"{kind}.ply"
-        print(reconstruct_surface(scan, out, steps=args.steps, resolution=128, normals=kind))
+        options = SurfaceOptions(steps=args.steps, resolution=128, normals=kind)
+        print(reconstruct_surface(scan, out, options))
         rows.append({"normals": title, **measure(load(out), reference)})
         print(rows[-1])
     with (args.out / "normals.csv").open("w", newline="") as file:

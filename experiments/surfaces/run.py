@@ -18,6 +18,7 @@ from draw import draw
 from measure import SEEN, Reference, floor, load, measure, seen_and_hidden
 
 from shapespace.baselines.poisson import screened_poisson
+from shapespace.config.options import SurfaceOptions
 from shapespace.geometry.components import largest_component
 from shapespace.reconstruction.single_scan import reconstruct_surface
 
@@ -37,7 +38,8 @@ def problem(folder, out):
 
 
 def ours(scan, mesh, steps):
-    reconstruct_surface(scan, mesh, steps=steps, run=mesh.with_suffix(""))
+    options = SurfaceOptions(steps=steps, run=str(mesh.with_suffix("")))
+    reconstruct_surface(scan, mesh, options)
 
 
 def poisson(scan, mesh, depth):

@@ -1,6 +1,9 @@
-"""What a surface from points has to be compared with: screened Poisson reconstruction.
+"""Screened Poisson reconstruction: the baseline that sees the scan and no other shape.
 
-Letters: K points, J normals (as many).
+Letters: K points, J normals. K and J differ only in a call that is refused.
+
+Reference: M. Kazhdan and H. Hoppe, Screened Poisson surface reconstruction, ACM Transactions on
+Graphics 32(3), 2013.
 """
 
 from typing import Any
@@ -12,7 +15,7 @@ from jaxtyping import Float
 from shapespace.errors import InputError, at_least
 
 DEEPEST = 14
-"""A deeper octree takes more memory than a computer has."""
+"""Largest depth of the octree; a deeper octree takes more memory than a computer has."""
 
 
 def screened_poisson(
@@ -21,23 +24,27 @@ def screened_poisson(
     depth: int = 8,
     trim: float = 0.0,
 ) -> trimesh.Trimesh:
-    """The surface of oriented points (Kazhdan and Hoppe 2013), by Open3D with its own weights.
+    """Reconstruct a surface from oriented points by screened Poisson (Kazhdan and Hoppe 2013).
 
-    One thread, so that the time of the process is that of the method and the mesh is repeatable.
+    Open3D does the work, with its own default weights.
 
     Args:
-        points: in any frame and unit, which are those of the mesh.
-        normals: outward, of length 1; a zero row says nothing.
-        depth: of the octree: up to 2^depth cells along the side of a cube 1.1 times the points'.
-        trim: fraction of the vertices that is left out, those with the fewest points around them:
-            0 for a closed surface, a few hundredths for one with a boundary.
+        points: points of the surface, at least one, in any frame and unit.
+        normals: outward unit normal of each point; a zero row is a point of unknown orientation.
+        depth: depth of the octree, 1 to 14. The cube around the points, whose side is 1.1 times
+            that of their box, is divided into up to 2^depth cells along a side.
+        trim: fraction of the vertices that is removed, from 0 (a closed surface) to below 1. The
+            vertices with the fewest points around them go first. A few hundredths open a surface
+            that has a boundary.
 
     Returns:
-        A mesh, outward, in one part or many; closed if nothing is trimmed, unless a hole in the
-        points makes it bulge out of the cube.
+        The mesh, in the frame and unit of the points, with faces whose normals point outward. The
+        mesh may have several components. Without trimming the mesh is closed, unless a hole in the
+        points lets the surface leave the cube.
 
     Raises:
-        InputError: Open3D is missing, arrays do not fit, or an argument is out of its range.
+        InputError: if an argument is out of its range, the number of normals is not that of the
+            points, there is no point, or Open3D cannot be loaded.
     """
     at_least(1, depth=depth)
     if depth > DEEPEST:
@@ -46,25 +53,29 @@ def screened_poisson(
         raise InputError(f"trim={trim}: give a fraction, 0 or more, below 1")
     if len(points) == 0 or points.shape != normals.shape:
         raise InputError(
-            f"{len(points)} points and {len(normals)} normals: give a normal to each, and one at "
-            "least"
+            f"{len(points)} points and {len(normals)} normals: give at least one point, and one "
+            "normal for each point"
         )
     open3d = _open3d()
     cloud = open3d.geometry.PointCloud(_vectors(open3d, points))
     cloud.normals = _vectors(open3d, normals)
-    found, density = open3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
+    # One thread: the mesh is then repeatable, and the time of the process is that of the method.
+    mesh, density = open3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
         cloud, depth=depth, n_threads=1
     )
     if trim:
-        found.remove_vertices_by_mask(np.asarray(density) < np.quantile(density, trim))
-    return trimesh.Trimesh(np.asarray(found.vertices), np.asarray(found.triangles), process=False)
+        mesh.remove_vertices_by_mask(np.asarray(density) < np.quantile(density, trim))
+    return trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles), process=False)
 
 
 def _vectors(open3d: Any, rows: Float[np.ndarray, "K 3"]) -> Any:
-    return open3d.utility.Vector3dVector(np.array(rows, np.float64))  # it takes no read-only one
+    """Rows as an Open3D vector."""
+    # Open3D refuses read-only arrays, so that the rows are always copied.
+    return open3d.utility.Vector3dVector(np.array(rows, np.float64))
 
 
 def _open3d() -> Any:
+    """The Open3D module, imported late because it is an optional and heavy dependency."""
     try:
         import open3d  # pyright: ignore[reportMissingImports]
     except (ImportError, OSError) as error:

@@ -1,7 +1,10 @@
-"""What any reconstruction must beat: the nearest training shape, and the mean shape.
+"""The nearest training shape and the mean shape: baselines that every reconstruction has to beat.
 
-Both are placed in the pose that was found for the reconstruction. Letters: N points, L code
-length, S training shapes.
+A space that merely repeats its training shapes is no better than the nearest one. A space that
+ignores the scan is no better than the mean shape. Both are placed in the pose that was found for
+the reconstruction, so that only the shape is compared.
+
+Letters: N points of a scan, M some of those points, L code length, S training shapes.
 """
 
 from functools import cached_property
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapespace.fitting.pose import Pose
@@ -19,72 +22,123 @@ from shapespace.scan import Frame
 from shapespace.space import TrainedSpace, placed
 
 NEAREST_SHARE = 0.9
-"""Share of the points, the nearest, whose mean distance counts; the others may be clutter."""
-FEW, MANY, KEPT = 128, 2000, 32
-"""Points at which all training shapes are compared, and at which the best so many of them are."""
+"""Share of the points, those with the smallest |f|, whose mean counts; the rest may be clutter."""
+FEW = 128
+"""Points at which all training shapes are compared."""
+MANY = 2000
+"""Points at which the best training shapes are compared again."""
+KEPT = 32
+"""Training shapes that are compared again."""
 AT_ONCE = 65_536
-"""Points that the decoder sees in a call."""
+"""Points that the decoder sees in one call."""
 
 
 class Baselines:
-    """Shapes of a space that know little or nothing of a scan. resolution: of their meshes."""
+    """Baselines of one space, as rows of its code table and as meshes in the frame of a scan.
+
+    Args:
+        space: the trained space.
+        resolution: grid nodes along the longest side of a mesh.
+    """
 
     def __init__(self, space: TrainedSpace, resolution: int) -> None:
-        self.space, self.resolution = space, resolution
+        self.space = space
+        self.resolution = resolution
 
-    def nearest(self, points: Float[np.ndarray, "N 3"], frame: Frame, pose: Pose) -> int:
-        """Row of the training shape nearest to the points of a scan, in the scan's unit.
+    def nearest_training_shape(
+        self, points: Float[np.ndarray, "N 3"], frame: Frame, pose: Pose
+    ) -> int:
+        """Find the training shape nearest to a scan.
 
-        The mean of |f| over the nearest nine tenths of at most ``MANY`` points, drawn evenly along
-        the scan's own order, decides; only the ``KEPT`` best at ``FEW`` points are looked at so.
+        The distance of a shape is the mean |f| over the nearest nine tenths of at most ``MANY``
+        points of the scan. Only the ``KEPT`` shapes that are best at ``FEW`` points are compared at
+        so many points. The points are taken at equal steps along the order of the scan.
+
+        Args:
+            points: points of the scan, in the frame and unit of its file.
+            frame: centre and scale of the scan.
+            pose: pose found for the reconstruction, from the frame of the scan to that of the
+                space.
+
+        Returns:
+            Row of the shape in the code table.
         """
         all_rows = torch.arange(len(self.space.codes))
         local = torch.from_numpy(frame.to_store(points))
-        best = self.distances(_thinned(local, FEW), all_rows, pose).argsort(stable=True)[:KEPT]
-        exact = self.distances(_thinned(local, MANY), best, pose)
-        return int(best[exact.argmin()])
+        # Coarse to fine: few points rule out most of the training shapes.
+        coarse = self.mean_distances(_thinned(local, FEW), all_rows, pose)
+        best = coarse.argsort(stable=True)[:KEPT]
+        fine = self.mean_distances(_thinned(local, MANY), best, pose)
+        return int(best[fine.argmin()])
 
-    def distances(
-        self, points: Float[Tensor, "N 3"], rows: Tensor, pose: Pose
+    def mean_distances(
+        self, points: Float[Tensor, "M 3"], rows: Int[Tensor, " S"], pose: Pose
     ) -> Float[Tensor, " S"]:
-        """Mean |f| of points of the scan's frame, by the codes of some training shapes."""
+        """Mean |f| of some training shapes over the nearest nine tenths of the points.
+
+        Args:
+            points: points in the frame of the scan.
+            rows: rows of the training shapes in the code table.
+            pose: pose of the scan.
+
+        Returns:
+            One mean for each row, in the unit of the points.
+        """
         codes = self.space.codes.table.weight
         size = max(1, AT_ONCE // max(1, len(points)))
-        found = [self._distances(points.to(codes), codes[part], pose) for part in rows.split(size)]
-        return torch.cat(found).cpu()
+        local = points.to(codes)
+        means = [self._mean_distances(local, codes[chunk], pose) for chunk in rows.split(size)]
+        return torch.cat(means).cpu()
 
-    def _distances(
-        self, points: Float[Tensor, "N 3"], codes: Float[Tensor, "S L"], pose: Pose
+    def _mean_distances(
+        self, points: Float[Tensor, "M 3"], codes: Float[Tensor, "S L"], pose: Pose
     ) -> Float[Tensor, " S"]:
-        one = Pose(*(part.to(codes) for part in pose))
+        one = Pose(
+            rotation=pose.rotation.to(codes),
+            shift=pose.shift.to(codes),
+            scale=pose.scale.to(codes),
+        )
         state = State(codes, one.rows(torch.zeros(len(codes), dtype=torch.long)))
         with torch.no_grad():
             off = distances(self.space.decoder, points.expand(len(codes), -1, -1), state)
+        # A raw scan holds floor and flying pixels. Trimmed alike for all shapes, so that clutter
+        # does not choose the nearest one.
         return off.sort(dim=1).values[:, : max(1, int(NEAREST_SHARE * len(points)))].mean(1)
 
-    def nearest_mesh(self, row: int, frame: Frame, pose: Pose) -> trimesh.Trimesh:
-        """A training shape in the frame of a scan."""
+    def training_mesh(self, row: int, frame: Frame, pose: Pose) -> trimesh.Trimesh:
+        """Mesh a training shape in the frame of a scan.
+
+        Args:
+            row: row of the shape in the code table.
+            frame: centre and scale of the scan.
+            pose: pose found for the reconstruction of the scan.
+        """
         code = self.space.codes.table.weight[row]
         return self.space.mesh(code, frame, self.resolution, pose=pose)
 
     def mean_mesh(self, frame: Frame, pose: Pose) -> trimesh.Trimesh:
-        """The shape of the mean training code in the frame of a scan; empty if it has none."""
+        """The shape of the mean training code in the frame of a scan; empty without a zero set."""
         return placed(self._mean, frame, pose)
 
     @cached_property
     def _mean(self) -> trimesh.Trimesh:
-        """In the frame of the space."""
+        """The mean shape in the frame of the space, meshed once for all scans."""
         mean = self.space.codes.table.weight.mean(0)
         return self.space.mesh(mean, resolution=self.resolution)
 
 
 def pose_of(facts: dict[str, Any]) -> tuple[Frame, Pose]:
-    """Where a reconstruction lies, by its .json."""
+    """Frame and pose of a reconstruction, as its JSON file holds them."""
     found = facts["pose"]
-    parts = (torch.tensor([found[name]]).double() for name in ("rotation", "shift", "scale"))
-    return Frame(np.array(facts["centre"]), facts["scale"]), Pose(*parts)
+    pose = Pose(
+        rotation=torch.tensor([found["rotation"]]).double(),
+        shift=torch.tensor([found["shift"]]).double(),
+        scale=torch.tensor([found["scale"]]).double(),
+    )
+    return Frame(np.array(facts["centre"]), facts["scale"]), pose
 
 
 def _thinned(points: Float[Tensor, "N 3"], count: int) -> Float[Tensor, "M 3"]:
+    """At most ``count`` points, at equal steps from the first to the last."""
     rows = torch.linspace(0, len(points) - 1, min(count, len(points))).round().long()
     return points[rows]

@@ -1,6 +1,7 @@
-"""The commands ``prepare``, ``info`` and ``demo``: signatures are the syntax, docstrings the help.
+"""The commands ``prepare``, ``info`` and ``data``.
 
-Each works through the library and prints what it did; nothing else lives here.
+Signatures are the syntax of the commands, docstrings their help text. A command calls the library
+and prints the outcome.
 """
 
 from typing import Literal
@@ -30,31 +31,31 @@ def prepare(
 
     SOURCE may be one file (PLY OBJ OFF STL GLB NPZ NPY XYZ), a folder of them, a D-FAUST
     registration file, a folder of those, or a D-FAUST scans folder. Meshes are sampled evenly by
-    area. A bad scan is skipped and listed. Stop it at any time: the same command goes on where it
-    stood, and scans that are in the store already are kept.
+    area. A scan that cannot be used is skipped and listed. The command can be stopped at any time:
+    the same command continues, and keeps the scans that are in the store already.
 
       shapespace prepare scans/ scans.hdf5
       shapespace prepare dfaust/ dfaust.hdf5 --config datasets/dfaust/prepare.yaml
       shapespace prepare scans/ scans.hdf5 --shard 3/8     one of an array of 8 jobs
 
     Args:
-        source: what to read.
-        store: the HDF5 file to write; an existing one is replaced when all is done.
-        num_points: points of each scan; by default 250000, or all that a smaller cloud has.
-        scans: text file with the names of the scans to keep, one a line.
-        every: keep each n-th frame of a sequence, or each n-th file.
-        workers: processes that read and sample; all cores by default.
-        shard: i/n takes the i-th of n parts and writes STORE.i-of-n.hdf5; shapespace data merge
-            joins them.
-        unit: length unit of the source; the store is in metres.
+        source: file or folder to read.
+        store: HDF5 file to write. An existing store is replaced when the new one is complete.
+        num_points: points of each scan. The default is 250000, or all points of a smaller cloud.
+        scans: text file with the names of the scans to use, one a line.
+        every: use each n-th frame of a sequence, or each n-th file.
+        workers: processes that read and sample. The default is all cores.
+        shard: i/n prepares the i-th of n shares and writes STORE.i-of-n.hdf5; shapespace data merge
+            joins the shards.
+        unit: length unit of the source. The store is in metres.
         normalise: scale each scan to radius 1 instead, for objects without a common size.
-        normals: source keeps those of the files; estimate also fits some to clouds that have none;
-            none keeps none.
+        normals: source keeps the normals of the files; estimate also estimates normals for clouds
+            without any; none stores no normals.
         cameras: text file with the positions from which the scans were taken, x y z a line, in
-            their frame and unit; they tell the outer side of estimated normals.
+            the frame and unit of the scans. They decide the outer side of estimated normals.
         targets: points around each scan whose distances are stored, signed for closed meshes.
-        seed: of sampling and shuffling.
-        strict: stop at the first bad scan instead of skipping it.
+        seed: seed of sampling and shuffling.
+        strict: stop at the first scan that cannot be used instead of skipping it.
     """
     from shapespace.data.formats.readers import read_positions
     from shapespace.data.prepare.run import prepare as run
@@ -82,14 +83,14 @@ def prepare(
 
 
 def info(path: str, *, names: bool = False, verify: bool = False) -> None:
-    """Say what a store or a checkpoint holds.
+    """Describe a store or a checkpoint.
 
       shapespace info scans.hdf5 --verify
 
     Args:
-        path: a store written by shapespace prepare, or a checkpoint written by shapespace train.
-        names: list all scans, not the first ten.
-        verify: read the whole store and compare its checksums; exit code 1 if it is damaged.
+        path: store written by shapespace prepare, or checkpoint written by shapespace train.
+        names: list all scans, not only the first ten.
+        verify: read the whole store and compare its checksums. The exit code is 1 if it is damaged.
     """
     from shapespace.cli.describe import describe, faults
 
@@ -111,20 +112,20 @@ def check(
     json: bool = False,
     strict: bool = False,
 ) -> None:
-    """Look for what spoils a training: wrong units, turned scans, flipped normals, clutter, holes.
+    """Find what spoils a training: wrong units, rotated scans, flipped normals, clutter, holes.
 
     SOURCE is a store, or whatever shapespace prepare reads. Each finding comes with its remedy.
-    Exit code 0: training may start; 1: it should not.
+    The exit code is 0 if training may start, and 1 if it should not.
 
       shapespace data check scans.hdf5
       shapespace data check my_scans/ --unit mm --json > report.json
 
     Args:
-        source: what to look at.
-        scans: text file with the names of the scans to look at, one a line.
-        unit: length unit of the files; a store has its own.
+        source: store, file or folder to check.
+        scans: text file with the names of the scans to check, one a line.
+        unit: length unit of the files. A store has its own unit.
         extent: half side of the box that training samples, model.sampler.init_args.extent.
-        workers: processes; all cores by default.
+        workers: number of processes. The default is all cores.
         json: print the report as JSON.
         strict: warnings count as errors.
     """
@@ -155,24 +156,24 @@ def split(
     pattern: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Write OUT/train.txt and OUT/test.txt, and say how far the test scans are from the training.
+    """Write OUT/train.txt and OUT/test.txt, and say how far test scans are from training scans.
 
     Neighbouring frames of a sequence are nearly equal: a random split measures memory. SOURCE is a
-    store, or whatever shapespace prepare reads; names are <subject>_<sequence>_<frame>.
+    store, or whatever shapespace prepare reads. Names are <subject>_<sequence>_<frame>.
 
       shapespace data split dfaust.hdf5 --by subject --hold-out 50025 50026 --out splits/
       shapespace data split dfaust.hdf5 --by frames --share 0.2 --margin 10 --out splits/
 
     Args:
-        source: whose names to split.
-        out: folder for the lists.
-        by: test whole subjects, whole sequences, one block of frames of each sequence, or scans
+        source: store, file or folder whose scans are split.
+        out: folder for the two lists.
+        by: hold out whole subjects, whole sequences, one block of frames of each sequence, or scans
             at random (which leaks).
-        share: of the scans to test on.
-        hold_out: subjects or sequences to test on, in place of a share.
-        margin: frames next to a test block that are left out of the training.
+        share: share of the scans to hold out.
+        hold_out: subjects or sequences to hold out, in place of a share.
+        margin: frames next to a held-out block that are left out of the training.
         pattern: regular expression with the groups subject, sequence and frame for other names.
-        seed: of the choice.
+        seed: seed of the choice.
     """
     from shapespace.data.splits import split_files
 
@@ -192,13 +193,13 @@ def split(
 
 
 def merge(stores: list[str], *, out: str) -> None:
-    """Join stores into one, such as the shards of an array of jobs; every scan is verified.
+    """Join stores into one, such as the shards of an array of jobs. Every scan is verified.
 
       shapespace data merge dfaust.*-of-8.hdf5 --out dfaust.hdf5
 
     Args:
-        stores: written by shapespace prepare.
-        out: the store to write.
+        stores: stores written by shapespace prepare.
+        out: store to write.
     """
     from shapespace.data.store.merge import merge as join
 

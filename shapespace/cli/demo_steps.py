@@ -1,7 +1,7 @@
-"""``shapespace demo``: the whole job on people made from formulas, ending in one page.
+"""The steps of ``shapespace demo``: from people made by formulas to one page of results.
 
-Each stage leaves its files in the folder and is skipped where they are whole, so that a stopped
-demo goes on where it stood.
+Each step leaves its files in the folder. A step whose files are complete is skipped, so that a demo
+that was stopped continues.
 """
 
 import json
@@ -17,21 +17,21 @@ from pathlib import Path
 import trimesh
 
 from shapespace.checkpoint import CHECKPOINT
+from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.config.recipes import DEMO
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
-from shapespace.evaluation import tables as card_text
+from shapespace.evaluation import tables
 from shapespace.evaluation.compare import scores_of
 from shapespace.evaluation.metrics import NUM_SAMPLES
 from shapespace.evaluation.scores import Scores, write_csv
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.interpolate import interpolate_shapes
-from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.record import with_dropped
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.rendering.plots import plot_curves
-from shapespace.report import html as report
+from shapespace.report import html
 from shapespace.space import TrainedSpace
 from shapespace.synthetic.dataset import (
     MOTIONS_OF_DEMO,
@@ -43,24 +43,30 @@ from shapespace.synthetic.dataset import (
 from shapespace.training.statistics import METRICS, read_metrics
 from shapespace.utils.files import output_folder, read_lines, replacing
 
-WORST_SHOWN = 0.03
+LARGEST_ERROR = 0.03
 """Error, in metres, at the bright end of the error map."""
-MOST_SHOWN = 8
-"""Unseen scans in the picture; all are measured."""
-SHOWN = tuple(
-    short
-    for short in (*card_text.DISTANCES, *card_text.MESH)
-    if short.title not in ("accuracy", "completeness", "normals")
+MAX_IN_PICTURE = 8
+"""Number of unseen scans in the picture. All unseen scans are measured."""
+COLUMNS = tuple(
+    column
+    for column in (*tables.DISTANCES, *tables.MESH)
+    if column.title not in ("accuracy", "completeness", "normals")
 )
 """Columns of the table."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much the demo does. The defaults take some four minutes on two cores.
+class DemoSize:
+    """Amount of work of the demo. The defaults take some four minutes on two cores.
 
-    subjects, motions, frames: of the data set; num_points: stored of each scan; fit_points: of a
-    reconstruction; resolution: of meshes; train: options for ``shapespace train``.
+    Args:
+        subjects: number of people.
+        motions: motions of each person.
+        frames: frames of each motion.
+        num_points: stored points of each scan.
+        fit_points: points that a code is fitted to.
+        resolution: grid nodes along the longest side of a mesh.
+        train: further options of ``shapespace train``.
     """
 
     subjects: int = 4
@@ -74,11 +80,17 @@ class Size:
 
 @dataclass(frozen=True)
 class _Demo:
-    """Where everything lies."""
+    """The arguments of a demo, and the paths of its files.
+
+    Args:
+        folder: folder for all files.
+        seed: seed of scanning, training and fitting.
+        size: amount of work.
+    """
 
     folder: Path
     seed: int
-    size: Size
+    size: DemoSize
 
     @property
     def data(self) -> Path:
@@ -97,40 +109,50 @@ class _Demo:
         return self.folder / "unseen"
 
     @property
-    def walk(self) -> Path:
+    def interpolation(self) -> Path:
         return self.folder / "interpolation"
 
 
-def run_demo(folder: Path, seed: int = 0, size: Size | None = None) -> str:
-    """Run or finish the demo in ``folder``; the table and where the page is."""
-    demo = _Demo(output_folder(folder), seed, size or Size())
-    with _stage(demo, 1, "people from formulas, seen by a virtual scanner"):
+def run_demo(folder: Path, seed: int = 0, size: DemoSize | None = None) -> str:
+    """Run the demo in ``folder``, or finish one that was stopped.
+
+    Args:
+        folder: folder for all files, made if missing.
+        seed: seed of scanning, training and fitting.
+        size: amount of work.
+
+    Returns:
+        The table of results, and a line with the path of the page.
+    """
+    demo = _Demo(output_folder(folder), seed, size or DemoSize())
+    with _step(demo, 1, "people from formulas, seen by a virtual scanner"):
         dataset = _scan_people(demo)
-    with _stage(demo, 2, "raw scans into a store"):
+    with _step(demo, 2, "raw scans into a store"):
         _prepare(demo)
-    with _stage(demo, 3, "training the space"):
+    with _step(demo, 3, "training the space"):
         checkpoint = _train(demo)
-    with _stage(demo, 4, "reconstructing scans it has not seen"):
+    with _step(demo, 4, "reconstructing scans it has not seen"):
         _reconstruct(demo, checkpoint, dataset)
-    with _stage(demo, 5, "measuring"):
-        cards = [_card(demo, scan) for scan in dataset.unseen]
-        write_csv(cards, demo.folder / "metrics.csv")
-    with _stage(demo, 6, "interpolating"):
+    with _step(demo, 5, "measuring"):
+        scores = [_scores(demo, scan) for scan in dataset.unseen]
+        write_csv(scores, demo.folder / "metrics.csv")
+    with _step(demo, 6, "interpolating"):
         _interpolate(demo, checkpoint)
-    with _stage(demo, 7, "pictures and page"):
-        page = _page(demo, dataset, cards)
-    return f"{card_text.short_table(cards, SHOWN)}\n\nopen {page}"
+    with _step(demo, 7, "pictures and page"):
+        page = _page(demo, dataset, scores)
+    return f"{tables.short_table(scores, COLUMNS)}\n\nopen {page}"
 
 
 @contextmanager
-def _stage(demo: _Demo, number: int, title: str) -> Iterator[None]:
-    """Say what happens and how long it took; the times are kept for the page."""
+def _step(demo: _Demo, number: int, title: str) -> Iterator[None]:
+    """Announce a step on standard error, and add its seconds to seconds.json for the page."""
     sys.stderr.write(f"[{number}/7] {title}\n")
     start = time.perf_counter()
     try:
         yield
     finally:
         path = demo.folder / "seconds.json"
+        # Added up: a demo that was stopped has spent time on this step before.
         seconds = json.loads(path.read_text()) if path.exists() else {}
         seconds[title] = round(seconds.get(title, 0) + time.perf_counter() - start, 1)
         with replacing(path) as part:
@@ -141,7 +163,14 @@ def _scan_people(demo: _Demo) -> SyntheticDataset:
     size = demo.size
     people = SUBJECTS[: size.subjects]
     workers = len(os.sched_getaffinity(0))
-    return write_dataset(demo.data, people, size.motions, size.frames, demo.seed, workers)
+    return write_dataset(
+        demo.data,
+        subjects=people,
+        motions=size.motions,
+        frames=size.frames,
+        seed=demo.seed,
+        workers=workers,
+    )
 
 
 def _prepare(demo: _Demo) -> None:
@@ -175,43 +204,47 @@ def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> No
         reconstruct_files(
             checkpoint,
             sources,
-            demo.unseen,
-            FitOptions(num_points=demo.size.fit_points, seed=demo.seed),
-            resolution=demo.size.resolution,
+            out=demo.unseen,
+            fit=FitOptions(num_points=demo.size.fit_points, seed=demo.seed),
+            meshing=MeshOptions(resolution=demo.size.resolution),
             strict=True,
         )
 
 
 def _surface(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
+    """Load the true surface that was scanned."""
     return trimesh.load_mesh(demo.data / scan.surface_path, process=False)
 
 
-def _result(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
+def _reconstruction(demo: _Demo, scan: SyntheticScan) -> trimesh.Trimesh:
+    """Load a reconstruction, with the record of the components that were dropped from it."""
     facts = json.loads((demo.unseen / f"{scan.name}.json").read_text())
     mesh = trimesh.load_mesh(demo.unseen / f"{scan.name}.ply", process=False)
     return with_dropped(mesh, facts)
 
 
-def _card(demo: _Demo, scan: SyntheticScan) -> Scores:
-    return scores_of(scan.name, _result(demo, scan), {"registration": _surface(demo, scan)})
+def _scores(demo: _Demo, scan: SyntheticScan) -> Scores:
+    return scores_of(scan.name, _reconstruction(demo, scan), {"registration": _surface(demo, scan)})
 
 
 def _interpolate(demo: _Demo, checkpoint: Path) -> None:
-    if (demo.walk / "strip.png").exists():
+    if (demo.interpolation / "strip.png").exists():
         return
-    names = _ends(TrainedSpace.load(checkpoint).names)
-    interpolate_shapes(checkpoint, names, demo.walk, steps=7, resolution=demo.size.resolution)
+    names = _two_shapes(TrainedSpace.load(checkpoint).names)
+    interpolate_shapes(
+        checkpoint, names, demo.interpolation, steps=7, resolution=demo.size.resolution
+    )
 
 
-def _ends(names: Sequence[str]) -> tuple[str, str]:
-    """Two training scans of different people in different poses."""
+def _two_shapes(names: Sequence[str]) -> tuple[str, str]:
+    """Choose two training scans of different people in different poses."""
     first = next((name for name in names if "jumping_jacks" in name), names[0])
     return first, names[-1]
 
 
-def _page(demo: _Demo, dataset: SyntheticDataset, cards: Sequence[Scores]) -> Path:
+def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[Scores]) -> Path:
     space = TrainedSpace.load(demo.run / CHECKPOINT)
-    page = report.Page(
+    page = html.Page(
         "A space of shapes, made by shapespace demo",
         f"{len(space.names)} raw scans of people made from formulas trained one decoder with a "
         f"{space.decoder.latent_size}-number code for each. Nothing was downloaded.",
@@ -220,27 +253,29 @@ def _page(demo: _Demo, dataset: SyntheticDataset, cards: Sequence[Scores]) -> Pa
         "Unseen scans, reconstructed",
         "Each of these scans belongs to a sequence that was not trained on: the raw scan with its "
         "holes, the reconstruction from its code alone, and its error against the true surface, "
-        f"dark 0 to bright {1000 * WORST_SHOWN:.0f} mm.",
-        report.picture(_gallery(demo, dataset), "scan, reconstruction and error of unseen scans"),
+        f"dark 0 to bright {1000 * LARGEST_ERROR:.0f} mm.",
+        html.picture(_gallery(demo, dataset), "scan, reconstruction and error of unseen scans"),
     )
+    head, *rows = tables.short_rows(scores, COLUMNS)
+    legend = [_wrapped(line) for line in tables.short_legend(COLUMNS)]
     page.section(
         "How far off",
         f"Against the true surfaces, in millimetres, by {NUM_SAMPLES} samples of each; metrics.csv "
         "has all the numbers there are.",
-        report.table(*_head_and_rows(cards), "summary"),
-        report.code("\n".join(map(_wrapped, card_text.short_legend(SHOWN)))),
+        html.table(head, rows, kind="summary"),
+        html.code("\n".join(legend)),
     )
     page.section(
         "Between two shapes",
         "A straight line from the code of one person to the code of another.",
-        report.picture(demo.walk / "strip.png", "seven bodies from one code to another"),
+        html.picture(demo.interpolation / "strip.png", "seven bodies from one code to another"),
     )
     curves = demo.folder / "curves.png"
     terms = ("step", "loss", "surface", "normal", "eikonal")
-    rows = [{key: row[key] for key in terms} for row in read_metrics(demo.run / METRICS)]
-    plot_curves(rows, curves)
-    page.section("Training", "The loss and its terms.", report.picture(curves, "loss curves"))
-    page.section("Where the time went", "Seconds.", report.code(_seconds(demo)))
+    losses = [{key: row[key] for key in terms} for row in read_metrics(demo.run / METRICS)]
+    plot_curves(losses, curves)
+    page.section("Training", "The loss and its terms.", html.picture(curves, "loss curves"))
+    page.section("Where the time went", "Seconds.", html.code(_seconds(demo)))
     return page.write(demo.folder / "index.html")
 
 
@@ -248,20 +283,17 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, 110, subsequent_indent="    ")
 
 
-def _head_and_rows(cards: Sequence[Scores]) -> tuple[list[str], list[list[str]]]:
-    head, *rows = card_text.short_rows(cards, SHOWN)
-    return head, rows
-
-
 def _gallery(demo: _Demo, dataset: SyntheticDataset) -> Path:
+    """Render scans, reconstructions and errors: three rows, a column for each scan."""
     path = demo.folder / "unseen.png"
     rows: list[list[Figure]] = [[], [], []]
-    every = max(1, -(-len(dataset.unseen) // MOST_SHOWN))
+    # The quotient rounded up.
+    every = max(1, -(-len(dataset.unseen) // MAX_IN_PICTURE))
     for scan in dataset.unseen[::every]:
         raw = trimesh.load_mesh(demo.data / scan.scan_path, process=False)
-        mesh = _result(demo, scan)
+        mesh = _reconstruction(demo, scan)
         error = point_to_mesh(mesh.vertices, _surface(demo, scan))
-        colours = colour_map(error, 0.0, WORST_SHOWN)
+        colours = colour_map(error, 0.0, LARGEST_ERROR)
         rows[0].append(Figure(raw, GREY))
         rows[1].append(Figure(mesh))
         rows[2].append(Figure(mesh, label=scan.name, vertex_colors=colours))

@@ -1,4 +1,4 @@
-"""What a store or a checkpoint holds, in readable lines."""
+"""Text of ``shapespace info``: a description of a store or a checkpoint."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,23 +12,32 @@ from shapespace.errors import InputError, one_line
 from shapespace.utils.progress import progress
 
 SHOWN = 10
+"""Number of scans that are named unless all are asked for."""
 
 
 def describe(path: str | Path, all_names: bool = False) -> str:
-    """Text about a store (HDF5) or a checkpoint; InputError if it is neither.
+    """Describe a store (HDF5) or a checkpoint, one fact a line.
 
-    all_names: list every scan, not the first few.
+    With ``all_names`` every scan is listed, not only the first ten.
+
+    Raises:
+        InputError: ``path`` is neither a store nor a checkpoint.
     """
-    lines = _store_lines if _is_hdf5(Path(path)) else _checkpoint_lines
-    return "\n".join(lines(Path(path), all_names))
+    path = Path(path)
+    lines = _store_lines(path, all_names) if _is_hdf5(path) else _checkpoint_lines(path, all_names)
+    return "\n".join(lines)
 
 
 def faults(path: str | Path) -> list[str]:
-    """What is damaged in a store, all of which is read; InputError if ``path`` is none."""
+    """Read the whole store and list what is damaged, one line each.
+
+    Raises:
+        InputError: ``path`` is not a store.
+    """
     if not _is_hdf5(Path(path)):
         raise InputError(f"{path}: is no store; only those have checksums to verify")
     store = ScanStore(path)
-    verified = progress(store.verify(), "verify", len(store), "scan")
+    verified = progress(store.verify(), "verify", len(store), unit="scan")
     return [fault for fault in verified if fault is not None]
 
 
@@ -46,16 +55,16 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
     counts = [row["num_points"] for row in rows]
     kinds = Counter(row["normals"] for row in rows)
     shard = f", shard {store.shard}" if store.shard else ""
-    targets = sum(row["num_targets"] > 0 for row in rows)
+    num_with_targets = sum(row["num_targets"] > 0 for row in rows)
+    with_targets = f"; with targets: {num_with_targets}" if num_with_targets else ""
     points, _, sigma = store.read(store.names[0])
-    size = np.ptp(points, axis=0)
+    size = " x ".join(f"{side:.3f}" for side in np.ptp(points, axis=0))
     return [
         f"{path}: store of {len(store)} scans, dimension {store.dimension}, unit {store.unit}"
         f"{shard}, content {store.content[:16]}",
         f"points a scan: {min(counts)} to {max(counts)}; normals: "
-        f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}"
-        f"{f'; with targets: {targets}' if targets else ''}",
-        f"first scan: size {' x '.join(f'{s:.3f}' for s in size)}, median sigma "
+        f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}{with_targets}",
+        f"first scan: size {size}, median sigma "
         f"{np.median(sigma):.4f}, from {one_line(rows[0]['source'])}",
         *_names(store.names, all_names),
     ]
@@ -82,7 +91,7 @@ def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
 
 
 def _epochs_done(content: dict[str, Any]) -> int:
-    # "epoch" counts one less in a checkpoint saved within the run than in one saved at its end.
+    # Not content["epoch"]: it is one less in a checkpoint saved within the run than in the last.
     return content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
 
 

@@ -1,14 +1,16 @@
-"""The commands that measure: signatures are the syntax, docstrings the help.
+"""The commands evaluate, compare, diagnose and report.
 
-Each works through the library and prints what it found; nothing else lives here.
+The signature of a command is its syntax, and the docstring is its help. A command only calls the
+library and prints the result.
 """
 
 from typing import Literal
 
 from shapespace.cli.output import say
-from shapespace.cli.shapes import AnyUnit, Axis, Freedom, Method
+from shapespace.config.options import Axis, EvaluationOptions, FitOptions, MeshOptions
 
 KnownUnit = Literal["m", "cm", "mm", "in", "none"]
+"""Length unit of files; none for files whose unit is unknown."""
 
 
 def evaluate(
@@ -18,74 +20,54 @@ def evaluate(
     out: str,
     scans: str | None = None,
     truth: str | None = None,
-    baselines: bool = False,
-    method: Method = "second-order",
-    pose: Freedom = "shift",
-    up: Axis = "y",
-    num_points: int = 16384,
-    steps: int = 800,
-    refine: int = 0,
-    resolution: int = 256,
-    batch: int = 8,
-    unit: AnyUnit = "auto",
-    num_samples: int = 100_000,
-    group_end: str = "_",
-    seed: int = 0,
+    fit: FitOptions = FitOptions(),
+    meshing: MeshOptions = MeshOptions(),
+    options: EvaluationOptions = EvaluationOptions(),
 ) -> None:
-    """Say how good a space is: reconstruct scans that it was not trained on, and measure them.
+    """Say how good a space is: reconstruct unseen scans and measure the reconstructions.
 
-    Reconstructs to OUT/shapes as shapespace reconstruct does, whose results are kept, and measures
-    each shape to its own scan and to its truth. Writes OUT/card.txt for people, OUT/card.csv with
-    a row a scan and OUT/card.json: each number in every convention, its 5, 50 and 95 percentiles
-    and mean over scans, and 95 % intervals of median and mean by bootstrap over people.
+    Reconstructs the scans into OUT/shapes, as shapespace reconstruct does. Reconstructions that are
+    there already are kept. Each reconstruction is measured to its own scan, and to its true surface
+    if there is one.
 
-      shapespace evaluate runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out card/
-      shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out card/
+    Writes OUT/scores.txt for people, and OUT/scores.csv with a row for each scan. OUT/scores.json
+    holds every number with its definition, its 5, 50 and 95 percentiles and mean over the scans,
+    and 95 % intervals of median and mean by bootstrap over people.
+
+      shapespace evaluate runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out out/
+      shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out out/
 
     Args:
         checkpoint: made by shapespace train.
-        sources: scan files, folders of them, or stores written by shapespace prepare.
+        sources: scan files, folders of scan files, or stores written by shapespace prepare.
         out: folder for the results.
-        scans: text file with the names of the scans to do, one a line; all by default.
-        truth: true surfaces that have the names of the scans: a folder of meshes, or D-FAUST
-            registrations. A scan without one is measured to itself alone.
-        baselines: measure too what any method must beat: the training shape nearest to the scan and
-            the mean shape, in the pose of the reconstruction.
-        method: as of shapespace reconstruct, like the next five.
-        pose: what of the pose second-order finds.
-        up: the upright axis of the scans, for rigid and similarity.
-        num_points: points of each scan that the fit sees.
-        steps: of adam-published.
-        refine: steps in which the decoder moves too, near each scan.
-        resolution: grid nodes along the longest side of a mesh.
-        batch: scans fitted together.
-        unit: length unit of the scan and truth files; auto takes the one that fits the space.
-        num_samples: points drawn of each surface.
-        group_end: what ends the person in the name of a scan; people are what the bootstrap draws.
-            If empty, each scan is drawn by itself.
-        seed: of fit, samples and bootstrap.
+        scans: text file with the names of the scans to evaluate, one on each line; all by default.
+        truth: true surfaces with the names of the scans: a folder of meshes, or D-FAUST
+            registrations. A scan without a true surface is measured to its own points only.
+        fit: how codes are found; the seed is that of samples and bootstrap too.
+        meshing: how scans are read and meshes are made; the unit is that of truth files too.
+        options: how reconstructions are measured.
     """
     from pathlib import Path
 
     from shapespace.data.sources import collect_sources
-    from shapespace.evaluation.evaluate import Protocol, evaluate_scans
+    from shapespace.evaluation.evaluate import evaluate_scans
     from shapespace.evaluation.tables import scores_head
-    from shapespace.reconstruction.method import FitOptions
     from shapespace.utils.files import read_lines
 
     found = evaluate_scans(
         checkpoint,
         collect_sources(sources, None if scans is None else read_lines(scans)),
         out,
-        truth,
-        FitOptions(method, pose, up, num_points, steps, seed, refine=refine),
-        Protocol(num_samples, resolution, unit, baselines, group_end, seed),
-        batch,
+        truth=truth,
+        fit=fit,
+        meshing=meshing,
+        options=options,
     )
-    say(f"{scores_head(found.cards, found.unit)}\n")
+    say(f"{scores_head(found.all_scores, found.unit)}\n")
     for line in found.remarks():
         say(line)
-    say(f"wrote card.txt, card.csv and card.json to {Path(out)}")
+    say(f"wrote scores.txt, scores.csv and scores.json to {Path(out)}")
 
 
 def compare(
@@ -96,23 +78,22 @@ def compare(
     num_samples: int = 100_000,
     seed: int = 0,
 ) -> None:
-    """Measure meshes or clouds, of whatever method, against the last of them.
+    """Measure meshes or point clouds, made by any method, against a target file.
 
-    Prints every distance in every convention, with its formula: Chamfer, Hausdorff, F-scores,
-    normals, volume; and of each mesh its parts, holes, genus. P is the surface that is measured, T
-    the last one. All must lie in one frame.
+    The last file is the target. Prints every distance with its definition (Chamfer, Hausdorff,
+    F-scores, normals, volume), and the components, closedness and genus of each mesh. In the
+    formulas, P is the measured surface and T the target. All files must be in one frame.
 
       shapespace compare reconstruction.ply truth.ply
       shapespace compare ours.ply theirs.obj scan.xyz --out distances.json
 
     Args:
-        surfaces: two or more files (PLY OBJ OFF STL GLB NPZ NPY XYZ); all others are measured
-            against the last.
-        out: JSON file to write too, with the exact numbers, lengths in metres.
-        unit: length unit of the files. With none, thresholds are shares of the diagonal of the last
-            one, and lengths are printed and written as they are.
-        num_samples: points drawn of each mesh; a cloud of more points is thinned to so many.
-        seed: of the samples.
+        surfaces: two or more files (PLY OBJ OFF STL GLB NPZ NPY XYZ), the target last.
+        out: JSON file for the exact numbers, with lengths in metres; not written by default.
+        unit: length unit of the files. With none, thresholds are shares of the diagonal of the
+            target, and lengths are printed and written in the unit of the files.
+        num_samples: points drawn from each mesh; a cloud of more points is thinned to as many.
+        seed: seed of the samples.
     """
     from pathlib import Path
 
@@ -126,11 +107,17 @@ def compare(
     at_least(1, num_samples=num_samples)
     at_least(0, seed=seed)
     *shapes, target = surfaces
-    cards = compare_files(shapes, target, unit, num_samples, seed)
+    all_scores = compare_files(shapes, target, unit=unit, num_samples=num_samples, seed=seed)
     if out is not None:
-        facts = {"target": target, "surfaces": shapes, "unit": "none" if unit == "none" else "m"}
-        write_json(cards, facts | {"num_samples": num_samples, "seed": seed}, Path(out), seed)
-    say(pair_table(cards, "none" if unit == "none" else "m"))
+        facts = {
+            "target": target,
+            "surfaces": shapes,
+            "unit": "none" if unit == "none" else "m",
+            "num_samples": num_samples,
+            "seed": seed,
+        }
+        write_json(all_scores, facts, Path(out), seed=seed)
+    say(pair_table(all_scores, "none" if unit == "none" else "m"))
     say(f"\n{num_samples} samples of each mesh, clouds of no more points")
 
 
@@ -147,23 +134,24 @@ def diagnose(
 ) -> None:
     """Say how far the field of a space is from a signed distance.
 
-    Measures training shapes: |grad f| - 1, |f| against the exact distance to the mesh of its zero
-    set, signs, extra sheets, how steep f gets, and the factor that makes sphere tracing safe, tried
-    on rays. Prints a table; writes CHECKPOINT.certificate.json, all numbers with what they mean,
-    and CHECKPOINT.certificate.html, a page with pictures.
+    Samples the field of training shapes and measures |grad f| - 1, |f| against the exact distance
+    to the mesh of the zero set, signs, extra sheets, the steepest gradient found, and the factor
+    that makes sphere tracing safe, tried on rays. All is sampled and no guarantee. Prints a table.
+    Writes CHECKPOINT.diagnostics.json, every number with its meaning, and
+    CHECKPOINT.diagnostics.html, a page with pictures.
 
       shapespace diagnose runs/bodies-cpu/last.ckpt
       shapespace diagnose runs/bodies-cpu/last.ckpt --names 60001_hips_001466 --out checked/
 
     Args:
         checkpoint: made by shapespace train.
-        names: shapes to measure, or a text file with their names, one a line.
-        num_shapes: how many are measured without names, evenly from the first to the last.
-        num_points: random places in the box, and as many near each surface.
+        names: names of the shapes to diagnose, or a text file with a name on each line.
+        num_shapes: number of shapes without names, taken at equal steps from the first to the last.
+        num_points: random samples in the box, and as many near each surface.
         resolution: grid nodes along the longest side of the mesh that stands for a zero set.
         num_rays: rays that are traced at each shape.
-        seed: of all that is drawn.
-        out: folder for the files; beside the checkpoint by default.
+        seed: seed of all that is drawn.
+        out: folder for the files; the folder of the checkpoint by default.
     """
     from pathlib import Path
 
@@ -174,12 +162,14 @@ def diagnose(
 
     space = TrainedSpace.load(checkpoint)
     folder = output_folder(Path(checkpoint).parent if out is None else out)
-    settings = DiagnosticsOptions(num_points, seed, resolution, num_rays)
-    certified = diagnose_space(space, names, num_shapes, settings)
-    say(certified.text())
+    options = DiagnosticsOptions(
+        num_points=num_points, seed=seed, resolution=resolution, num_rays=num_rays
+    )
+    diagnosed = diagnose_space(space, names, num_shapes=num_shapes, settings=options)
+    say(diagnosed.text())
     stem = Path(checkpoint).stem
-    say(f"wrote {write_diagnostics(certified, folder / f'{stem}.certificate.json')}")
-    say(f"wrote {write_page(certified, folder / f'{stem}.certificate.html')}")
+    say(f"wrote {write_diagnostics(diagnosed, folder / f'{stem}.diagnostics.json')}")
+    say(f"wrote {write_page(diagnosed, folder / f'{stem}.diagnostics.html')}")
 
 
 def report(
@@ -194,25 +184,28 @@ def report(
 ) -> None:
     """Write one page about a training run: what was trained, how it went, how good it is.
 
-    One HTML file without network: a walk through the space to be played and turned, metrics with
-    their conventions, certificate, best and worst reconstructions, nearest training shapes, codes,
-    curves, recipe. What is not there yet is left out; the page says which command makes it.
+    The page is one HTML file that needs no network. An animation through the space can be played
+    and turned. Below it stand the metrics with their definitions, the sampled diagnostics of the
+    field, the best and worst reconstructions, the nearest training shapes, the codes, the training
+    curves and the recipe. A section without data is left out, and the page names the command that
+    makes the data.
 
       shapespace report runs/bodies-cpu
       shapespace report runs/bodies-cpu --evaluation test/ --out bodies.html
 
     Args:
-        run: folder of a shapespace train.
+        run: folder of a run of shapespace train.
         evaluation: folder written by shapespace evaluate; RUN/evaluation by default, if it exists.
-        truth: as given to shapespace evaluate: true surfaces, for maps of the error. Without it the
-            map is on the scan.
-        out: the page; RUN/report.html by default.
+        truth: true surfaces for maps of the error, as given to shapespace evaluate. Without a true
+            surface, the map is on the scan.
+        out: file of the page; RUN/report.html by default.
         up: the axis of the shapes that points up.
-        steps: of the walk, shapes from each training shape to the next.
-        resolution: of the walk, grid nodes along the longest side of a shape.
+        steps: shapes of the animation from each training shape to the next.
+        resolution: grid nodes along the longest side of a shape of the animation.
     """
     from shapespace.report.page import write_report
 
-    film = {"steps": steps, "resolution": resolution}
-    path = write_report(run, evaluation, out, truth=truth, up=up, **film)
+    path = write_report(
+        run, evaluation, out, truth=truth, up=up, steps=steps, resolution=resolution
+    )
     say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -1,4 +1,4 @@
-"""Which scans a file or folder holds, and under which names, before any is read."""
+"""Find the scans of a file, folder or store, and give each a name, before any of them is read."""
 
 import difflib
 import hashlib
@@ -18,11 +18,11 @@ from shapespace.scan import PreparedScan
 
 @runtime_checkable
 class Named(Protocol):
-    """Anything with the name of a scan."""
+    """Anything that has the name of a scan."""
 
     @property
     def name(self) -> str:
-        """Of the scan."""
+        """Name of the scan."""
         ...
 
 
@@ -31,11 +31,14 @@ AnyNamed = TypeVar("AnyNamed", bound=Named)
 
 @dataclass(frozen=True)
 class Source:
-    """One scan that can be read: a file, or a frame of a registration file. Plain data.
+    """One scan that can be read: a file, or one frame of a registration file.
 
-    sequence: frames of one sequence are thinned together; "" for a plain folder.
-    frame: the column of the dataset ``sequence`` of a registration file, None for other files;
-    the name has the frame's own number where it is known.
+    Args:
+        name: name of the scan. For a frame it holds the frame's own number where that is known.
+        path: the scan file or the registration file.
+        sequence: ``<subject>_<sequence>``; frames of one sequence are thinned together. "" for a
+            file that belongs to no sequence.
+        frame: column of the dataset ``sequence`` in a registration file; None for other files.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Source:
         return f"{self.path}{at}"
 
     def load(self) -> tuple[RawScan, str]:
-        """Read the scan, and its :meth:`digest`."""
+        """Read the scan; returns it together with its :meth:`digest`."""
         if self.frame is None:
             content = read_bytes(self.path)
             return parse_raw(self.path, content), hashlib.sha256(content).hexdigest()
@@ -56,35 +59,47 @@ class Source:
         return raw, hashlib.sha256(raw.vertices.tobytes()).hexdigest()
 
     def digest(self) -> str:
-        """The sha256 of the file's bytes, which are not parsed (of a frame: of its vertices)."""
+        """Return the sha256 of the file's bytes or, for a frame, of its vertices; hexadecimal.
+
+        A file is hashed without being parsed.
+        """
         if self.frame is None:
             return hashlib.sha256(read_bytes(self.path)).hexdigest()
         return self.load()[1]
 
 
 def find_sources(source: Path, scans: Sequence[str] | None = None, every: int = 1) -> list[Source]:
-    """The scans of ``source``, sorted by name.
+    """List the scans of ``source``, sorted by name.
 
-    source: a scan file; a D-FAUST registration file or a folder of ``registrations_*.hdf5``; a
-    D-FAUST folder ``scans`` or its parent; any other folder, searched recursively, whose scans are
-    named by their relative paths without suffix, "/" written "_" (the suffix stays where two names
-    would be equal).
+    A frame of D-FAUST has the name ``<subject>_<sequence>_<frame>``, both as a registration and as
+    a raw scan, so that a registration is matched to its raw scan by name. For a raw scan, the frame
+    is read off the file's name. For a column of a registration file, the frame comes from
+    ``frames.csv`` beside the file, or else from the raw scans in ``scans/`` beside the file if
+    there are as many as columns. Otherwise the column itself, five digits, stands for the frame and
+    matches no raw scan. See :func:`~shapespace.data.formats.dfaust.list_frames`.
 
-    A frame of D-FAUST has one name, ``<subject>_<sequence>_<frame>``, as registration and as raw
-    scan, so that each finds the other. The frame is that of the raw scan's file; for a column of a
-    registration file it comes from ``frames.csv`` beside the file, or from the raw scans in
-    ``scans/`` beside it if they are as many as the columns; otherwise the frame is the column,
-    five digits, and joins nothing. See :func:`~shapespace.data.formats.dfaust.list_frames`.
+    Args:
+        source: a scan file; a D-FAUST registration file or a folder of ``registrations_*.hdf5``; a
+            D-FAUST folder ``scans`` or its parent; or any other folder, which is searched
+            recursively. Scans of such a folder are named by their relative paths without suffix,
+            with "/" written "_" (the suffix stays where two names would be equal).
+        scans: names to keep; None keeps all.
+        every: keep each ``every``-th frame of each sequence, in ascending order of frames, or each
+            ``every``-th file of a plain folder.
 
-    scans: names to keep. every: keep each ``every``-th frame of each sequence, counted by ascending
-    frame, or each ``every``-th file. :class:`InputError` if nothing is found, a name is unknown,
-    or ``frames.csv`` contradicts the registrations.
+    Raises:
+        InputError: nothing is found, a name is unknown, or ``frames.csv`` contradicts the
+            registrations.
     """
     return select(discover(source)[0], scans, every)
 
 
 def discover(source: Path) -> tuple[list[Source], int]:
-    """All scans of ``source`` by name, and how many other files lie beside them."""
+    """List all scans of ``source``, and count the files beside them that are not scans.
+
+    Returns:
+        The scans, sorted by name, and the number of other files.
+    """
     if source.is_file():
         registrations = source.suffix.lower() in dfaust.SUFFIXES
         return _frames([source]) if registrations else [_single(source)], 0
@@ -100,12 +115,24 @@ def discover(source: Path) -> tuple[list[Source], int]:
         used = len(found)
     if not found:
         known = " ".join(READERS)
-        raise InputError(f"{one_line(source)}: no scan among {len(files)} files; known are {known}")
-    return sorted(found, key=lambda found: found.name), len(files) - used
+        raise InputError(
+            f"{one_line(source)}: no scan among {len(files)} files; give a folder with files of "
+            f"these suffixes: {known}"
+        )
+    return sorted(found, key=lambda scan: scan.name), len(files) - used
 
 
 def select(sources: list[Source], scans: Sequence[str] | None, every: int) -> list[Source]:
-    """Those of ``sources`` that are named in ``scans``, and of these each ``every``-th."""
+    """Keep the sources named in ``scans``, and of these each ``every``-th of each sequence.
+
+    Args:
+        sources: at least one.
+        scans: names to keep; None keeps all.
+        every: 1 keeps all frames.
+
+    Raises:
+        InputError: a name is unknown, or ``every`` is less than 1.
+    """
     if every < 1:
         raise InputError(f"every={every}: give 1 to keep all frames, or a larger number")
     if scans is not None:
@@ -118,12 +145,10 @@ def select(sources: list[Source], scans: Sequence[str] | None, every: int) -> li
 
 
 def named(sources: Sequence[AnyNamed], scans: Sequence[str]) -> list[AnyNamed]:
-    """Those of ``sources`` that are named in ``scans``; :class:`InputError` if a name is unknown.
-
-    sources: at least one.
-    """
+    """Keep the sources (at least one) named in ``scans``; InputError if a name is unknown."""
     names = [source.name for source in sources]
     for unknown in sorted(set(scans) - set(names)):
+        # A cutoff of 0 always returns a name, however little it resembles.
         near = difflib.get_close_matches(unknown, names, n=1, cutoff=0.0)
         raise InputError(f"scans: no scan is called {unknown!r}; the nearest is {near[0]!r}")
     wanted = set(scans)
@@ -131,15 +156,16 @@ def named(sources: Sequence[AnyNamed], scans: Sequence[str]) -> list[AnyNamed]:
 
 
 def _in_time(source: Source) -> tuple[int, str]:
-    """Frames of a sequence by number, also where they are written with unequal digits."""
+    """Sort key: the frame as a number, since "10" would come before "9" as text."""
     digits = re.search(r"_([0-9]{1,12})\Z", source.name) if source.sequence else None
     return (int(digits[1]) if digits else 0, source.name)
 
 
 def _frames(paths: list[Path]) -> list[Source]:
+    """All frames of all sequences of registration files."""
     return _unique(
         [
-            Source(f"{sequence}_{frame}", path, sequence, column)
+            Source(name=f"{sequence}_{frame}", path=path, sequence=sequence, frame=column)
             for path in paths
             for sequence, frames in dfaust.list_frames(path).items()
             for column, frame in enumerate(frames)
@@ -148,50 +174,52 @@ def _frames(paths: list[Path]) -> list[Source]:
 
 
 def _single(path: Path) -> Source:
-    """A file by itself; a raw scan of D-FAUST has the same name as with its folder."""
-    place = dfaust.single_scan_place(path)
-    return Source("_".join(place), path, place[0]) if place else Source(path.stem, path)
+    """One file; a raw scan of D-FAUST gets the name that it has among the scans of its folder."""
+    parts = dfaust.match_sequence_and_frame(path)
+    if parts is None:
+        return Source(path.stem, path)
+    sequence, frame = parts
+    return Source(f"{sequence}_{frame}", path, sequence)
 
 
 def _dfaust_scans(folder: Path) -> list[Source]:
+    """The raw scans of a D-FAUST folder; an empty list for any other folder."""
     found: list[Source] = []
     for path in dfaust.scan_files(folder):
-        sequence, frame = dfaust.scan_place(path)
+        sequence, frame = dfaust.sequence_and_frame(path)
         found.append(Source(f"{sequence}_{frame}", path, sequence))
     return _unique(found)
 
 
 def _plain(folder: Path, files: list[Path]) -> list[Source]:
+    """The scans among ``files``, named by their paths relative to ``folder``."""
     found = [
         Source("_".join(path.relative_to(folder).with_suffix("").parts), path)
         for path in files
         if path.suffix.lower() in READERS and not path.name.startswith(".") and not _prose(path)
     ]
     count = Counter(source.name for source in found)
-    return _unique(
-        [
-            replace(source, name=source.name + source.path.suffix)
-            if count[source.name] > 1
-            else source
-            for source in found
-        ]
-    )
+    for row, source in enumerate(found):
+        if count[source.name] > 1:
+            found[row] = replace(source, name=source.name + source.path.suffix)
+    return _unique(found)
 
 
 def _prose(path: Path) -> bool:
-    """Whether a ``.txt`` begins with a word, as notes and licences do; a cloud does not."""
+    """Tell a ``.txt`` that begins with a letter (a note, a licence) from a cloud of numbers."""
     if path.suffix.lower() != ".txt":
         return False
     try:
         file = path.open("rb")
     except OSError:
-        return False  # reading it will say why
+        return False  # read_bytes reports the reason when the scan is read
     with file:
         start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start[:1].isalpha()
 
 
 def _unique(sources: list[Source]) -> list[Source]:
+    """Return ``sources``; InputError if two have the same name."""
     first: dict[str, Source] = {}
     for source in sources:
         other = first.setdefault(source.name, source)
@@ -202,7 +230,12 @@ def _unique(sources: list[Source]) -> list[Source]:
 
 @dataclass(frozen=True)
 class StoredScan:
-    """The scan ``name`` of a store, which knows its frame and unit."""
+    """One scan of a store.
+
+    Args:
+        name: name of the scan.
+        store: the store that holds it.
+    """
 
     name: str
     store: ScanStore
@@ -211,24 +244,32 @@ class StoredScan:
         return f"{self.store.path}/{self.name}"
 
     def digest(self) -> str:
-        """Its checksum in the store, hexadecimal, by which it is known again."""
+        """Return the checksum of the scan as the store records it, hexadecimal."""
         return self.store.checksum(self.name)
 
     def prepared(self) -> PreparedScan:
-        """All that is stored of it, with :meth:`digest` as hash; InputError if it is damaged."""
+        """Read the scan from the store; InputError if it is damaged.
+
+        The result names this store as its source, and :meth:`digest` as the hash of the source.
+        """
         return replace(self.store.scan(self.name), source=str(self), source_hash=self.digest())
 
 
 AnySource = Source | StoredScan
+"""A scan in a file of its own, or in a store."""
 
 
 def collect_sources(
     paths: Sequence[str | Path], scans: Sequence[str] | None = None
 ) -> list[AnySource]:
-    """The scans of files, folders and stores, in the order of ``paths`` and then of their names.
+    """List the scans of files, folders and stores, in the order of ``paths``, then of the names.
 
-    scans: names to keep. InputError if one is unknown, nothing is found, or two scans would be
-    written to the same name.
+    Args:
+        paths: files, folders (see :func:`find_sources`) and stores.
+        scans: names to keep; None keeps all.
+
+    Raises:
+        InputError: a name is unknown, a path holds no scan, or two scans have the same name.
     """
     found = [source for path in paths for source in _sources_of(Path(path))]
     kept = found if scans is None else named(found, scans)
@@ -239,6 +280,7 @@ def collect_sources(
 
 
 def _sources_of(path: Path) -> Sequence[AnySource]:
+    """The scans of one file, folder or store."""
     store = store_at(path)
     if store is None:
         return find_sources(path)

@@ -1,4 +1,4 @@
-"""Units of length of scan files, against the metre of the store."""
+"""Units of length of scan files, in relation to the metre."""
 
 from shapespace.errors import InputError
 
@@ -7,7 +7,7 @@ PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0, "in": 1 / 0.0254}
 
 
 def per_metre(unit: str) -> float:
-    """How many of ``unit`` one metre has; InputError for an unknown unit."""
+    """Return the number of units in one metre; InputError for an unknown unit."""
     if unit not in PER_METRE:
-        raise InputError(f"unit={unit!r}: one of {' '.join(PER_METRE)}")
+        raise InputError(f"unit={unit!r}: unknown; give one of {' '.join(PER_METRE)}")
     return PER_METRE[unit]

@@ -1,1 +1,1 @@
-"""How far a field is from a signed distance."""
+"""Sampled diagnostics of a trained field: how far the field is from a signed distance."""

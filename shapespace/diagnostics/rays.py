@@ -1,6 +1,6 @@
-"""Whether spheres traced with a step factor meet the surface where exact rays through its mesh do.
+"""Check of sphere tracing: traced rays against exact intersections with the mesh of the zero set.
 
-Frame and unit: the field's. Letters: K rays, L code length.
+Frame and unit are those of the field. Letters: K rays, L code length.
 """
 
 import numpy as np
@@ -11,14 +11,15 @@ from torch import Tensor
 from shapespace.decoders.base import Field
 from shapespace.diagnostics.zero_set import ZeroSurface
 from shapespace.geometry.rays import RayScene
-from shapespace.surface.cone_marching import box_span
 from shapespace.surface.query import field_values
-from shapespace.surface.sphere_tracing import THRESHOLD, Hits, trace
+from shapespace.surface.sphere_tracing import THRESHOLD, Hits, box_span, trace
 
 STEPS = 40
-"""Of a ray, before it is sampled: so many that the factor decides, not the sampling."""
-BEHIND, LOOKS = 4.0, 24
-"""A hit that is so many cells behind the mesh's is looked at closely, at so many places."""
+"""Sphere tracing steps of a ray before it is sampled, enough that the step factor decides."""
+BEHIND = 4.0
+"""A hit is checked if it lies this many cells of the mesh behind the hit with the mesh."""
+CHECKS = 24
+"""Samples of f between the two hits in that check."""
 
 
 def ray_check(
@@ -30,28 +31,57 @@ def ray_check(
     count: int = 1024,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Trace rays at the surface with steps of f and of f / steepest, and compare with its mesh.
+    """Trace rays with steps of f and of f / lipschitz, and compare the hits with those of the mesh.
 
-    Rays come from all sides, aimed at places within a band of the surface; those that enter the box
-    inside the shape are left out. The columns are those of
-    :data:`shapespace.diagnostics.sdf.MEANING` about rays.
+    Rays come from all sides and aim at points within the band of the surface. Rays that enter the
+    box inside the shape are left out.
+
+    Args:
+        field: the field.
+        latent: code of the shape.
+        surface: zero set of the field.
+        extent: half side of the box.
+        lipschitz: estimate of the largest |grad f|; its inverse is the safe step factor.
+        count: rays that are drawn.
+        seed: seed of the rays.
+
+    Returns:
+        The columns about rays, see :data:`shapespace.diagnostics.sdf.MEANING`; only the number of
+        rays if none is left.
     """
-    origins, directions = _rays(field, latent, surface, extent, count, seed)
+    origins, directions = _rays(field, latent, surface, extent=extent, count=count, seed=seed)
     depth = mesh_depth(surface, origins.double().cpu().numpy(), directions.double().cpu().numpy())
     numbers = {"rays": float(len(origins))}
     if not len(origins):
         return numbers
     for name, bound in (("one", 1.0), ("safe", lipschitz)):
-        rays = field, latent, origins, directions, extent
-        hits = trace(*rays, steps=STEPS, lipschitz=bound)
-        passed = _passed(field, latent, surface, origins, directions, depth, hits, bound)
+        hits = trace(
+            field,
+            latent,
+            origins=origins,
+            directions=directions,
+            extent=extent,
+            steps=STEPS,
+            lipschitz=bound,
+        )
+        passed = _passed(
+            field,
+            latent,
+            surface=surface,
+            origins=origins,
+            directions=directions,
+            depth=depth,
+            hits=hits,
+            lipschitz=bound,
+        )
         numbers[f"overshoot_{name}"] = float(hits.overshot.double().mean())
         numbers[f"passed_{name}"] = float(passed.mean())
         numbers[f"steps_{name}"] = float(hits.steps.double().mean())
-        found = hits.depth.double().cpu().numpy()
-    both = np.isfinite(found) & np.isfinite(depth)
-    numbers["ray_mismatch"] = float((np.isfinite(found) != np.isfinite(depth)).mean())
-    apart = np.abs(found[both] - depth[both])
+        traced = hits.depth.double().cpu().numpy()
+    # The depths of the last loop, which are those of the safe steps.
+    both = np.isfinite(traced) & np.isfinite(depth)
+    numbers["ray_mismatch"] = float((np.isfinite(traced) != np.isfinite(depth)).mean())
+    apart = np.abs(traced[both] - depth[both])
     numbers["ray_depth"] = float(np.median(apart)) if len(apart) else np.nan
     return numbers
 
@@ -59,12 +89,18 @@ def ray_check(
 def mesh_depth(
     surface: ZeroSurface, origins: Float[np.ndarray, "K 3"], directions: Float[np.ndarray, "K 3"]
 ) -> Float[np.ndarray, " K"]:
-    """Distance along each unit direction to the first triangle, infinite for none.
+    """Depth of the first triangle along each ray; infinite for a ray that misses the mesh.
 
-    Embree finds the triangle in single precision, its plane tells where in double.
+    Args:
+        surface: the zero set.
+        origins: starts of the rays.
+        directions: unit directions of the rays.
     """
+    # Embree works in single precision. Its index of the triangle is kept, and the depth is computed
+    # again in double precision from the plane of that triangle.
     face = RayScene(surface.mesh.vertices, surface.mesh.faces).first(origins, directions)
-    corner, normal = surface.mesh.triangles[face, 0], surface.mesh.face_normals[face]
+    corner = surface.mesh.triangles[face, 0]
+    normal = surface.mesh.face_normals[face]
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = ((corner - origins) * normal).sum(1) / (directions * normal).sum(1)
     return np.where((face >= 0) & np.isfinite(depth), depth, np.inf)
@@ -73,18 +109,20 @@ def mesh_depth(
 def _rays(
     field: Field, latent: Tensor, surface: ZeroSurface, extent: float, count: int, seed: int
 ) -> tuple[Tensor, Tensor]:
+    """Origins outside the box and unit directions of rays at points within the band."""
     # The seed alone would repeat the draws that pick the triangles.
     rng = np.random.default_rng((seed, 1))
     aims, normals = surface.sampled(count, seed)
     aims = aims + normals * rng.uniform(-surface.band, surface.band, (count, 1))
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    rays = aims - 4 * extent * directions, directions  # 4 extents away is outside the box
-    origins, directions = (torch.from_numpy(part).to(latent) for part in rays)
-    near, far = box_span(origins, directions, extent, None)
-    outside = field_values(field, latent, origins + near[:, None] * directions) > 0
+    # 4 extents from a point of the box is outside the box, whose diagonal is 2 sqrt(3) extents.
+    origins = torch.from_numpy(aims - 4 * extent * directions).to(latent)
+    along = torch.from_numpy(directions).to(latent)
+    near, far = box_span(origins, along, extent, start=None)
+    outside = field_values(field, latent, origins + near[:, None] * along) > 0
     kept = outside & (near < far)
-    return origins[kept], directions[kept]
+    return origins[kept], along[kept]
 
 
 def _passed(
@@ -97,17 +135,18 @@ def _passed(
     hits: Hits,
     lipschitz: float,
 ) -> Bool[np.ndarray, " K"]:
-    """Rays whose hit is behind a place where f is clearly negative: a part was overlooked.
+    """Rays whose hit lies behind a point where f is clearly negative: they missed the front.
 
-    The mesh says where to look, f alone decides.
+    The mesh only says where to sample f, because it approximates the zero set. The sign of f
+    decides.
     """
     reach = BEHIND * surface.cell
     behind = hits.depth.double().cpu().numpy() > depth + reach
     rows = np.flatnonzero(behind)
     passed = np.zeros(len(depth), bool)
     if len(rows):
-        along = torch.from_numpy(depth[rows, None] + np.linspace(0, reach, LOOKS)).to(latent)
-        places = origins[rows, None] + along[..., None] * directions[rows, None]
-        values = field_values(field, latent, places.reshape(-1, 3)).reshape(along.shape)
+        along = torch.from_numpy(depth[rows, None] + np.linspace(0, reach, CHECKS)).to(latent)
+        points = origins[rows, None] + along[..., None] * directions[rows, None]
+        values = field_values(field, latent, points.reshape(-1, 3)).reshape(along.shape)
         passed[rows] = (values.amin(1) < -THRESHOLD * lipschitz).cpu().numpy()
     return passed

@@ -1,10 +1,10 @@
-"""How far a field is from a signed distance to its own zero set, in numbers, for one shape.
+"""Diagnostics of one shape: how far its field is from the signed distance to its own zero set.
 
-A signed distance has |grad f| = 1, |f| = distance, the sign of the inside, a Lipschitz constant of
-1, and may be traced by steps of f. All this is measured at random places: a share of 0 of N points
-says that the true share is below 3 / N with a confidence of 95 %.
+A signed distance has |grad f| = 1, |f| equal to the distance, the right sign, a Lipschitz constant
+of 1, and can be traced by steps of f. All numbers are sampled at random points. A share of 0 of N
+points means that the true share is below 3 / N with a confidence of 95 % (the rule of three).
 
-Frame and unit: the field's. Letters: D dimension, L code length.
+Frame and unit are those of the field. Letters: D dimension, L code length, N samples, K pairs.
 """
 
 import math
@@ -23,14 +23,21 @@ from shapespace.errors import at_least
 from shapespace.surface.projection import project
 
 OFF = 0.1
-"""|grad f| this far from 1 is called off."""
+"""Deviation of |grad f| from 1 above which a point counts as off."""
 ROUNDING = 1e-5
-"""Of a value of f in single precision, in extents: less is no violation."""
+"""Rounding error of f in single precision, in extents; a smaller excess is no violation."""
+NUM_PROJECTED = 64
+"""Samples with the smallest |f| that are projected where f does not change sign."""
+PROJECTION_STEPS = 12
+"""Newton steps of that projection."""
+TOUCHES = 1e-3
+"""|f| after the projection, in extents, below which f touches zero."""
 REGIONS = {
     "space": "in the whole box",
     "near": "near the surface (within 5 % of its size)",
     "far": "in the box, farther from the surface than that",
 }
+"""Region -> the words for it in a definition."""
 _GRADIENT = {
     "gradient_rms": "root mean square of |grad f| - 1",
     "gradient_mean": "mean of |grad f| - 1",
@@ -44,70 +51,76 @@ _DISTANCE = {
     "distance_relative": "median of ||f| - d| / d",
 }
 _MEDIAL = {
-    "medial_share": "share of places whose medial axis, where a distance has a kink that no smooth "
-    "field can have, is at most 5 % of the size away",
-    "medial_rms": "root mean square of |grad f| - 1 at those",
-    "medial_else_rms": "root mean square of |grad f| - 1 at the others",
+    "medial_share": "share of points at most 5 % of the size away from the medial axis, where a "
+    "distance has a kink that no smooth field can have",
+    "medial_rms": "root mean square of |grad f| - 1 at these points",
+    "medial_else_rms": "root mean square of |grad f| - 1 at all other points",
 }
-_SAMPLED = ("space", "near")
+_MEDIAL_REGIONS = ("space", "near")
 FACTS = {
     "size": "longest side of the box around the largest component of the zero set",
     "cell": "median edge of the mesh that stands for the zero set",
-    "mesh_error": "95 % quantile of |f| / |grad f| on that mesh: what it adds to the distances",
-    "mesh_error_max": "the maximum of the same",
+    "mesh_error": "95 % quantile of |f| / |grad f| on that mesh, which is its error in distances",
+    "mesh_error_max": "maximum of |f| / |grad f| on that mesh",
     "rays": "rays that were traced",
 }
-"""Columns that say what was measured, not how well it is."""
+"""Columns that describe the sampled shape and do not judge its field."""
 MEANING = {
     **FACTS,
     **{f"{n}_{r}": f"{t}, {REGIONS[r]}" for (n, t), r in product(_GRADIENT.items(), REGIONS)},
     **{f"{n}_{r}": f"{t}, {REGIONS[r]}" for (n, t), r in product(_DISTANCE.items(), REGIONS)},
-    **{f"{n}_{r}": f"{t}, {REGIONS[r]}" for (n, t), r in product(_MEDIAL.items(), _SAMPLED)},
-    "sign_errors": "share of the box where the sign of f is not that of its meshed zero set ("
-    "places within a cell of it not counted): sheets that the mesh lacks, or no inside at all",
-    "sign_errors_far": "the same among the points far from the surface",
+    **{f"{n}_{r}": f"{t}, {REGIONS[r]}" for (n, t), r in product(_MEDIAL.items(), _MEDIAL_REGIONS)},
+    "sign_errors": "share of the box where the sign of f is not that of the meshed zero set, "
+    "without the points within a cell of the mesh: sheets that the mesh lacks, or a field without "
+    "an inside",
+    "sign_errors_far": "share of sign errors among the points far from the surface",
     "ghost_share": "share of the box where the sign of f is not that of the largest component",
     "normal_mean": "mean of grad f . n on the surface, n the normals of the mesh",
     "normal_q05": "5 % quantile of grad f . n on the surface",
     "sheets": "components of the zero set beside the largest",
-    "sheet_area": "their share of the area of the zero set",
-    "sheet_nearest": "distance of their nearest vertex to the largest component",
-    "sheet_farthest": "distance of their farthest vertex to the largest component",
-    "lipschitz_found": "largest |grad f| that was met in the box, by samples and by climbing: the "
-    "Lipschitz constant is no smaller",
+    "sheet_area": "share of these extra sheets in the area of the zero set",
+    "sheet_nearest": "distance of the nearest vertex of an extra sheet to the largest component",
+    "sheet_farthest": "distance of the farthest vertex of an extra sheet to the largest component",
+    "lipschitz_found": "largest |grad f| found in the box, by samples and by climbing: a lower "
+    "bound of the Lipschitz constant",
     "lipschitz_likely": "estimate of the Lipschitz constant from above, not a guarantee",
-    "lipschitz_certain": "guaranteed bound of the Lipschitz constant, from the norms of the "
-    "matrices; loose",
-    "safe_factor": "1 / lipschitz_likely: what steps of sphere tracing are to be multiplied with",
+    "lipschitz_certain": "guaranteed but loose upper bound of the Lipschitz constant, from the "
+    "norms of the weight matrices",
+    "safe_factor": "1 / lipschitz_likely, the factor that makes steps of sphere tracing safe",
     "pair_violations": "share of pairs of points with f(x) > f(y) + |x - y|",
     "pair_excess": "maximum of f(x) - f(y) - |x - y|, 0 if it is negative",
-    "overshoot_one": "share of rays of which a step of f went through the surface",
-    "overshoot_safe": "the same with the safe factor",
-    "passed_one": "share of rays that missed a part of the shape with steps of f",
-    "passed_safe": "the same with the safe factor",
-    "steps_one": "mean evaluations of f a ray with steps of f",
-    "steps_safe": "the same with the safe factor",
-    "ray_mismatch": "share of rays where only one of the tracing with the safe factor and the mesh "
-    "is hit: grazing rays",
-    "ray_depth": "median difference of the depths of both",
-    "not_finite": "share of the box where f or grad f is not finite; the others leave it out",
+    "overshoot_one": "share of rays with a step through the surface, with steps of f",
+    "overshoot_safe": "share of rays with a step through the surface, with the safe factor",
+    "passed_one": "share of rays that missed the front of the shape, with steps of f",
+    "passed_safe": "share of rays that missed the front of the shape, with the safe factor",
+    "steps_one": "mean number of evaluations of f on a ray, with steps of f",
+    "steps_safe": "mean number of evaluations of f on a ray, with the safe factor",
+    "ray_mismatch": "share of rays that hit only the mesh or only the field traced with the safe "
+    "factor: grazing rays",
+    "ray_depth": "median difference between the depths on the mesh and in the traced field",
+    "not_finite": "share of the box where f or grad f is not finite; all other numbers leave it "
+    "out",
 }
-"""Every column of a certificate, in a sentence; lengths in the unit of the space."""
+"""Definition of every column of the diagnostics; lengths are in the unit of the space."""
 LOW_IS_WORSE = ("normal_mean", "normal_q05", "safe_factor", "sheet_nearest")
+"""Columns whose smallest value is the worst."""
 
 
 @dataclass(frozen=True)
 class SdfDiagnostics:
-    """The numbers of one shape: ``numbers`` holds each column of :data:`MEANING`.
+    """Diagnostics of one shape.
 
-    None where a number does not exist, such as a distance to an empty zero set. remarks: why.
+    Args:
+        numbers: value of each column of :data:`MEANING`; None for a number that does not exist,
+            such as a distance to an empty zero set.
+        remarks: sentences that say why numbers are missing or uncertain.
     """
 
     numbers: dict[str, float | None]
     remarks: tuple[str, ...] = ()
 
     def __getitem__(self, column: str) -> float:
-        """One number, NaN where there is none."""
+        """One number; NaN if it does not exist."""
         value = self.numbers[column]
         return math.nan if value is None else value
 
@@ -126,28 +139,44 @@ def diagnose_field(
     """Measure how far ``field(., latent)`` is from a signed distance in [-extent, extent]^D.
 
     Args:
-        field: as :data:`shapespace.decoders.Field`.
-        latent: one code; may be of length 0.
-        extent: half side of the box, in the field's unit.
-        num_points: places in the box, and as many near the surface.
-        seed: of all that is drawn.
-        resolution: nodes along the longest side of the mesh that stands for the zero set.
-        num_rays: rays that are traced.
-        dimension: D; in other than 3 only numbers that need no surface are found.
+        field: the field.
+        latent: code of the shape, which may be of length 0.
+        extent: half side of the box, in the unit of the field.
+        num_points: samples in the box, and as many near the surface.
+        seed: seed of all that is drawn.
+        resolution: grid nodes along the longest side of the mesh that stands for the zero set.
+        num_rays: rays that are drawn.
+        dimension: D; in other dimensions than 3, only numbers that need no surface are measured.
 
     Raises:
-        InputError: for a size that is not positive, or where libigl or embreex is missing.
+        InputError: for a size that is not positive, or if libigl or embreex is missing.
     """
-    found = sample_field(field, latent, extent, num_points, seed, resolution, dimension)
-    return diagnostics_of(field, latent, found, num_rays)
+    found = sample_field(
+        field,
+        latent,
+        extent=extent,
+        num_points=num_points,
+        seed=seed,
+        resolution=resolution,
+        dimension=dimension,
+    )
+    return diagnostics_of(field, latent, found, num_rays=num_rays)
 
 
 def diagnostics_of(
     field: Field, latent: Float[Tensor, " L"], found: SampledField, num_rays: int = 1024
 ) -> SdfDiagnostics:
-    """The numbers of a survey of ``field(., latent)``."""
+    """Compute the diagnostics from samples of ``field(., latent)``.
+
+    Args:
+        field: the field, which is evaluated further by the climb and the rays.
+        latent: code of the shape.
+        found: samples of the field.
+        num_rays: rays that are drawn.
+    """
     at_least(1, num_rays=num_rays)
-    space, surface = found.space, found.surface
+    space = found.space
+    surface = found.surface
     steep = _steepest(field, latent, found)
     numbers = {
         "not_finite": 1 - float(space.sound.mean()),
@@ -159,24 +188,34 @@ def diagnostics_of(
         "safe_factor": 1 / steep.likely if steep.likely > 0 else math.nan,
     }
     if surface is not None:
-        for region in REGIONS:
-            part: FieldSamples = getattr(found, region)
-            part = part.take(part.sound)
-            numbers |= {**_slopes(part, region), **_distances(part, region)}
-            if region in _SAMPLED:
-                numbers |= _medial(part, region)
+        for region, samples in (("space", space), ("near", found.near), ("far", found.far)):
+            sound = samples.take(samples.sound)
+            numbers |= {**_slopes(sound, region), **_distances(sound, region)}
+            if region in _MEDIAL_REGIONS:
+                numbers |= _medial(sound, region)
         numbers |= {**_on_surface(found), **_signs(found), **surface.sheets()}
+        # A field without a finite, nonzero gradient has no step factor to try.
         if steep.likely > 0:
             numbers |= ray_check(
-                field, latent, surface, found.extent, steep.likely, num_rays, found.seed
+                field,
+                latent,
+                surface,
+                extent=found.extent,
+                lipschitz=steep.likely,
+                count=num_rays,
+                seed=found.seed,
             )
-    shown = {name: numbers.get(name, math.nan) for name in MEANING}
-    plain = {name: float(v) if math.isfinite(v) else None for name, v in shown.items()}
+    ordered = {name: numbers.get(name, math.nan) for name in MEANING}
+    # JSON has no NaN and no infinity: both become None.
+    plain = {
+        name: float(value) if math.isfinite(value) else None for name, value in ordered.items()
+    }
     return SdfDiagnostics(plain, tuple(_remarks(field, latent, found)))
 
 
-def _slopes(places: FieldSamples, region: str) -> dict[str, float]:
-    off = places.length - 1
+def _slopes(samples: FieldSamples, region: str) -> dict[str, float]:
+    """Columns of |grad f| - 1 in a region."""
+    off = samples.length - 1
     values = {
         "gradient_rms": _rms(off),
         "gradient_mean": off.mean() if len(off) else np.nan,
@@ -187,9 +226,11 @@ def _slopes(places: FieldSamples, region: str) -> dict[str, float]:
     return {f"{name}_{region}": float(value) for name, value in values.items()}
 
 
-def _distances(places: FieldSamples, region: str) -> dict[str, float]:
-    error = places.error
-    relative = error[places.distance > 0] / places.distance[places.distance > 0]
+def _distances(samples: FieldSamples, region: str) -> dict[str, float]:
+    """Columns of |f| against the exact distance in a region."""
+    error = samples.error
+    apart = samples.distance > 0
+    relative = error[apart] / samples.distance[apart]
     return {
         f"distance_rmse_{region}": _rms(error),
         f"distance_max_{region}": float(error.max()) if len(error) else math.nan,
@@ -197,19 +238,22 @@ def _distances(places: FieldSamples, region: str) -> dict[str, float]:
     }
 
 
-def _medial(places: FieldSamples, region: str) -> dict[str, float]:
-    off = places.length - 1
+def _medial(samples: FieldSamples, region: str) -> dict[str, float]:
+    """Columns of |grad f| - 1 beside the medial axis and elsewhere, in a region."""
+    off = samples.length - 1
     values = {
-        "medial_share": float(places.medial.mean()) if len(off) else math.nan,
-        "medial_rms": _rms(off[places.medial]),
-        "medial_else_rms": _rms(off[~places.medial]),
+        "medial_share": float(samples.medial.mean()) if len(off) else math.nan,
+        "medial_rms": _rms(off[samples.medial]),
+        "medial_else_rms": _rms(off[~samples.medial]),
     }
     return {f"{name}_{region}": value for name, value in values.items()}
 
 
 def _on_surface(found: SampledField) -> dict[str, float]:
+    """Columns of the samples on the mesh of the zero set, and of the mesh itself."""
     assert found.surface is not None
     along = (found.on.slope * found.normals).sum(1)
+    # The distance from the mesh to the true zero set, to first order.
     beside = np.abs(found.on.value) / np.maximum(found.on.length, 1e-12)
     return {
         "size": found.surface.size,
@@ -222,9 +266,12 @@ def _on_surface(found: SampledField) -> dict[str, float]:
 
 
 def _signs(found: SampledField) -> dict[str, float]:
+    """Columns of the sign of f against inside and outside of the mesh."""
     assert found.surface is not None
     sound = np.isfinite(found.space.value)
-    space, cell = found.space.take(sound), found.surface.cell
+    space = found.space.take(sound)
+    # Within a cell of the zero set, the sign of the mesh is uncertain.
+    cell = found.surface.cell
     negative = space.value < 0
     wrong = (negative != space.inside) & (space.distance > cell)
     far = space.distance > found.surface.band
@@ -237,8 +284,11 @@ def _signs(found: SampledField) -> dict[str, float]:
 
 
 def _pairs(found: SampledField) -> dict[str, float]:
-    """Random pairs of places of the box, and of places near the surface: the viscosity test."""
-    excess = np.concatenate([_excess(part) for part in (found.space, found.near)])
+    """Columns of random pairs of points of the box and near the surface: the Lipschitz test.
+
+    A signed distance has f(x) <= f(y) + |x - y| for every pair.
+    """
+    excess = np.concatenate([_excess(samples) for samples in (found.space, found.near)])
     if not len(excess):
         return {}
     return {
@@ -247,22 +297,27 @@ def _pairs(found: SampledField) -> dict[str, float]:
     }
 
 
-def _excess(places: FieldSamples) -> Float[np.ndarray, " K"]:
-    """|f(x) - f(y)| - |x - y| of each place and the next, which were drawn independently."""
-    apart = np.linalg.norm(np.diff(places.points, axis=0), axis=1)
-    excess = np.abs(np.diff(places.value)) - apart
+def _excess(samples: FieldSamples) -> Float[np.ndarray, " K"]:
+    """|f(x) - f(y)| - |x - y| for each sample and the next one, where finite."""
+    # The samples are independent, so that neighbours in the array are random pairs.
+    apart = np.linalg.norm(np.diff(samples.points, axis=0), axis=1)
+    excess = np.abs(np.diff(samples.value)) - apart
     return excess[np.isfinite(excess)]
 
 
 def _steepest(field: Field, latent: Tensor, found: SampledField) -> Lipschitz:
+    """Lipschitz constant, searched from all samples of the box and near the surface."""
     points = np.concatenate([found.space.points, found.near.points])
     length = np.concatenate([found.space.length, found.near.length])
-    return lipschitz(field, latent, points, length, found.extent, found.seed)
+    return lipschitz(
+        field, latent, points=points, length=length, extent=found.extent, seed=found.seed
+    )
 
 
 def _remarks(field: Field, latent: Tensor, found: SampledField) -> list[str]:
+    """Sentences that say why numbers are missing or uncertain."""
     if found.space.points.shape[1] != 3:
-        return ["not 3-D: only what needs no surface is measured"]
+        return ["not 3-D: only numbers that need no surface are measured"]
     if found.surface is None:
         return [_why_empty(field, latent, found)]
     remarks = []
@@ -272,24 +327,33 @@ def _remarks(field: Field, latent: Tensor, found: SampledField) -> list[str]:
 
 
 def _why_empty(field: Field, latent: Tensor, found: SampledField) -> str:
-    """Whether f has no zero set, touches zero without changing sign, or could not be meshed."""
+    """The reason why there is no surface.
+
+    f is nowhere finite, has no zero, touches zero without a change of sign, or could not be meshed.
+    """
     known = found.space.value[np.isfinite(found.space.value)]
     if not len(known):
         return "f is finite nowhere in the box"
     if known.min() < 0 < known.max():
         return "f changes sign, but no sound surface was found at this resolution"
-    low = np.argsort(np.abs(found.space.value))[:64]
-    landed = project(field, latent, found.space.points[low], 12, found.extent)
-    value = np.abs(field_samples(field, latent, landed, None).value).min(initial=np.inf)
-    if value < 1e-3 * found.extent and not (found.space.value < 0).any():
-        return "f comes to 0 and is nowhere negative: an unsigned distance, without an inside"
+    # An unsigned distance has zeros that no sample meets: Newton steps from the smallest |f| do.
+    low = np.argsort(np.abs(found.space.value))[:NUM_PROJECTED]
+    landed = project(
+        field, latent, found.space.points[low], steps=PROJECTION_STEPS, reach=found.extent
+    )
+    at_zero = field_samples(field, latent, landed, surface=None)
+    value = np.abs(at_zero.value).min(initial=np.inf)
+    if value < TOUCHES * found.extent and not (found.space.value < 0).any():
+        return "f reaches 0 and is nowhere negative: an unsigned distance, without an inside"
     side = "positive" if (found.space.value > 0).all() else "negative"
     return f"the zero set is empty: f is {side} in the whole box"
 
 
 def _rms(values: Float[np.ndarray, " N"]) -> float:
+    """Root mean square; NaN without values."""
     return float(np.sqrt(np.square(values).mean())) if len(values) else math.nan
 
 
 def _quantile(values: Float[np.ndarray, " N"], share: float) -> float:
+    """Quantile; NaN without values."""
     return float(np.quantile(values, share)) if len(values) else math.nan

@@ -1,4 +1,4 @@
-"""The certificate of a space: some of its shapes measured, a verdict, files to keep.
+"""Diagnostics of a space: the sampled diagnostics of some shapes, a verdict and a JSON file.
 
 Lengths are in the unit of the space.
 """
@@ -24,7 +24,7 @@ from shapespace.errors import InputError, at_least
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import read_lines, replacing
 from shapespace.utils.progress import progress
-from shapespace.utils.text import aligned
+from shapespace.utils.text import aligned, significant
 
 HEAD = {
     "gradient_rms_space": "|g|-1 box",
@@ -39,18 +39,27 @@ HEAD = {
     "overshoot_one": "through f",
     "overshoot_safe": "through safe",
 }
-"""Columns of the short table, with their headings there."""
+"""Columns of the short table -> their headings."""
 LEGEND = (
-    "|g|-1, |f|-d: root mean squares of |grad f| - 1 and of |f| less the distance, in the box and "
-    "near the surface; signs, ghosts: shares of the box with another sign than the zero set's, "
-    "than its largest component's; sheets: further components; factor: of safe steps; through: "
-    "shares of rays of which a step goes through the surface, with steps of f and safe ones"
+    "|g|-1, |f|-d: root mean squares of |grad f| - 1 and of |f| minus the distance, in the box and "
+    "near the surface; signs: share of the box where the sign of f is not that of the zero set; "
+    "ghosts: share of the box where the sign of f is not that of the largest component; sheets: "
+    "components beside the largest; max |g|: largest |grad f| found; factor: factor of safe steps; "
+    "through: share of rays with a step through the surface, with steps of f and with safe steps"
 )
+"""Explanation of the headings, printed below the short table."""
 
 
 @dataclass(frozen=True)
 class DiagnosticsOptions:
-    """What the numbers depend on beside the checkpoint; see :func:`diagnose_field`."""
+    """Options of the sampling; see :func:`diagnose_field`.
+
+    Args:
+        num_points: samples in the box, and as many near each surface.
+        seed: seed of all that is drawn.
+        resolution: grid nodes along the longest side of the mesh that stands for a zero set.
+        num_rays: rays that are drawn for each shape.
+    """
 
     num_points: int = 50_000
     seed: int = 0
@@ -60,7 +69,13 @@ class DiagnosticsOptions:
 
 @dataclass(frozen=True)
 class DiagnosedSpace:
-    """Certificates of shapes of one space, by name, at least one."""
+    """Diagnostics of at least one shape of a space.
+
+    Args:
+        space: the space.
+        settings: options of the sampling.
+        shapes: name -> diagnostics.
+    """
 
     space: TrainedSpace
     settings: DiagnosticsOptions
@@ -68,27 +83,28 @@ class DiagnosedSpace:
 
     @property
     def summary(self) -> dict[str, dict[str, float | None]]:
-        """Median and worst of each column over the shapes that have it."""
+        """Column -> median and worst value over the shapes that have the column."""
         columns = [name for name in MEANING if name not in FACTS]
         return {name: {"median": self.median(name), "worst": self.worst(name)} for name in columns}
 
     def median(self, column: str) -> float | None:
-        """The median of a column; None where no shape has it."""
+        """Median of a column over the shapes that have the column; None if no shape has it."""
         values = self._values(column)
         return float(np.median(values)) if values else None
 
     def worst(self, column: str) -> float | None:
-        """The value of a column that is farthest from what a distance has."""
+        """Value of a column that is farthest from that of a distance; None if no shape has one."""
         values = self._values(column)
-        by = abs if column not in LOW_IS_WORSE else float.__neg__
-        return max(values, key=by) if values else None
+        if not values:
+            return None
+        return min(values) if column in LOW_IS_WORSE else max(values, key=abs)
 
     def ordered(self) -> list[str]:
-        """Names of the shapes, the best first: by distance, or where there is none by gradient."""
+        """Names of the shapes from best to worst: by distance, without distances by gradient."""
         return sorted(self.shapes, key=lambda name: _badness(self.shapes[name]))
 
     def plain(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Settings, numbers, their meaning, summary and verdict as plain data for JSON."""
         return {
             "checkpoint": str(self.space.path),
             "digest": self.space.digest,
@@ -107,18 +123,25 @@ class DiagnosedSpace:
         }
 
     def rows(self) -> list[list[str]]:
-        """The columns of :data:`HEAD` of each shape, then median and worst."""
-        rows = [[name, *(shown(s.numbers[c]) for c in HEAD)] for name, s in self.shapes.items()]
+        """Rows of the short table: :data:`HEAD` of each shape, then median and worst."""
+        rows = [
+            [name, *(significant(shape.numbers[column]) for column in HEAD)]
+            for name, shape in self.shapes.items()
+        ]
         ends = (("median", self.median), ("worst", self.worst))
-        return [*rows, *([name, *(shown(of(column)) for column in HEAD)] for name, of in ends)]
+        return [
+            *rows,
+            *([name, *(significant(of(column)) for column in HEAD)] for name, of in ends),
+        ]
 
     def text(self) -> str:
-        """A readable table, what its columns mean, and the verdict."""
+        """The short table with its legend, and the verdict."""
         lines = aligned([["", *HEAD.values()], *self.rows()])
         return "\n".join([*lines, LEGEND, "", *verdict(self)])
 
     def _values(self, column: str) -> list[float]:
-        return [v for s in self.shapes.values() if (v := s.numbers[column]) is not None]
+        values = [shape.numbers[column] for shape in self.shapes.values()]
+        return [value for value in values if value is not None]
 
 
 def diagnose_space(
@@ -127,10 +150,17 @@ def diagnose_space(
     num_shapes: int = 8,
     settings: DiagnosticsOptions | None = None,
 ) -> DiagnosedSpace:
-    """Measure training shapes of a space.
+    """Diagnose training shapes of a space.
 
-    names: of the shapes, or one text file with them; None takes ``num_shapes`` evenly from the
-    first to the last. InputError for a name that is not there.
+    Args:
+        space: the space.
+        names: names of the shapes, or the path of one text file with a name on each line; None
+            takes ``num_shapes`` shapes at equal steps from the first to the last.
+        num_shapes: number of shapes without ``names``.
+        settings: options of the sampling.
+
+    Raises:
+        InputError: for an unknown name, or an option out of its range.
     """
     settings = settings or DiagnosticsOptions()
     at_least(1, num_shapes=num_shapes, num_points=settings.num_points, num_rays=settings.num_rays)
@@ -140,140 +170,170 @@ def diagnose_space(
     options = {**asdict(settings), "dimension": space.decoder.dimension}
     shapes = {
         name: diagnose_field(space.decoder, code, space.extent, **options)
-        for name, code in progress(codes.items(), "certify", unit="shape")
+        for name, code in progress(codes.items(), "diagnose", unit="shape")
     }
     return DiagnosedSpace(space, settings, shapes)
 
 
-def write_diagnostics(certified: DiagnosedSpace, path: Path) -> Path:
-    """Write all numbers as JSON; the file."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(certified.plain(), indent=1, allow_nan=False) + "\n", "utf-8")
+def write_diagnostics(diagnosed: DiagnosedSpace, path: Path) -> Path:
+    """Write all numbers as JSON to ``path``; returns the path."""
+    with replacing(path) as temporary:
+        temporary.write_text(
+            json.dumps(diagnosed.plain(), indent=1, allow_nan=False) + "\n", "utf-8"
+        )
     return path
 
 
 def _chosen(space: TrainedSpace, names: Sequence[str] | None, count: int) -> Sequence[str]:
+    """Names of the shapes to diagnose."""
     if names is None:
         rows = np.linspace(0, len(space.names) - 1, min(count, len(space.names))).round()
         return [space.names[int(row)] for row in rows]
     if len(names) == 1 and names[0] not in space.names and Path(names[0]).is_file():
         names = read_lines(names[0])
     if not names:
-        raise InputError("names: none is given; leave it out for some of all shapes")
+        raise InputError(
+            "names=: no name is given; give names, or leave names out to diagnose some shapes"
+        )
     return names
 
 
 def _badness(shape: SdfDiagnostics) -> tuple[float, float]:
+    """Key that sorts shapes from best to worst; a shape without a surface is worst."""
     distance = shape["distance_rmse_space"]
     return math.inf if math.isnan(distance) else distance, shape["gradient_rms_space"]
 
 
-def shown(value: float | None) -> str:
-    """A number in three digits, a dash for none."""
-    return "-" if value is None else f"{value:.3g}"
+def verdict(diagnosed: DiagnosedSpace) -> list[str]:
+    """The verdict: sentences that put the numbers of all shapes into words.
+
+    Sentences about numbers that no shape has are left out.
+    """
+    return [
+        *_distance(diagnosed),
+        *_gradient(diagnosed),
+        *_steps(diagnosed),
+        *_bounds(diagnosed),
+        *_sheets(diagnosed),
+        *_signs(diagnosed),
+        *_remarks(diagnosed),
+    ]
 
 
-def verdict(certified: DiagnosedSpace) -> list[str]:
-    """What the numbers say, in sentences."""
-    parts = (_distance, _gradient, _steps, _bounds, _sheets, _signs, _remarks)
-    return [sentence for part in parts for sentence in part(certified)]
-
-
-def _ends(certified: DiagnosedSpace, column: str, factor: float = 1.0, unit: str = "") -> str:
-    """A column as its median and, in brackets, its worst."""
-    median, worst = certified.median(column), certified.worst(column)
+def _ends(diagnosed: DiagnosedSpace, column: str, factor: float = 1.0, unit: str = "") -> str:
+    """Median of a column and, in brackets, its worst value, both times ``factor``."""
+    median = diagnosed.median(column)
+    worst = diagnosed.worst(column)
     if median is None or worst is None:
         return "unknown"
-    return f"{factor * median:.3g}{unit} (worst {factor * worst:.3g}{unit})"
+    return f"{significant(factor * median)}{unit} (worst {significant(factor * worst)}{unit})"
 
 
-def _distance(certified: DiagnosedSpace) -> list[str]:
-    if certified.median("size") is None:
+def _percent(diagnosed: DiagnosedSpace, column: str) -> str:
+    """The ends of a column of shares, in percent."""
+    return _ends(diagnosed, column, factor=100.0, unit=" %")
+
+
+def _distance(diagnosed: DiagnosedSpace) -> list[str]:
+    if diagnosed.median("size") is None:
         return []
-    unit = f" {certified.space.unit}"
-    box, near = (_ends(certified, f"distance_rmse_{r}", 1.0, unit) for r in ("space", "near"))
+    unit = f" {diagnosed.space.unit}"
+    box = _ends(diagnosed, "distance_rmse_space", unit=unit)
+    near = _ends(diagnosed, "distance_rmse_near", unit=unit)
+    mesh_error = significant(diagnosed.worst("mesh_error"))
     return [
-        "As a distance |f| is off by "
-        f"{_ends(certified, 'distance_relative_space', 100.0, ' %')} at a median place of the box; "
-        f"root mean square {box} in the box and {near} near the surface, of shapes of size "
-        f"{shown(certified.median('size'))}{unit}. The mesh that stands for the zero set is itself "
-        f"off by up to {shown(certified.worst('mesh_error'))}{unit} at 95 % of its area."
+        f"As a distance, |f| is off by {_percent(diagnosed, 'distance_relative_space')} at the "
+        f"median sample of the box. The root mean square error is {box} in the box and {near} near "
+        f"the surface, for shapes of size {significant(diagnosed.median('size'))}{unit}. The mesh "
+        f"that stands for the zero set is itself off by up to {mesh_error}{unit} at 95 % of its "
+        "area."
     ]
 
 
-def _gradient(certified: DiagnosedSpace) -> list[str]:
+def _gradient(diagnosed: DiagnosedSpace) -> list[str]:
     text = (
-        f"|grad f| is off from 1 by more than {OFF} at "
-        f"{_ends(certified, 'gradient_off_space', 100.0, ' %')} of the box"
+        f"|grad f| differs from 1 by more than {OFF} at "
+        f"{_percent(diagnosed, 'gradient_off_space')} of the samples of the box"
     )
-    if certified.median("gradient_off_near") is None:
+    if diagnosed.median("gradient_off_near") is None:
         return [text + "."]
     return [
-        f"{text}, {_ends(certified, 'gradient_off_near', 100.0, ' %')} near the surface. Near it "
-        f"{_ends(certified, 'medial_share_near', 100.0, ' %')} of the places have a medial axis "
-        "beside them, where no smooth field is a distance; there the root mean square of "
-        f"|grad f| - 1 is {_ends(certified, 'medial_rms_near')}, elsewhere near the surface "
-        f"{_ends(certified, 'medial_else_rms_near')}."
+        f"{text} and at {_percent(diagnosed, 'gradient_off_near')} of those near the surface. Of "
+        f"the samples near the surface, {_percent(diagnosed, 'medial_share_near')} lie beside the "
+        "medial axis, where no smooth field is a distance: the root mean square of |grad f| - 1 is "
+        f"{_ends(diagnosed, 'medial_rms_near')} there and "
+        f"{_ends(diagnosed, 'medial_else_rms_near')} at all other samples near the surface."
     ]
 
 
-def _steps(certified: DiagnosedSpace) -> list[str]:
-    factor, through = certified.worst("safe_factor"), certified.worst("overshoot_safe")
+def _steps(diagnosed: DiagnosedSpace) -> list[str]:
+    factor = diagnosed.worst("safe_factor")
+    overshot = diagnosed.worst("overshoot_safe")
     if factor is None:
         return []
-    text = f"Steps of sphere tracing are to be multiplied with {factor:.3g} to be safe"
-    if through is None:
+    text = f"The safe factor for steps of sphere tracing is {significant(factor)}"
+    if overshot is None:
         return [text + " (not tried: no surface)."]
-    passed = certified.worst("passed_safe") or 0.0
+    passed = diagnosed.worst("passed_safe") or 0.0
     return [
-        f"{text}: of {certified.settings.num_rays} rays a shape, "
-        f"{_ends(certified, 'overshoot_one', 100.0, ' %')} go through the surface with steps of f "
-        f"and {_ends(certified, 'passed_one', 100.0, ' %')} miss a part of it; with each shape's "
-        f"own factor at most {100 * through:.3g} % and {100 * passed:.3g} %, for "
-        f"{_ends(certified, 'steps_safe')} evaluations a ray in place of "
-        f"{_ends(certified, 'steps_one')}."
+        f"{text}. With steps of f, {_percent(diagnosed, 'overshoot_one')} of "
+        f"{diagnosed.settings.num_rays} rays for each shape go through the surface and "
+        f"{_percent(diagnosed, 'passed_one')} miss the front of the shape. With the factor of each "
+        f"shape, at most {significant(100 * overshot)} % go through and at most "
+        f"{significant(100 * passed)} % miss it, at {_ends(diagnosed, 'steps_safe')} evaluations "
+        f"of f on a ray in place of {_ends(diagnosed, 'steps_one')}."
     ]
 
 
-def _bounds(certified: DiagnosedSpace) -> list[str]:
-    found, certain = certified.worst("lipschitz_found"), certified.worst("lipschitz_certain")
+def _bounds(diagnosed: DiagnosedSpace) -> list[str]:
+    found = diagnosed.worst("lipschitz_found")
+    certain = diagnosed.worst("lipschitz_certain")
     if found is None:
         return []
-    bound = "no bound of it is guaranteed" if certain is None else f"guaranteed is {certain:.3g}"
-    return [f"The steepest place met has |grad f| = {found:.3g}, which is no guarantee: {bound}."]
+    bound = (
+        "no upper bound is known"
+        if certain is None
+        else f"the guaranteed upper bound is {significant(certain)}"
+    )
+    return [f"The largest |grad f| found is {significant(found)}. This is sampled; {bound}."]
 
 
-def _sheets(certified: DiagnosedSpace) -> list[str]:
-    counts = {name: shape["sheets"] for name, shape in certified.shapes.items()}
+def _sheets(diagnosed: DiagnosedSpace) -> list[str]:
+    counts = {name: shape["sheets"] for name, shape in diagnosed.shapes.items()}
     with_more = [name for name, count in counts.items() if count > 0]
-    if certified.median("sheets") is None:
+    if diagnosed.median("sheets") is None:
         return []
     if not with_more:
         return ["No shape has a second component of its zero set."]
     most = max(with_more, key=lambda name: counts[name])
+    share = significant(100 * (diagnosed.worst("sheet_area") or 0.0), 2)
+    farthest = significant(diagnosed.worst("sheet_farthest"))
     return [
-        f"{len(with_more)} of {len(counts)} shapes have more than one component of their zero set, "
-        f"{most} the most: {counts[most]:.0f} extra. They are at most "
-        f"{100 * (certified.worst('sheet_area') or 0):.2g} % of the area and reach up to "
-        f"{shown(certified.worst('sheet_farthest'))} {certified.space.unit} from the shape."
+        f"{len(with_more)} of {len(counts)} shapes have extra components of the zero set; {most} "
+        f"has the most, {counts[most]:.0f} extra. The extra components make up at most {share} % "
+        f"of the area and reach up to {farthest} {diagnosed.space.unit} from the shape."
     ]
 
 
-def _signs(certified: DiagnosedSpace) -> list[str]:
-    worst, ghosts = certified.worst("sign_errors"), certified.worst("ghost_share")
-    if worst is None or ghosts is None:
+def _signs(diagnosed: DiagnosedSpace) -> list[str]:
+    wrong = diagnosed.worst("sign_errors")
+    ghosts = diagnosed.worst("ghost_share")
+    if wrong is None or ghosts is None:
         return []
-    if not worst and not ghosts:
+    count = diagnosed.settings.num_points
+    if not wrong and not ghosts:
         return [
-            f"The sign is right at all {certified.settings.num_points} places of the box, within a "
-            "cell of the surface not looked at."
+            f"The sign of f is right at all {count} samples of the box, except those within a cell "
+            "of the surface, which are not checked."
         ]
     return [
-        f"The sign differs from that of the meshed zero set at up to {100 * worst:.3g} % of the "
-        f"{certified.settings.num_points} places of the box, from that of its largest component "
-        f"at up to {100 * ghosts:.3g} %."
+        f"The sign of f differs from that of the meshed zero set at up to "
+        f"{significant(100 * wrong)} % of the {count} samples of the box, and from that of its "
+        f"largest component at up to {significant(100 * ghosts)} %."
     ]
 
 
-def _remarks(certified: DiagnosedSpace) -> list[str]:
-    return [f"{n}: {text}." for n, shape in certified.shapes.items() for text in shape.remarks]
+def _remarks(diagnosed: DiagnosedSpace) -> list[str]:
+    return [
+        f"{name}: {text}." for name, shape in diagnosed.shapes.items() for text in shape.remarks
+    ]

@@ -1,1 +1,1 @@
-"""How good reconstructions are: distances, scores, tables."""
+"""Evaluation of reconstructions: distances, scores of each shape, summaries and tables."""

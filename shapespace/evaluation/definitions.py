@@ -1,4 +1,8 @@
-"""What every column of a card means: one sentence each, with formula and source."""
+"""The definition of every column of the scores: one sentence, with formula and source.
+
+Chamfer distance means many things in the papers. Each meaning has a column of its own here, and the
+sentence names the papers that use it.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,18 +10,25 @@ from dataclasses import dataclass
 from typing import Literal
 
 LETTERS = (
-    "P is what is measured, T its target (a true surface or a raw scan); d(x, S) is the distance "
-    "of x to the nearest point of S; mean_P, median_P, max_P go over samples of P, as mean_T over T"
+    "P is the measured surface, T its target (a true surface or a raw scan); d(x, S) is the "
+    "distance from x to the nearest point of S; mean_P, median_P and max_P are over samples of P, "
+    "and mean_T, median_T and max_T over samples of T"
 )
-"""What the formulas are written in."""
+"""Letters of the formulas in the definitions."""
 Kind = Literal[
     "length", "squared length", "area", "volume", "share", "count", "seconds", "yes or no"
 ]
+"""Kind of a number, which decides its unit and its digits."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """kind: of the numbers, which says their unit; text: what they are."""
+    """Definition of one column.
+
+    Args:
+        kind: kind of the numbers, which decides their unit.
+        text: sentence that defines the numbers.
+    """
 
     kind: Kind
     text: str
@@ -62,11 +73,12 @@ DISTANCES: dict[str, Definition] = {
     ),
     "normal_consistency": Definition(
         "share",
-        "half of mean_P and mean_T of |n(x) . n(nearest sample of the other)| (Occupancy "
-        "Networks, NC): blind to orientation",
+        "half the sum of mean_P and mean_T of |n(x) . n(nearest sample of the other surface)| "
+        "(Occupancy Networks, NC): blind to orientation",
     ),
     "normal_consistency_signed": Definition(
-        "share", "normal_consistency without | |: -1 for a surface that is inside out"
+        "share",
+        "normal_consistency without the absolute value: -1 for a surface that is inside out",
     ),
     "accuracy_exact": Definition("length", "mean_P of the exact distance to the triangles of T"),
     "accuracy_exact_median": Definition(
@@ -80,19 +92,20 @@ DISTANCES: dict[str, Definition] = {
     ),
     "completeness_exact_median": Definition(
         "length",
-        "median_T of the exact distance to the triangles of P; floors and flying pixels of a scan "
-        "leave it",
+        "median_T of the exact distance to the triangles of P, robust to floors and flying pixels "
+        "of a scan",
     ),
     "completeness_exact_95": Definition(
         "length", "95th percentile over T of the exact distance to the triangles of P"
     ),
     "point_to_mesh": Definition(
         "length",
-        "half of mean_P and mean_T of the exact distance to the triangles of the other: a Chamfer "
-        "without sampling floor",
+        "half the sum of mean_P and mean_T of the exact distance to the triangles of the other "
+        "surface: a Chamfer distance without sampling floor",
     ),
     "hausdorff_exact": Definition(
-        "length", "the largest exact distance of a sample of either to the triangles of the other"
+        "length",
+        "largest exact distance of a sample of P or T to the triangles of the other surface",
     ),
     "sampling_floor": Definition(
         "length",
@@ -101,58 +114,71 @@ DISTANCES: dict[str, Definition] = {
     ),
     "volume_iou": Definition(
         "share",
-        "shared volume / joint volume, at as many random points in the box of both as "
-        "there are samples; where both are watertight",
+        "volume of the intersection / volume of the union, counted at as many random points in the "
+        "common box as there are samples, if both surfaces are watertight",
     ),
 }
 THRESHOLDED: dict[str, Definition] = {
     "precision": Definition(
-        "share", "share of P nearer than {at} to T, to its triangles if it has any, else its points"
+        "share", "share of P nearer than {at} to T (to its triangles, or the points of a cloud)"
     ),
     "recall": Definition(
         "share",
-        "share of T nearer than {at} to P, to its triangles if it has any, else its points (mesh "
+        "share of T nearer than {at} to P (to its triangles, or the points of a cloud; mesh "
         "completion of DeepSDF)",
     ),
-    "fscore": Definition(
-        "share", "harmonic mean of the shares of P and T nearer than {at} to the other"
-    ),
+    "fscore": Definition("share", "harmonic mean of precision and recall at {at}"),
     "far_share": Definition(
         "share", "share of the surface of P farther than {at} from T: ghost sheets"
     ),
 }
 MESH: dict[str, Definition] = {
     "faces": Definition("count", "triangles"),
-    "components": Definition("count", "connected components, with those that meshing dropped"),
+    "components": Definition("count", "connected components, including those that meshing dropped"),
     "watertight": Definition("yes or no", "every edge is shared by just two triangles"),
     "genus": Definition("count", "handles, by the Euler characteristic of a closed surface"),
     "area": Definition("area", "area of the surface"),
     "volume": Definition("volume", "enclosed volume of a watertight mesh"),
-    "ghost_components": Definition("count", "components beside the largest, dropped ones too"),
-    "ghost_area_share": Definition("share", "their share of the area of all components"),
+    "ghost_components": Definition(
+        "count", "components beside the largest, including those that meshing dropped"
+    ),
+    "ghost_area_share": Definition(
+        "share", "share of the ghost components in the area of all components"
+    ),
 }
 FIT: dict[str, Definition] = {
     "steps": Definition("count", "steps of the search for the code"),
-    "converged": Definition("yes or no", "whether the search ended before its last step"),
-    "outliers": Definition("share", "points of the scan that the fit left out"),
-    "strangeness": Definition("count", "how far out the code is, 1 is usual"),
+    "converged": Definition(
+        "yes or no", "yes if the search for the code ended before its last step"
+    ),
+    "outliers": Definition("share", "share of the points of the scan that the fit left out"),
+    "strangeness": Definition(
+        "count",
+        "Mahalanobis distance of the code from the mean training code, divided by the median of "
+        "the training codes; about 1 for a usual code",
+    ),
     "share_without_points": Definition("share", "share of the mesh that has no point of the scan"),
 }
 SECONDS: dict[str, Definition] = {
-    "fit": Definition("seconds", "wall time to find the code, a scan's share of its batch"),
+    "fit": Definition(
+        "seconds", "wall time of the fit: the time of the batch divided by its scans"
+    ),
     "mesh": Definition("seconds", "wall time to mesh"),
     "metrics": Definition("seconds", "wall time to measure"),
     "baselines": Definition("seconds", "wall time to find, mesh and measure the baselines"),
 }
-CONVENTIONS = DISTANCES | MESH | FIT | SECONDS
-"""Of all columns whose name holds no threshold."""
+DEFINITIONS = DISTANCES | MESH | FIT | SECONDS
+"""Definitions of all columns whose name has no threshold; :data:`THRESHOLDED` has the others."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Distances of the shares: lengths of F-scores, far of ghost sheets.
+    """Distances at which shares of a surface are counted.
 
-    In metres, or shares of the diagonal of the target if ``relative``.
+    Args:
+        lengths: thresholds of precision, recall and F-score.
+        far: threshold of the far share, which finds ghost sheets.
+        relative: if True, thresholds are shares of the diagonal of the target; otherwise metres.
     """
 
     lengths: Sequence[float] = (0.001, 0.002, 0.005, 0.010)
@@ -160,18 +186,22 @@ class Thresholds:
     relative: bool = False
 
     def suffix(self, value: float) -> str:
-        """How a threshold is written in the name of a column."""
+        """End of the name of a column with this threshold, such as 5mm or 1_percent."""
         return f"{100 * value:g}_percent" if self.relative else f"{1000 * value:g}mm"
 
     def length(self, value: float, diagonal: float) -> float:
-        """A threshold in the unit of the points."""
+        """The threshold as a length in the unit of the points, for a target of this diagonal."""
         return value * diagonal if self.relative else value
 
 
 def definition(column: str) -> Definition:
-    """What a column of a card means; KeyError for one that no card has."""
-    if column in CONVENTIONS:
-        return CONVENTIONS[column]
+    """Definition of a column of the scores, with its threshold filled in.
+
+    Raises:
+        KeyError: if the column is unknown.
+    """
+    if column in DEFINITIONS:
+        return DEFINITIONS[column]
     found = re.fullmatch(r"([a-z_]+)_([0-9.e-]+)(mm|_percent)", column)
     if found is None:
         raise KeyError(column)
@@ -182,5 +212,5 @@ def definition(column: str) -> Definition:
 
 
 def sentences(columns: Iterable[str]) -> dict[str, str]:
-    """Column -> what it means, each once, in the order of ``columns``."""
+    """Column -> the sentence that defines it, each column once, in the order of ``columns``."""
     return {column: definition(column).text for column in dict.fromkeys(columns)}

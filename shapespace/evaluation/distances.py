@@ -1,7 +1,9 @@
-"""All distances of one surface to another, each under the name that `conventions` explains.
+"""Every distance between a shape and its target, under the names of `evaluation.definitions`.
 
-Both in one frame and unit: metres, or any other with relative thresholds. Letters: K points,
-D dimension.
+Both surfaces are in one frame and unit: metres, or any other unit with relative thresholds. "To"
+goes from samples of the shape to the target, "from" goes back from samples of the target.
+
+Letters: K samples of the shape, J samples of the target, D dimension.
 """
 
 import numpy as np
@@ -9,10 +11,11 @@ from jaxtyping import Float, Int
 
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
-from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled, nearest, volume_iou
+from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface, nearest_samples, volume_iou
 from shapespace.geometry.proximity import point_to_mesh
 
 Numbers = dict[str, float]
+"""Column -> its value."""
 NORMALS = (
     "normal_consistency",
     "normal_consistency_to",
@@ -22,42 +25,65 @@ NORMALS = (
 
 
 def surface_distances(
-    shape: Sampled,
-    target: Sampled,
+    shape: SampledSurface,
+    target: SampledSurface,
     thresholds: Thresholds | None = None,
     num_points: int = NUM_SAMPLES,
     seed: int = 0,
 ) -> Numbers:
-    """How far ``shape`` is from ``target``; columns that the two do not have are left out.
+    """Measure every distance between a shape and its target.
 
-    An empty ``shape`` has infinite distances and shares of 0. num_points: of ``volume_iou``; seed:
-    of these, and of the second sampling of the target. InputError for an empty ``target``.
+    A column that needs triangles, normals or a closed mesh is left out where one of the two has
+    none. An empty shape has infinite distances, a far share of 1 and all other shares 0.
+
+    Args:
+        shape: the surface that is measured.
+        target: the surface that is right.
+        thresholds: distances of the F-scores; by default those of :class:`Thresholds`, in metres.
+        num_points: random points at which ``volume_iou`` is counted.
+        seed: seed of these points, and of the second sampling of the target for the floor.
+
+    Returns:
+        Column -> value, in the unit of the surfaces.
+
+    Raises:
+        InputError: if the target is empty.
     """
     if not len(target.points):
         raise InputError("the target has no surface, so that nothing can be measured")
-    there, row_there = nearest(shape.points, target)
-    back, row_back = nearest(target.points, shape)
+    there, row_there = nearest_samples(shape.points, target)
+    back, row_back = nearest_samples(target.points, shape)
     if not len(shape.points):
+        # Means and maxima over no sample are undefined: one sample infinitely far away stands in.
         there = np.array([np.inf])
-    found = _sampled(there, back)
+    found = _sampled_columns(there, back)
     exact = _exact(shape, target)
-    to, from_ = exact.get("to", there), exact.get("from", back)
-    found |= _shares(to, from_, thresholds or Thresholds(), target.diagonal)
-    found |= _normals(shape, target, row_there, row_back)
+    # Shares use exact distances where there are triangles. Distances between samples have a floor,
+    # which at small thresholds would decide the share.
+    found |= _shares(
+        to=exact.get("to", there),
+        from_=exact.get("from", back),
+        thresholds=thresholds or Thresholds(),
+        diagonal=target.diagonal,
+    )
+    found |= _normal_columns(shape, target, row_there=row_there, row_back=row_back)
     found |= _exact_columns(exact)
     if target.mesh is not None:
         found["sampling_floor"] = _floor(target, seed)
         mine = shape.mesh
         closed = mine is not None and (mine.is_watertight or not len(mine.faces))
         if mine is not None and closed and target.mesh.is_watertight:
-            found["volume_iou"] = volume_iou(mine, target.mesh, num_points, seed)
+            found["volume_iou"] = volume_iou(mine, target.mesh, num_points=num_points, seed=seed)
     return found
 
 
-def _sampled(there: Float[np.ndarray, " K"], back: Float[np.ndarray, " J"]) -> Numbers:
-    to, from_ = float(there.mean()), float(back.mean())
+def _sampled_columns(there: Float[np.ndarray, " K"], back: Float[np.ndarray, " J"]) -> Numbers:
+    """Columns of the distances between samples."""
+    to = float(there.mean())
+    from_ = float(back.mean())
     squared = float(np.square(there).mean() + np.square(back).mean())
-    most = float(there.max()), float(back.max())
+    farthest_to = float(there.max())
+    farthest_from = float(back.max())
     return {
         "chamfer_half_unsquared": 0.5 * (to + from_),
         "chamfer_to": to,
@@ -67,9 +93,9 @@ def _sampled(there: Float[np.ndarray, " K"], back: Float[np.ndarray, " J"]) -> N
         "chamfer_l1_times_10": 5 * (to + from_),
         "median_to": float(np.median(there)),
         "median_from": float(np.median(back)),
-        "hausdorff": max(most),
-        "hausdorff_to": most[0],
-        "hausdorff_from": most[1],
+        "hausdorff": max(farthest_to, farthest_from),
+        "hausdorff_to": farthest_to,
+        "hausdorff_from": farthest_from,
         "mesh_accuracy_90": _percentile(there, 90),
     }
 
@@ -80,10 +106,13 @@ def _shares(
     thresholds: Thresholds,
     diagonal: float,
 ) -> Numbers:
+    """Columns of the shares of samples nearer or farther than each threshold."""
     found: Numbers = {}
     for value in thresholds.lengths:
-        at, suffix = thresholds.length(value, diagonal), thresholds.suffix(value)
-        precision, recall = float((to < at).mean()), float((from_ < at).mean())
+        at = thresholds.length(value, diagonal)
+        suffix = thresholds.suffix(value)
+        precision = float((to < at).mean())
+        recall = float((from_ < at).mean())
         both = precision + recall
         found[f"precision_{suffix}"] = precision
         found[f"recall_{suffix}"] = recall
@@ -93,32 +122,39 @@ def _shares(
     return found
 
 
-def _normals(
-    shape: Sampled,
-    target: Sampled,
+def _normal_columns(
+    shape: SampledSurface,
+    target: SampledSurface,
     row_there: Int[np.ndarray, " K"],
     row_back: Int[np.ndarray, " J"],
 ) -> Numbers:
+    """Columns of the normals, from each sample to the nearest sample of the other surface."""
     if shape.normals is None or target.normals is None:
         return {}
     if not len(shape.points):
         return dict.fromkeys(NORMALS, 0.0)
-    sides = (shape.normals, target.normals[row_there]), (target.normals, shape.normals[row_back])
-    cosines = [_cosines(*side) for side in sides]
-    if not all(len(each) for each in cosines):
+    cosines_to = _cosines(shape.normals, target.normals[row_there])
+    cosines_from = _cosines(target.normals, shape.normals[row_back])
+    if not len(cosines_to) or not len(cosines_from):
         return {}
-    to, from_ = (float(np.abs(each).mean()) for each in cosines)
-    signed = 0.5 * float(sum(each.mean() for each in cosines))
-    return dict(zip(NORMALS, (0.5 * (to + from_), to, from_, signed), strict=True))
+    to = float(np.abs(cosines_to).mean())
+    from_ = float(np.abs(cosines_from).mean())
+    return {
+        "normal_consistency": 0.5 * (to + from_),
+        "normal_consistency_to": to,
+        "normal_consistency_from": from_,
+        "normal_consistency_signed": 0.5 * float(cosines_to.mean() + cosines_from.mean()),
+    }
 
 
 def _cosines(a: Float[np.ndarray, "K D"], b: Float[np.ndarray, "K D"]) -> np.ndarray:
+    """Cosine between the normals of each pair; pairs with an unknown normal (0) are left out."""
     known = a.any(1) & b.any(1)
     return np.einsum("ki,ki->k", a[known], b[known])
 
 
-def _exact(shape: Sampled, target: Sampled) -> dict[str, np.ndarray]:
-    """Exact distances of the samples to the triangles of the other, where it has any."""
+def _exact(shape: SampledSurface, target: SampledSurface) -> dict[str, np.ndarray]:
+    """Exact distances of the samples to the triangles of the other surface, if it is a mesh."""
     found = {}
     if target.mesh is not None:
         found["to"] = point_to_mesh(shape.points, target.mesh)
@@ -130,6 +166,7 @@ def _exact(shape: Sampled, target: Sampled) -> dict[str, np.ndarray]:
 
 
 def _exact_columns(exact: dict[str, np.ndarray]) -> Numbers:
+    """Columns of the exact distances; those of both sides only where both surfaces are meshes."""
     found: Numbers = {}
     for side, name in (("to", "accuracy_exact"), ("from", "completeness_exact")):
         if side in exact:
@@ -143,12 +180,15 @@ def _exact_columns(exact: dict[str, np.ndarray]) -> Numbers:
 
 
 def _percentile(values: Float[np.ndarray, " K"], percent: int) -> float:
-    """Linear between neighbours; infinite values are all infinite, as of an empty surface."""
+    """Percentile, linear between neighbours; infinite if the values are infinite."""
+    # Distances to or from an empty surface are all infinite; interpolation would make them NaN.
     return float(np.percentile(values, percent)) if np.isfinite(values[0]) else float("inf")
 
 
-def _floor(target: Sampled, seed: int) -> float:
-    """Both samplings are of one surface: one side is the mean of both in expectation."""
+def _floor(target: SampledSurface, seed: int) -> float:
+    """Mean distance between two samplings of the target: its Chamfer distance to itself."""
     assert target.mesh is not None
-    other = Sampled.of_mesh(target.mesh, len(target.points), seed + 1_000_003)
-    return float(nearest(other.points, target)[0].mean())
+    # Both samplings are of one surface, so that both sides of the Chamfer distance have the same
+    # expectation, and one side is enough. The seed is far from those of shape and target.
+    other = SampledSurface.of_mesh(target.mesh, len(target.points), seed + 1_000_003)
+    return float(nearest_samples(other.points, target)[0].mean())

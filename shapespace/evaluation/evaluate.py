@@ -1,4 +1,4 @@
-"""Scans that a space was not trained on: reconstructed, and measured beside what must be beaten."""
+"""Evaluation of a trained space: reconstruct unseen scans and measure them beside the baselines."""
 
 import time
 from collections.abc import Sequence
@@ -9,73 +9,69 @@ from typing import Any
 import trimesh
 
 from shapespace.baselines.shapes import Baselines, pose_of
+from shapespace.config.options import EvaluationOptions, FitOptions, MeshOptions
 from shapespace.data.sources import AnySource, Source, StoredScan, find_sources
 from shapespace.data.units import PER_METRE
-from shapespace.errors import InputError, at_least
+from shapespace.errors import InputError
 from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
-from shapespace.evaluation.definitions import Thresholds
+from shapespace.evaluation.definitions import FIT, Thresholds
 from shapespace.evaluation.distances import surface_distances
-from shapespace.evaluation.metrics import NUM_SAMPLES, Sampled
-from shapespace.evaluation.scores import CARD, SHAPES, Part, Scores, group_of, write_csv, write_json
+from shapespace.evaluation.metrics import SampledSurface
+from shapespace.evaluation.scores import (
+    SCORES,
+    SHAPES,
+    Part,
+    Scores,
+    group_of,
+    write_csv,
+    write_json,
+)
 from shapespace.evaluation.tables import LengthUnit, scores_text
 from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
-from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import Reconstruction, Reconstructions, reconstruct_files
 from shapespace.utils.files import output_folder, replacing
 from shapespace.utils.progress import progress
 
-OF_FIT = ("steps", "converged", "outliers", "strangeness", "share_without_points")
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How scans are measured.
-
-    unit: of scan and truth files, "auto" as in ``prepare_for``; baselines: measure
-    the nearest training shape and the mean shape too; group_end: as in ``group_of``;
-    seed: of samples and bootstrap.
-    """
-
-    num_samples: int = NUM_SAMPLES
-    resolution: int = 256
-    unit: str = "auto"
-    baselines: bool = False
-    group_end: str = "_"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        at_least(1, num_samples=self.num_samples)
-        at_least(0, seed=self.seed)
+MOST_NAMES = 5
+"""Names that a remark lists."""
 
 
 @dataclass
 class Evaluation:
-    """Cards of all scans that could be measured; facts of the run; (name, reason) of the others."""
+    """Result of an evaluation.
+
+    Args:
+        unit: unit of all lengths.
+        all_scores: scores of the scans that could be measured.
+        facts: facts of the run: checkpoint, options, counts and names.
+        skipped: (name, reason) of each scan that could not be measured.
+    """
 
     unit: LengthUnit
-    cards: list[Scores] = field(default_factory=list)
+    all_scores: list[Scores] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def write(self, folder: Path, seed: int) -> None:
-        """card.csv, card.json and card.txt."""
-        write_csv(self.cards, folder / "card.csv")
-        write_json(self.cards, self.facts, folder / CARD, seed)
-        with replacing(folder / "card.txt") as part:
-            text = [scores_text(self.cards, self.unit, seed), "", *self.remarks()]
-            part.write_text("\n".join(text).rstrip() + "\n", "utf-8")
+        """Write scores.csv, scores.json and scores.txt; ``seed`` is that of the bootstrap."""
+        write_csv(self.all_scores, folder / "scores.csv")
+        write_json(self.all_scores, self.facts, folder / SCORES, seed=seed)
+        with replacing(folder / "scores.txt") as temporary:
+            text = [scores_text(self.all_scores, self.unit, seed), "", *self.remarks()]
+            temporary.write_text("\n".join(text).rstrip() + "\n", "utf-8")
 
     def remarks(self) -> list[str]:
-        """What a reader has to know beside the numbers, a line each."""
+        """Lines that a reader of the numbers has to know, such as skipped scans and seen scans."""
         count = self.facts["protocol"]["num_samples"]
         lines = [f"{count} samples of each mesh, clouds of no more points"]
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
-        known, bare = (self.facts[name] for name in ("trained_on", "without_registration"))
-        if known:
-            lines.append(f"NOT UNSEEN: {_some(known)} is the name of a training shape too")
-        if bare and len(bare) < len(self.cards):
-            lines.append(f"without truth: {_some(bare)}")
-        if self.facts["groups"] < 2 <= len(self.cards):
+        seen = self.facts["trained_on"]
+        without_truth = self.facts["without_registration"]
+        if seen:
+            lines.append(f"NOT UNSEEN: {_some(seen)} is the name of a training shape too")
+        if without_truth and len(without_truth) < len(self.all_scores):
+            lines.append(f"without truth: {_some(without_truth)}")
+        if self.facts["groups"] < 2 <= len(self.all_scores):
             lines.append(
                 "no intervals: by their names all scans are of one person; --group-end '' draws "
                 "each scan by itself"
@@ -89,38 +85,51 @@ def evaluate_scans(
     out: str | Path,
     truth: str | Path | None = None,
     fit: FitOptions | None = None,
-    protocol: Protocol | None = None,
-    batch: int = 8,
+    meshing: MeshOptions | None = None,
+    options: EvaluationOptions | None = None,
 ) -> Evaluation:
-    """Reconstruct ``sources`` into ``out/shapes``, then measure each and write the card to ``out``.
+    """Reconstruct scans into ``out/shapes``, measure them, and write the scores to ``out``.
 
-    Each is measured to its own scan and, where ``truth`` has a surface of its name, to that
-    ("registration"). Reconstructions that are there already are kept, as by
-    ``reconstruct_files``. A scan that cannot be used is skipped and listed.
-    InputError if ``truth`` has none of the names, or no scan is left.
+    Each reconstruction is measured to its own scan (part "scan") and, where ``truth`` has a surface
+    of its name, to that surface (part "registration"). Reconstructions that are there already are
+    kept, as by ``reconstruct_files``. A scan that cannot be used is skipped and listed.
+
+    Args:
+        checkpoint: checkpoint of the space.
+        sources: the scans.
+        out: folder for the results.
+        truth: file or folder of true surfaces with the names of the scans; None without truth.
+        fit: how codes are found. Its seed is that of the samples and of the bootstrap too.
+        meshing: how scans are read and meshes are made. Its unit is that of truth files too.
+        options: how reconstructions are measured.
+
+    Raises:
+        InputError: if ``truth`` has none of the names, or no scan could be measured.
     """
-    protocol = protocol or Protocol()
+    fit, meshing = fit or FitOptions(), meshing or MeshOptions()
+    options = options or EvaluationOptions()
     folder = output_folder(out)
+    # Names of the truth are checked before the reconstruction, which takes long.
     truths = _truths(truth, [source.name for source in sources])
-    options = {"resolution": protocol.resolution, "batch": batch, "unit": protocol.unit}
-    done = reconstruct_files(checkpoint, sources, folder / SHAPES, fit, **options)
-    work = _Work(checkpoint, truths, protocol)
+    done = reconstruct_files(checkpoint, sources, folder / SHAPES, fit=fit, meshing=meshing)
+    scorer = _Scorer(checkpoint, truths, fit, meshing, options)
     by_name = {source.name: source for source in sources}
-    found = Evaluation(work.unit, skipped=list(done.skipped))
+    found = Evaluation(scorer.unit, skipped=list(done.skipped))
     for item in progress(done.done, "measuring", unit="scan"):
         try:
-            found.cards.append(work.card(item, by_name[item.name]))
+            found.all_scores.append(scorer.score(item, by_name[item.name]))
         except InputError as error:
             found.skipped.append((item.name, str(error)))
-    if not found.cards:
+    if not found.all_scores:
         raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
-    found.facts = work.facts(done, fit or FitOptions(), found)
+    found.facts = scorer.facts(done, found)
     found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
-    found.write(folder, protocol.seed)
+    found.write(folder, fit.seed)
     return found
 
 
 def _truths(truth: str | Path | None, names: Sequence[str]) -> dict[str, Source]:
+    """Name -> true surface, for the scans that have one."""
     if truth is None:
         return {}
     sources = {source.name: source for source in find_sources(Path(truth))}
@@ -131,109 +140,144 @@ def _truths(truth: str | Path | None, names: Sequence[str]) -> dict[str, Source]
     return found
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def _some(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    """The first names as text, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-class _Work:
-    """One space, and what its reconstructions are measured against."""
+class _Scorer:
+    """Scores the reconstructions of one space against scans, truth and baselines."""
 
     def __init__(
-        self, checkpoint: str | Path, truths: dict[str, Source], protocol: Protocol
+        self,
+        checkpoint: str | Path,
+        truths: dict[str, Source],
+        fit: FitOptions,
+        meshing: MeshOptions,
+        options: EvaluationOptions,
     ) -> None:
         self.space = space_of_meshes(checkpoint)
-        self.truths, self.protocol = truths, protocol
+        self.truths = truths
+        self.fit, self.meshing, self.options = fit, meshing, options
         self.metric = self.space.unit == "m"
         self.unit: LengthUnit = "m" if self.metric else "none"
         self.thresholds = Thresholds() if self.metric else RELATIVE
-        self.baselines = Baselines(self.space, protocol.resolution)
-        self.nearest: dict[str, str] = {}
+        self.baselines = Baselines(self.space, meshing.resolution)
+        self.nearest_names: dict[str, str] = {}
 
-    def card(self, item: Reconstruction, source: AnySource) -> Scores:
-        """Of one scan, in metres if the space is."""
+    def score(self, item: Reconstruction, source: AnySource) -> Scores:
+        """Scores of one reconstruction, with lengths in metres if the space is in metres."""
+        # The scale of a frame is in file units per stored unit, which is the metre here.
         per_metre = item.facts["scale"] if self.metric else 1.0
         targets = self._targets(item.name, source, per_metre)
-        options = self.protocol.num_samples, self.thresholds, self.protocol.seed
-        group = group_of(item.name, self.protocol.group_end)
-        found = scores_of(item.name, _in_metres(item.mesh, per_metre), targets, *options, group)
+        found = scores_of(
+            item.name,
+            _in_metres(item.mesh, per_metre),
+            targets,
+            num_samples=self.options.num_samples,
+            thresholds=self.thresholds,
+            seed=self.fit.seed,
+            group=group_of(item.name, self.options.group_end),
+        )
         parts: dict[str, Part] = dict(found.parts)
         if "mesh_seconds" in item.facts:
             parts["seconds"] = {"mesh": item.facts["mesh_seconds"], **parts["seconds"]}
         parts["seconds"] = {"fit": item.facts["seconds"], **parts["seconds"]}
-        parts["fit"] = {key: item.facts[key] for key in OF_FIT if item.facts.get(key) is not None}
-        if self.protocol.baselines:
+        parts["fit"] = {key: item.facts[key] for key in FIT if item.facts.get(key) is not None}
+        if self.options.baselines:
             start = time.perf_counter()
             parts |= self._baselines(item, targets, per_metre)
             parts["seconds"] = {**parts["seconds"], "baselines": time.perf_counter() - start}
         return Scores(found.name, found.group, parts)
 
-    def facts(self, done: Reconstructions, fit: FitOptions, found: Evaluation) -> dict[str, Any]:
-        """What was done, on what, and what is missing."""
-        without = [card.name for card in found.cards if card.name not in self.truths]
+    def facts(self, done: Reconstructions, found: Evaluation) -> dict[str, Any]:
+        """Facts of the run for scores.json: inputs, options, counts, skipped and seen scans."""
+        without = [scores.name for scores in found.all_scores if scores.name not in self.truths]
         return {
             "checkpoint": str(self.space.path),
             "space": self.space.digest,
             "training_shapes": len(self.space.codes),
             "unit": self.unit,
-            "fit": asdict(fit),
-            "protocol": asdict(self.protocol),
-            "scans": len(found.cards),
-            "groups": len({card.group for card in found.cards}),
+            "fit": asdict(self.fit),
+            "protocol": {
+                **asdict(self.options),
+                "resolution": self.meshing.resolution,
+                "unit": self.meshing.unit,
+                "seed": self.fit.seed,
+            },
+            "scans": len(found.all_scores),
+            "groups": len({scores.group for scores in found.all_scores}),
             "kept": len(done.kept),
             "skipped": [{"name": name, "reason": reason} for name, reason in found.skipped],
             "without_registration": without,
-            "trained_on": self.trained_on([card.name for card in found.cards]),
-            "nearest_training_shape": self.nearest,
+            "trained_on": self.trained_on([scores.name for scores in found.all_scores]),
+            "nearest_training_shape": self.nearest_names,
         }
 
     def trained_on(self, names: Sequence[str]) -> list[str]:
-        """Those of the scans whose name is that of a training shape: they are not unseen."""
+        """Names of scans that are also names of training shapes, which are not unseen."""
         return sorted(set(names) & set(self.space.names))
 
-    def _targets(self, name: str, source: AnySource, per_metre: float) -> dict[str, Sampled]:
-        """Truth, if there is one, and scan; sampled once for the space and the baselines."""
-        options = self.protocol.num_samples, self.protocol.seed + 1
+    def _targets(self, name: str, source: AnySource, per_metre: float) -> dict[str, SampledSurface]:
+        """Samples of the truth, if there is one, and of the scan, by part."""
+        # Sampled once: the space and the baselines are measured to the same points.
+        num_samples = self.options.num_samples
+        seed = self.fit.seed + 1
         found = {}
         if name in self.truths:
             raw = self.truths[name].load()[0]
-            found["registration"] = sampled_raw(raw, self._per_metre(raw.vertices), *options)
+            found["registration"] = sampled_raw(
+                raw, self._per_metre(raw.vertices), num_samples=num_samples, seed=seed
+            )
         if isinstance(source, StoredScan):
             scan = source.prepared()
-            points = scan.frame.to_source(scan.points)[: self.protocol.num_samples] / per_metre
+            # The points of a store are in random order: the first ones are a random choice.
+            points = scan.frame.to_source(scan.points)[:num_samples] / per_metre
             normals = scan.trusted_normals
-            found["scan"] = Sampled(points, None if normals is None else normals[: len(points)])
+            found["scan"] = SampledSurface(
+                points, None if normals is None else normals[: len(points)]
+            )
         else:
-            found["scan"] = sampled_raw(source.load()[0], per_metre, *options)
+            raw = source.load()[0]
+            found["scan"] = sampled_raw(raw, per_metre, num_samples=num_samples, seed=seed)
         return found
 
     def _per_metre(self, vertices: Any) -> float:
+        """Units of a truth file in a metre; 1 if the space is not in metres."""
         if not self.metric:
             return 1.0
-        unit = self.protocol.unit
+        unit = self.meshing.unit
         return PER_METRE[likely_unit(self.space, vertices) if unit == "auto" else unit]
 
     def _baselines(
-        self, item: Reconstruction, targets: dict[str, Sampled], per_metre: float
+        self, item: Reconstruction, targets: dict[str, SampledSurface], per_metre: float
     ) -> dict[str, Part]:
+        """Parts of the baselines, in the pose that was found for the reconstruction."""
         frame, pose = pose_of(item.facts)
-        row = self.baselines.nearest(targets["scan"].points * per_metre, frame, pose)
-        self.nearest[item.name] = self.space.names[row]
+        row = self.baselines.nearest_training_shape(targets["scan"].points * per_metre, frame, pose)
+        self.nearest_names[item.name] = self.space.names[row]
         meshes = {
-            "nearest": self.baselines.nearest_mesh(row, frame, pose),
+            "nearest": self.baselines.training_mesh(row, frame, pose),
             "mean": self.baselines.mean_mesh(frame, pose),
         }
         found: dict[str, Part] = {}
-        count, seed = self.protocol.num_samples, self.protocol.seed
+        num_samples = self.options.num_samples
+        seed = self.fit.seed
         for prefix, mesh in meshes.items():
-            mine = Sampled.of_mesh(_in_metres(mesh, per_metre), count, seed)
+            samples = SampledSurface.of_mesh(_in_metres(mesh, per_metre), num_samples, seed)
             for part, target in targets.items():
                 found[f"{prefix}_{part}"] = surface_distances(
-                    mine, target, self.thresholds, count, seed
+                    samples,
+                    target,
+                    thresholds=self.thresholds,
+                    num_points=num_samples,
+                    seed=seed,
                 )
         return found
 
 
 def _in_metres(mesh: trimesh.Trimesh, per_metre: float) -> trimesh.Trimesh:
+    """The same mesh object with its vertices divided by ``per_metre``."""
     mesh.vertices = mesh.vertices / per_metre
     return mesh

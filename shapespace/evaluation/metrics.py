@@ -1,6 +1,6 @@
-"""Distances between surfaces, of which every column of a card is made.
+"""Distances between surfaces, of which the columns of the scores are made.
 
-Unsquared and in the unit of the arguments. Letters: K, J points, D dimension.
+Distances are unsquared and in the unit of the arguments. Letters: K and J points, D dimension.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,17 @@ from shapespace.errors import at_least
 from shapespace.geometry.proximity import inside
 
 NUM_SAMPLES = 100_000
+"""Points drawn from each surface by default."""
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """A surface as points, to be measured against another.
+class SampledSurface:
+    """A surface as points, to be measured against another surface.
 
-    points: of a mesh drawn evenly by area, or those of a cloud. normals: unit, a zero row is
-    unknown; None if there are none. mesh: whose points these are; None for a cloud.
+    Args:
+        points: points drawn from a mesh uniformly by area, or the points of a cloud.
+        normals: unit normals of the points; a zero row is an unknown normal. None without normals.
+        mesh: mesh of which the points are samples; None for a cloud.
     """
 
     points: Float[np.ndarray, "K D"]
@@ -32,38 +35,38 @@ class Sampled:
     @classmethod
     def of_mesh(
         cls, mesh: trimesh.Trimesh, num_samples: int = NUM_SAMPLES, seed: int = 0
-    ) -> "Sampled":
-        """``num_samples`` points drawn evenly by area; none of an empty mesh."""
+    ) -> "SampledSurface":
+        """Draw points from a mesh uniformly by area, with the normals of their triangles.
+
+        Args:
+            mesh: the mesh; an empty mesh gives no points.
+            num_samples: number of points.
+            seed: seed of the draws.
+        """
         at_least(1, num_samples=num_samples)
         if len(mesh.faces) == 0:
             return cls(np.zeros((0, 3)), np.zeros((0, 3)), mesh)
         points, face = trimesh.sample.sample_surface(mesh, num_samples, seed=seed)[:2]
-        order = np.argsort(face, kind="stable")  # neighbours after each other are found faster
-        points, face = points[order], face[order]
-        return cls(np.asarray(points), np.asarray(mesh.face_normals)[face], mesh)
+        # Neighbours in space are neighbours in the array, which makes tree queries faster.
+        order = np.argsort(face, kind="stable")
+        normals = np.asarray(mesh.face_normals)[face[order]]
+        return cls(np.asarray(points[order]), normals, mesh)
 
     @cached_property
     def tree(self) -> KDTree:
-        """Of the points; built once for all queries."""
+        """Search tree of the points, built once for all queries."""
         return KDTree(self.points)
 
     @property
     def diagonal(self) -> float:
-        """Of the box of the points; 0 if there are none."""
+        """Diagonal of the bounding box of the points; 0 without points."""
         return float(np.linalg.norm(np.ptp(self.points, axis=0))) if len(self.points) else 0.0
 
 
-def surface_points(
-    mesh: trimesh.Trimesh, num_samples: int = NUM_SAMPLES, seed: int = 0
-) -> Float[np.ndarray, "K 3"]:
-    """``num_samples`` points drawn evenly by area."""
-    return Sampled.of_mesh(mesh, num_samples, seed).points
-
-
-def nearest(
-    points: Float[np.ndarray, "K D"], target: Sampled
+def nearest_samples(
+    points: Float[np.ndarray, "K D"], target: SampledSurface
 ) -> tuple[Float[np.ndarray, " K"], Int[np.ndarray, " K"]]:
-    """Distance to and number of the nearest point of ``target``; infinite and 0 if it has none."""
+    """Distance to the nearest sample of the target, and its row; inf and 0 for an empty target."""
     if not len(points) or not len(target.points):
         return np.full(len(points), np.inf), np.zeros(len(points), np.int64)
     distance, row = target.tree.query(points, workers=-1)
@@ -73,27 +76,35 @@ def nearest(
 def nearest_distances(
     points: Float[np.ndarray, "K D"], target: Float[np.ndarray, "J D"]
 ) -> Float[np.ndarray, " K"]:
-    """Distance of each point to the nearest point of ``target``."""
-    return nearest(points, Sampled(target))[0]
+    """Distance of each point to the nearest target point; infinite if the target is empty."""
+    return nearest_samples(points, SampledSurface(target))[0]
 
 
 def chamfer(points: Float[np.ndarray, "K D"], target: Float[np.ndarray, "J D"]) -> float:
-    """Two-sided Chamfer distance, unsquared and halved (the convention of IGR, DGP, DiGS)."""
-    there, back = nearest_distances(points, target), nearest_distances(target, points)
+    """Two-sided Chamfer distance, unsquared and halved (the definition of IGR, DGP and DiGS)."""
+    there = nearest_distances(points, target)
+    back = nearest_distances(target, points)
     return 0.5 * float(there.mean() + back.mean())
 
 
 def volume_iou(
     a: trimesh.Trimesh, b: trimesh.Trimesh, num_points: int = NUM_SAMPLES, seed: int = 0
 ) -> float:
-    """Shared volume over joint volume of two closed meshes, 0 if either is empty.
+    """Intersection over union of the volumes of two closed meshes; 0 if either is empty.
 
-    Counted at ``num_points`` random points in the box of both: its standard error is at most
-    0.5 / sqrt(points in either of the two).
+    The volumes are counted at random points in the common bounding box. The standard error is at
+    most 0.5 / sqrt(number of points in the union).
+
+    Args:
+        a: a closed mesh.
+        b: a closed mesh in the same frame.
+        num_points: random points.
+        seed: seed of the points.
     """
     if not len(a.faces) or not len(b.faces):
         return 0.0
     corners = np.concatenate([a.bounds, b.bounds])
     points = np.random.default_rng(seed).uniform(corners.min(0), corners.max(0), (num_points, 3))
-    in_a, in_b = inside(points, a), inside(points, b)
+    in_a = inside(points, a)
+    in_b = inside(points, b)
     return float((in_a & in_b).sum() / max(1, (in_a | in_b).sum()))

@@ -1,6 +1,6 @@
-"""The metric card: named numbers of each shape and of all, as CSV and JSON.
+"""Scores: named numbers of each shape, their summary over shapes, and the CSV and JSON files.
 
-A column is the same number under the same name everywhere; `conventions` says what it is.
+A column has the same name and the same definition everywhere; see `evaluation.definitions`.
 """
 
 import csv
@@ -19,16 +19,22 @@ from shapespace.utils.files import replacing
 
 Value = float | int | bool
 Part = Mapping[str, Value]
-SHAPES, CARD = "shapes", "card.json"
-"""Folder of the reconstructions, and the file of all numbers."""
+"""Column -> value, for one part of the scores of a shape."""
+SHAPES = "shapes"
+"""Folder of the reconstructions within the folder of an evaluation."""
+SCORES = "scores.json"
+"""File of all numbers within that folder."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The numbers of one shape, in parts such as registration, scan, mesh, fit and seconds.
+    """The numbers of one shape.
 
-    A column that a shape does not have is missing. group: what is drawn as one when the summary is
-    bootstrapped, such as a person.
+    Args:
+        name: name of the shape.
+        group: unit that the bootstrap draws as one, such as the person.
+        parts: part -> column -> value. Parts are registration, scan, mesh, fit and seconds, and
+            those of the baselines. A column that the shape does not have is missing.
     """
 
     name: str
@@ -36,65 +42,77 @@ class Scores:
     parts: Mapping[str, Part]
 
     def value(self, part: str, column: str) -> float:
-        """A number of the card; NaN if it has none."""
+        """One number; NaN if the shape has none."""
         return float(self.parts.get(part, {}).get(column, math.nan))
 
 
 def group_of(name: str, end: str = "_") -> str:
-    """The part of a name before the first ``end``: the person of a D-FAUST frame.
+    """The name up to the first ``end``: the person of a D-FAUST frame.
 
-    A name without it, or any if ``end`` is empty, is a group of its own.
+    A name without ``end`` is a group of its own. With an empty ``end``, every name is.
     """
     return name.partition(end)[0] if end else name
 
 
-def columns(cards: Sequence[Scores]) -> Iterator[tuple[str, str]]:
-    """(part, column) of all numbers that any card has, in their order."""
+def columns(all_scores: Sequence[Scores]) -> Iterator[tuple[str, str]]:
+    """(part, column) of every number that some shape has, in the order of first occurrence."""
+    # Dicts of None are ordered sets.
     found: dict[str, dict[str, None]] = {}
-    for card in cards:
-        for part, values in card.parts.items():
+    for scores in all_scores:
+        for part, values in scores.parts.items():
             found.setdefault(part, {}).update(dict.fromkeys(values))
     return ((part, column) for part, names in found.items() for column in names)
 
 
-def summary(cards: Sequence[Scores], seed: int = 0) -> dict[str, dict[str, Summary]]:
-    """Part -> column -> its numbers over the cards that have it; a yes counts as 1."""
+def summary(all_scores: Sequence[Scores], seed: int = 0) -> dict[str, dict[str, Summary]]:
+    """Part -> column -> summary over the shapes that have the column; a yes counts as 1."""
     found: dict[str, dict[str, Summary]] = {}
-    for part, column in columns(cards):
-        having = [card for card in cards if not math.isnan(card.value(part, column))]
+    for part, column in columns(all_scores):
+        having = [scores for scores in all_scores if not math.isnan(scores.value(part, column))]
         if having:
-            values = np.array([card.value(part, column) for card in having])
-            groups = [card.group for card in having]
+            values = np.array([scores.value(part, column) for scores in having])
+            groups = [scores.group for scores in having]
             found.setdefault(part, {})[column] = summary_of(values, groups, seed)
     return found
 
 
-def write_csv(cards: Sequence[Scores], path: Path) -> None:
-    """One row a shape, one column a number, ``part.column``; empty where a card has none."""
-    names = list(columns(cards))
+def write_csv(all_scores: Sequence[Scores], path: Path) -> None:
+    """Write a CSV with a row for each shape and a column ``part.column`` for each number.
+
+    A cell is empty where the shape does not have the number.
+    """
+    names = list(columns(all_scores))
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "group", *(f"{part}.{column}" for part, column in names)])
-        for card in cards:
-            values = [card.parts.get(part, {}).get(column, "") for part, column in names]
-            writer.writerow([card.name, card.group, *values])
+        for scores in all_scores:
+            values = [scores.parts.get(part, {}).get(column, "") for part, column in names]
+            writer.writerow([scores.name, scores.group, *values])
 
 
 def write_json(
-    cards: Sequence[Scores], facts: Mapping[str, Any], path: Path, seed: int = 0
+    all_scores: Sequence[Scores], facts: Mapping[str, Any], path: Path, seed: int = 0
 ) -> None:
-    """Letters and conventions, ``facts`` of the run, all cards and their summary.
+    """Write a JSON file of letters, definitions, facts, the scores of all shapes and their summary.
 
-    An infinite number is written as the string "inf", an unknown one as null.
+    JSON has no infinity and no NaN. An infinite number is written as the string "inf", NaN as null.
+
+    Args:
+        all_scores: scores of the shapes.
+        facts: facts of the run, as plain data.
+        path: file to write.
+        seed: seed of the bootstrap of the summary.
     """
     content = {
         "letters": LETTERS,
-        "conventions": sentences(column for _, column in columns(cards)),
+        "conventions": sentences(column for _, column in columns(all_scores)),
         "facts": dict(facts),
-        "shapes": [{"name": card.name, "group": card.group, **card.parts} for card in cards],
+        "shapes": [
+            {"name": scores.name, "group": scores.group, **scores.parts} for scores in all_scores
+        ],
         "summary": {
             part: {column: item.as_dict() for column, item in items.items()}
-            for part, items in summary(cards, seed).items()
+            for part, items in summary(all_scores, seed).items()
         },
     }
     with replacing(path) as temporary:
@@ -102,7 +120,7 @@ def write_json(
 
 
 def _plain(value: Any) -> Any:
-    """The same as JSON can hold it."""
+    """The value as plain data that JSON can hold."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,8 @@
-"""Cards as text for people: millimetres where lengths are metres."""
+"""Scores as tables of text for people: lengths in millimetres where the space is in metres.
+
+A *part* is a group of columns of the scores of one shape: "registration" (distances to the true
+surface), "scan" (distances to the raw scan), "mesh", "fit" and "seconds".
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +14,30 @@ import numpy as np
 from shapespace.evaluation.bootstrap import Summary
 from shapespace.evaluation.definitions import LETTERS, Kind, definition, sentences
 from shapespace.evaluation.scores import Scores, columns, summary
-from shapespace.utils.text import aligned
+from shapespace.utils.text import aligned, significant
 
 LengthUnit = Literal["m", "none"]
-"""Metres, or a unit that nobody named."""
+"""The unit of all lengths: metres, or none where the unit is unknown."""
 IN_MM: dict[Kind, tuple[float, str]] = {
     "length": (1e3, " mm"),
     "squared length": (1e6, " mm2"),
     "area": (1.0, " m2"),
     "volume": (1e3, " l"),
 }
+"""Kind of a number in metres -> the factor to the unit in which it is printed, and that unit."""
 TARGETS = {"registration": "to the true surface", "scan": "to the raw scan"}
+"""Part -> the surface to which its distances are measured."""
 
 
 @dataclass(frozen=True)
-class Short:
-    """One column of a short table: its title, and where on a card its number lies."""
+class TableColumn:
+    """One column of a short table.
+
+    Args:
+        title: heading of the column.
+        part: part of the scores that holds the number.
+        column: name of the number in that part.
+    """
 
     title: str
     part: str
@@ -33,104 +45,143 @@ class Short:
 
 
 DISTANCES = (
-    Short("chamfer", "registration", "chamfer_half_unsquared"),
-    Short("point-to-mesh", "registration", "point_to_mesh"),
-    Short("accuracy", "registration", "accuracy_exact"),
-    Short("completeness", "registration", "completeness_exact"),
-    Short("hausdorff", "registration", "hausdorff"),
-    Short("F 5 mm", "registration", "fscore_5mm"),
-    Short("normals", "registration", "normal_consistency"),
-    Short("IoU", "registration", "volume_iou"),
+    TableColumn("chamfer", "registration", "chamfer_half_unsquared"),
+    TableColumn("point-to-mesh", "registration", "point_to_mesh"),
+    TableColumn("accuracy", "registration", "accuracy_exact"),
+    TableColumn("completeness", "registration", "completeness_exact"),
+    TableColumn("hausdorff", "registration", "hausdorff"),
+    TableColumn("F 5 mm", "registration", "fscore_5mm"),
+    TableColumn("normals", "registration", "normal_consistency"),
+    TableColumn("IoU", "registration", "volume_iou"),
 )
 SCAN = (
-    Short("scan median", "scan", "completeness_exact_median"),
-    Short("scan mean", "scan", "completeness_exact"),
+    TableColumn("scan median", "scan", "completeness_exact_median"),
+    TableColumn("scan mean", "scan", "completeness_exact"),
 )
-SHORT = tuple(dict.fromkeys([*(short.column for short in (*DISTANCES, *SCAN)), "sampling_floor"]))
-"""Columns of a card that are shown at once; the others open with a click."""
-MESH = (Short("watertight", "mesh", "watertight"), Short("parts", "mesh", "components"))
-EFFORT = (Short("fit s", "seconds", "fit"), Short("mesh s", "seconds", "mesh"))
+SHORT = tuple(dict.fromkeys([*(each.column for each in (*DISTANCES, *SCAN)), "sampling_floor"]))
+"""Names of the columns that a report shows at once; the other columns open with a click."""
+MESH = (
+    TableColumn("watertight", "mesh", "watertight"),
+    TableColumn("components", "mesh", "components"),
+)
+EFFORT = (TableColumn("fit s", "seconds", "fit"), TableColumn("mesh s", "seconds", "mesh"))
 BASELINES = (("nearest", "nearest training shape"), ("mean", "mean shape"))
-"""Prefix of the parts of a baseline, and what it is called."""
+"""For each baseline, the prefix of its parts (nearest_registration, nearest_scan) and its title."""
 
 
-def shown(value: float, kind: Kind, unit: LengthUnit = "m") -> str:
-    """A number as it is read, without its unit."""
+def formatted(value: float, kind: Kind, unit: LengthUnit = "m") -> str:
+    """Format a number of the scores, without its unit.
+
+    Args:
+        value: in metres, square metres or cubic metres if it has a unit; NaN gives "-".
+        kind: kind of the number, which decides digits and printed unit.
+        unit: unit of all lengths; with "m" the value is converted by :data:`IN_MM`.
+    """
     if math.isnan(value):
         return "-"
     if kind == "yes or no":
         return "yes" if value == 1 else "NO" if value == 0 else f"{100 * value:.0f} %"
-    if kind in ("share", "seconds"):
-        return f"{value:.3f}" if kind == "share" else f"{value:.2f}"
+    if kind == "share":
+        return f"{value:.3f}"
+    if kind == "seconds":
+        return f"{value:.2f}"
     if kind == "count":
-        return f"{value:.4g}" if value % 1 or math.isinf(value) else f"{value:.0f}"
-    if unit == "m":
-        scaled = value * IN_MM[kind][0]
-        return f"{scaled:.2f}" if kind == "length" else f"{scaled:.4g}"
-    return f"{value:.4g}"
+        return significant(value, 4) if value % 1 or math.isinf(value) else f"{value:.0f}"
+    if unit == "none":
+        return significant(value, 4)
+    scaled = value * IN_MM[kind][0]
+    return f"{scaled:.2f}" if kind == "length" else significant(scaled, 4)
 
 
 def unit_name(kind: Kind, unit: LengthUnit) -> str:
-    """The unit of a shown number; nothing where there is none."""
+    """Unit in which numbers of a kind are printed, after a space; "" for a number without one."""
     if kind == "seconds":
         return " s"
     return IN_MM[kind][1] if unit == "m" and kind in IN_MM else ""
 
 
 def short_rows(
-    cards: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m"
+    all_scores: Sequence[Scores], table_columns: Sequence[TableColumn], unit: LengthUnit = "m"
 ) -> list[list[str]]:
-    """Title row, a row a shape, and the median as the last."""
-    rows = [["mm" if unit == "m" else "", *(short.title for short in shorts)]]
-    rows += [[card.name, *(_cell(card, short, unit) for short in shorts)] for card in cards]
-    found = summary(cards)
-    return [*rows, ["median", *(_of_all(found, short, unit) for short in shorts)]]
+    """Rows of a short table: the titles, one row for each shape, and the median of all shapes.
+
+    Args:
+        all_scores: scores of the shapes, in the order of the rows.
+        table_columns: columns after the name of the shape.
+        unit: unit of all lengths.
+    """
+    titles = ["mm" if unit == "m" else "", *(each.title for each in table_columns)]
+    rows = [
+        [scores.name, *(_cell(scores, each, unit) for each in table_columns)]
+        for scores in all_scores
+    ]
+    found = summary(all_scores)
+    medians = ["median", *(_median_cell(found, each, unit) for each in table_columns)]
+    return [titles, *rows, medians]
 
 
-def short_table(cards: Sequence[Scores], shorts: Sequence[Short], unit: LengthUnit = "m") -> str:
-    """A line a shape and the median, and below it what each column is."""
-    rows = short_rows(cards, shorts, unit)
-    return "\n".join([*aligned(rows), "", *short_legend(shorts)])
+def short_table(
+    all_scores: Sequence[Scores], table_columns: Sequence[TableColumn], unit: LengthUnit = "m"
+) -> str:
+    """The rows of :func:`short_rows` as aligned text, with the definition of each column below.
+
+    Args:
+        all_scores: scores of the shapes, in the order of the rows.
+        table_columns: columns after the name of the shape.
+        unit: unit of all lengths.
+    """
+    rows = short_rows(all_scores, table_columns, unit)
+    return "\n".join([*aligned(rows), "", *short_legend(table_columns)])
 
 
-def short_legend(shorts: Sequence[Short]) -> list[str]:
-    """What each column of a short table is, a line each."""
-    lines = [f"{s.title} = {s.part}.{s.column}: {definition(s.column).text}" for s in shorts]
+def short_legend(table_columns: Sequence[TableColumn]) -> list[str]:
+    """The letters of the formulas, then a line with the definition of each column."""
+    lines = [
+        f"{each.title} = {each.part}.{each.column}: {definition(each.column).text}"
+        for each in table_columns
+    ]
     return [LETTERS, *lines]
 
 
-def scores_head(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
-    """A line a shape, their median, and the medians of baselines if there are any."""
-    having = set(columns(cards))
-    shorts = [
-        short
-        for short in (*DISTANCES, *SCAN, *MESH, *EFFORT)
-        if (short.part, short.column) in having
+def scores_head(all_scores: Sequence[Scores], unit: LengthUnit = "m") -> str:
+    """A short table of all shapes, and the medians of the baselines where there are any."""
+    present = set(columns(all_scores))
+    table_columns = [
+        each for each in (*DISTANCES, *SCAN, *MESH, *EFFORT) if (each.part, each.column) in present
     ]
-    blocks = [aligned(short_rows(cards, shorts, unit)), _baselines(cards, unit)]
+    blocks = [aligned(short_rows(all_scores, table_columns, unit)), _baselines(all_scores, unit)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def scores_text(cards: Sequence[Scores], unit: LengthUnit = "m", seed: int = 0) -> str:
-    """:func:`scores_head`, every number over shapes, and what each is; seed: of intervals."""
-    blocks = [scores_head(cards, unit).splitlines()]
-    for part, items in summary(cards, seed).items():
-        title = [f"{part}, {len(cards)} shapes", "5 %", "50 %", "95 %", "mean"]
+def scores_text(all_scores: Sequence[Scores], unit: LengthUnit = "m", seed: int = 0) -> str:
+    """All scores as text: :func:`scores_head`, the summary of every column, every definition.
+
+    Args:
+        all_scores: scores of the shapes.
+        unit: unit of all lengths.
+        seed: seed of the bootstrap of the intervals.
+    """
+    blocks = [scores_head(all_scores, unit).splitlines()]
+    for part, items in summary(all_scores, seed).items():
+        title = [f"{part}, {len(all_scores)} shapes", "5 %", "50 %", "95 %", "mean"]
         rows = [[*title, "95 % of median", "95 % of mean"]]
         rows += [_summary_row(column, item, unit) for column, item in items.items()]
         blocks.append(aligned(rows))
-    meanings = sentences(column for _, column in columns(cards)).items()
+    meanings = sentences(column for _, column in columns(all_scores)).items()
     blocks.append([LETTERS, *(f"{column}: {text}" for column, text in meanings)])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def pair_table(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
-    """A row a number, a column a card, what each number is at the end of its row."""
-    rows = [["", "", *(card.name for card in cards)]]
+def pair_table(all_scores: Sequence[Scores], unit: LengthUnit = "m") -> str:
+    """A table with a row for each number and a column for each shape, for a few shapes.
+
+    Each row ends with the definition of its number.
+    """
+    rows = [["", "", *(scores.name for scores in all_scores)]]
     texts = [""]
-    for part, column in columns(cards):
+    for part, column in columns(all_scores):
         known = definition(column)
-        cells = [shown(card.value(part, column), known.kind, unit) for card in cards]
+        cells = [formatted(scores.value(part, column), known.kind, unit) for scores in all_scores]
         rows.append([column, unit_name(known.kind, unit).strip(), *cells])
         texts.append(known.text)
     lines = aligned(rows, left=2)
@@ -138,66 +189,85 @@ def pair_table(cards: Sequence[Scores], unit: LengthUnit = "m") -> str:
     return "\n".join([*lines, "", LETTERS])
 
 
-def _cell(card: Scores, short: Short, unit: LengthUnit) -> str:
-    return shown(card.value(short.part, short.column), definition(short.column).kind, unit)
+def _cell(scores: Scores, shown: TableColumn, unit: LengthUnit) -> str:
+    return formatted(scores.value(shown.part, shown.column), definition(shown.column).kind, unit)
 
 
-def _of_all(found: dict[str, dict[str, Summary]], short: Short, unit: LengthUnit) -> str:
-    item, kind = found.get(short.part, {}).get(short.column), definition(short.column).kind
+def _median_cell(found: dict[str, dict[str, Summary]], shown: TableColumn, unit: LengthUnit) -> str:
+    """The median over shapes; for yes or no, how many of the shapes say yes."""
+    item = found.get(shown.part, {}).get(shown.column)
+    kind = definition(shown.column).kind
     if item is None:
         return "-"
     if kind == "yes or no":
         return f"{round(item.mean * item.shapes)}/{item.shapes}"
-    return shown(item.p50, kind, unit)
+    return formatted(item.p50, kind, unit)
 
 
-def _baselines(cards: Sequence[Scores], unit: LengthUnit) -> list[str]:
-    """Medians of the space and of what it must beat."""
-    found = summary(cards)
-    kinds = [("", "the space")] + [(f"{prefix}_", title) for prefix, title in BASELINES]
-    rows = [["median", *(short.title for short in (*DISTANCES, *SCAN))]]
-    for prefix, title in kinds:
-        parts = [Short(s.title, prefix + s.part, s.column) for s in (*DISTANCES, *SCAN)]
-        if any(part.part in found for part in parts):
-            rows.append([title, *(_of_all(found, part, unit) for part in parts)])
+def _baselines(all_scores: Sequence[Scores], unit: LengthUnit) -> list[str]:
+    """Lines with the medians of the space and of each baseline; none without a baseline."""
+    found = summary(all_scores)
+    prefixes = [("", "the space"), *((f"{prefix}_", title) for prefix, title in BASELINES)]
+    rows = [["median", *(each.title for each in (*DISTANCES, *SCAN))]]
+    for prefix, title in prefixes:
+        table_columns = [
+            TableColumn(each.title, prefix + each.part, each.column) for each in (*DISTANCES, *SCAN)
+        ]
+        if any(each.part in found for each in table_columns):
+            rows.append([title, *(_median_cell(found, each, unit) for each in table_columns)])
     return aligned(rows) if len(rows) > 2 else []
 
 
 def _summary_row(column: str, item: Summary, unit: LengthUnit) -> list[str]:
     kind = definition(column).kind
-    as_share: Kind = "share" if kind == "yes or no" else kind
-    numbers = [shown(value, as_share, unit) for value in (item.p5, item.p50, item.p95, item.mean)]
-    spans = [
-        "-" if span is None else " to ".join(shown(value, as_share, unit) for value in span)
-        for span in (item.median_ci, item.mean_ci)
+    # The mean of yes and no over shapes is a share.
+    printed_kind: Kind = "share" if kind == "yes or no" else kind
+    numbers = [
+        formatted(value, printed_kind, unit) for value in (item.p5, item.p50, item.p95, item.mean)
     ]
-    return [f"{column}{unit_name(kind, unit)}", *numbers, *spans]
+    intervals = [
+        "-" if ends is None else " to ".join(formatted(end, printed_kind, unit) for end in ends)
+        for ends in (item.median_ci, item.mean_ci)
+    ]
+    return [f"{column}{unit_name(kind, unit)}", *numbers, *intervals]
 
 
 def titled(column: str, unit: LengthUnit = "m") -> str:
-    """The name of a column and the unit it is shown in."""
+    """Name of a column with the unit in which the column is printed."""
     name = unit_shown(column, unit).strip()
     return f"{column}, {name}" if name else column
 
 
 def unit_shown(column: str, unit: LengthUnit = "m") -> str:
-    """The unit in which a column is shown, after a space that does not break; "" without one."""
+    """Unit in which a column is printed on a page, after a no-break space; "" without a unit."""
     kind = _kind(column)
     return "" if kind is None else unit_name(kind, unit).replace("2", "²").replace(" ", "\u00a0")
 
 
 def cell(column: str, value: Any, unit: LengthUnit = "m") -> str:
-    """A value of a column, or an interval, as it is read; one that answers yes or no is a share."""
+    """Format a value of scores.json for a page.
+
+    Args:
+        column: name of the number; one that this version does not know is formatted by
+            :func:`number`.
+        value: a number, a pair of numbers (an interval), "inf", a bool, or None. For a column of
+            kind "yes or no", a number is the share of shapes that say yes.
+        unit: unit of all lengths.
+    """
     if isinstance(value, list | tuple):
         return " to ".join(cell(column, each, unit) for each in value)
     kind = _kind(column)
     if kind is None or isinstance(value, bool) or value is None or not np.isfinite(float(value)):
         return number(value)
-    return shown(float(value), "share" if kind == "yes or no" else kind, unit)
+    return formatted(float(value), "share" if kind == "yes or no" else kind, unit)
 
 
 def number(value: Any) -> str:
-    """Three significant figures; a dash for nothing."""
+    """Format a number of unknown kind for a page: three significant figures, "–" for no value.
+
+    A page keeps trailing zeros, writes thousands in full and infinity as a sign; tables of text
+    use :func:`shapespace.utils.text.significant`.
+    """
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     found = float(value)
@@ -209,7 +279,7 @@ def number(value: Any) -> str:
 
 
 def _kind(column: str) -> Kind | None:
-    """What a column counts; None for one of another version."""
+    """Kind of a column; None for a column that this version does not know."""
     try:
         return definition(column).kind
     except KeyError:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from shapespace.decoders.base import Decoder
 from shapespace.errors import at_least, positive
-from shapespace.fitting.levenberg_marquardt import solve
+from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.pose import Freedom
 from shapespace.fitting.residuals import (
     Prior,
@@ -177,17 +177,10 @@ class Search:
                 state, rows, steps = _second_look(
                     decoder, scan, codes=codes, state=state, steps=steps, num=stage.again
                 )
-            solution = solve(
-                self._residuals(
-                    decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
-                ),
-                state,
-                prior=prior,
-                robust=Robust(self.loss, stage.width * self.noise),
-                information=self.independent / self.noise**2,
-                iterations=stage.iterations,
-                tolerance=self.tolerance,
+            residuals = self._residuals(
+                decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
             )
+            solution = self._solve(residuals, state, prior=prior, stage=stage)
             costs = solution.cost.view(num_scans, -1)
             spread = _spread(costs, spread)
             chosen = _best(costs, stage.kept)
@@ -214,6 +207,18 @@ class Search:
         )
         covariances = self._covariances(hessian[one], prior, result)
         return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
+
+    def _solve(self, residuals: Residuals, state: State, prior: Prior, stage: Stage) -> Solution:
+        """One stage: Levenberg-Marquardt steps from every start that is left."""
+        return solve(
+            residuals,
+            state,
+            prior=prior,
+            robust=Robust(self.loss, stage.width * self.noise),
+            information=self.independent / self.noise**2,
+            iterations=stage.iterations,
+            tolerance=self.tolerance,
+        )
 
     def _covariances(
         self, hessian: Float[Tensor, "B K K"], prior: Prior, result: FitResult

@@ -1,7 +1,4 @@
-"""Connected components of triangle meshes.
-
-Letters: F faces.
-"""
+"""Connected components of triangle meshes. Letters: F faces."""
 
 import numpy as np
 import trimesh
@@ -11,19 +8,24 @@ from scipy.sparse.csgraph import connected_components
 
 
 def components(mesh: trimesh.Trimesh) -> tuple[int, Int[np.ndarray, " F"]]:
-    """How many connected components a mesh has, and which one each face belongs to."""
+    """The number of connected components of a mesh, and the component of each face.
+
+    Faces are connected where they share a vertex. Vertices without a face are no component.
+    """
     edges = mesh.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
     size = len(mesh.vertices)
     links = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (size, size))
     label = connected_components(links, directed=False)[1][mesh.faces[:, 0]]
+    # Vertices without a face have labels too; the labels of faces are numbered anew.
     found, label = np.unique(label, return_inverse=True)
     return len(found), label
 
 
 def largest_component(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-    """The connected component of the largest area, the whole mesh if it has only one.
+    """The connected component of the largest area.
 
-    Its metadata ``dropped_components`` and ``dropped_area_share`` (of the whole) count the others.
+    Its metadata say what was dropped: ``dropped_components`` is the number of the others and
+    ``dropped_area_share`` their share of the whole area. A mesh without faces is returned itself.
     """
     if len(mesh.faces) == 0:
         return mesh
@@ -37,7 +39,10 @@ def largest_component(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
 
 
 def joined(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-    """``mesh`` itself if it is watertight, else with equal positions as one (of an STL)."""
+    """The mesh with vertices at equal positions merged; a watertight mesh is returned itself.
+
+    An STL file gives each triangle vertices of its own.
+    """
     if mesh.is_watertight:
         return mesh
     vertices, row = np.unique(mesh.vertices, axis=0, return_inverse=True)

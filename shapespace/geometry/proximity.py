@@ -1,6 +1,6 @@
 """Exact distances from points to triangle meshes, and whether a mesh encloses points.
 
-Unsquared and in the unit of the arguments. Letters: K points.
+Distances are unsigned, not squared, and in the unit of the arguments. Letters: K points.
 """
 
 from types import ModuleType
@@ -15,9 +15,10 @@ from shapespace.errors import InputError
 def point_to_mesh(
     points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh
 ) -> Float[np.ndarray, " K"]:
-    """Exact distance of each point to the nearest triangle, infinite if there is none.
+    """Distance of each point to the nearest triangle, infinite where the mesh has no triangle.
 
-    No sampling of the mesh stands between, so that there is no floor below it.
+    The distance is exact: the mesh is not sampled, and a perfect reconstruction has distance 0.
+    Raises InputError where libigl is not installed.
     """
     if not len(mesh.faces) or not len(points):
         return np.full(len(points), np.inf)
@@ -27,26 +28,37 @@ def point_to_mesh(
 def nearest_on_mesh(
     points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh
 ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, "K 3"]]:
-    """Distance of each point to the nearest triangle, and the nearest place on it."""
+    """Distance of each point to the nearest triangle, and the nearest point on that triangle.
+
+    Raises InputError where libigl is not installed.
+    """
     points = np.asarray(points, np.float64)
-    squared, _, nearest = _igl().point_mesh_squared_distance(points, *_arrays(mesh))
+    vertices, faces = _arrays(mesh)
+    squared, _, nearest = _igl().point_mesh_squared_distance(points, vertices, faces)
     return np.sqrt(squared), nearest
 
 
 def inside(points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh) -> Bool[np.ndarray, " K"]:
-    """Which points a closed mesh encloses: a winding number beyond 1/2 (Barill et al. 2018)."""
+    """Whether a closed mesh encloses each point.
+
+    The winding number decides (Barill et al. 2018): its size is 1 inside and 0 outside, whichever
+    way the faces wind. Raises InputError where libigl is not installed.
+    """
     if not len(mesh.faces):
         return np.zeros(len(points), bool)
-    found = _igl().fast_winding_number(*_arrays(mesh), np.asarray(points, np.float64))
-    return np.abs(found) > 0.5
+    vertices, faces = _arrays(mesh)
+    winding = _igl().fast_winding_number(vertices, faces, np.asarray(points, np.float64))
+    return np.abs(winding) > 0.5
 
 
 def _arrays(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and faces in the types and the memory layout that libigl asks for."""
     vertices = np.ascontiguousarray(mesh.vertices, np.float64)
     return vertices, np.ascontiguousarray(mesh.faces, np.int64)
 
 
 def _igl() -> ModuleType:
+    """The library libigl. InputError where it is not installed."""
     try:
         import igl
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""What a training will take: memory, time, bytes between ranks."""
+"""Prediction of memory, time and communication of a training."""

@@ -1,4 +1,4 @@
-"""Scans added to a trained space and taken out of it, in a new checkpoint to train on from.
+"""Add scans to a trained space or take some out, in a new checkpoint from which to train on.
 
 Letters: L code length.
 """
@@ -6,7 +6,7 @@ Letters: L code length.
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -14,32 +14,42 @@ from torch import Tensor
 
 from shapespace.checkpoint import read_checkpoint, with_scans, write_checkpoint
 from shapespace.codes import row_of
+from shapespace.config.options import FitOptions
 from shapespace.data.sources import StoredScan
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError
 from shapespace.reconstruction.inputs import check_store, prepare_for
-from shapespace.reconstruction.method import FitOptions, alike
+from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
 from shapespace.utils.progress import progress
 
 Start = Literal["mean", "zero", "fit"]
-"""The code of a new scan: the mean of those there are, 0, or the one that fits it best."""
+"""First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
 BATCH = 8
 """Scans that are fitted together."""
 
 
 def drop_scans(checkpoint: str | Path, names: Sequence[str], out: str | Path) -> tuple[str, ...]:
-    """Write the space without the scans ``names`` to ``out``; the names that are left.
+    """Write a checkpoint without some of its scans.
 
-    InputError for a name that is not there, if none would be left, or if ``out`` exists and is no
-    checkpoint.
+    Args:
+        checkpoint: file of a trained space.
+        names: scans to take out.
+        out: checkpoint to write; may be ``checkpoint`` itself.
+
+    Returns:
+        The names of the scans that are left.
+
+    Raises:
+        InputError: a name is unknown, no scan is named or none would be left, or ``out`` exists and
+            is no checkpoint.
     """
     space = TrainedSpace.load(checkpoint, "cpu")
     known, gone = set(space.names), set(names)
     for name in names:
         if name not in known:
-            row_of(space.names, name)
+            row_of(space.names, name)  # raises, with the nearest name as a hint
     left = tuple(name for name in space.names if name not in gone)
     if not gone or not left:
         what = f"all {len(known)} scans would go" if gone else "no scan is named"
@@ -56,11 +66,23 @@ def add_scans(
     names: Sequence[str] | None = None,
     start: Start = "mean",
 ) -> tuple[str, ...]:
-    """Write the space with further scans of a store to ``out``; the names of those.
+    """Write a checkpoint with further scans of a store.
 
-    names: of the store's scans, in the order in which they are appended; all by default. Those that
-    are there already stay as they are. InputError if one of these is another shape, if nothing is
-    new, for a store of another unit or dimension, or if ``out`` exists and is no checkpoint.
+    Scans that the space has already stay as they are.
+
+    Args:
+        checkpoint: file of a trained space.
+        store: store with the new scans, in the unit and dimension of the space.
+        out: checkpoint to write; may be ``checkpoint`` itself.
+        names: scans to add, in the order in which their codes are appended; all by default.
+        start: first code of each new scan.
+
+    Returns:
+        The names of the scans that were added.
+
+    Raises:
+        InputError: no scan is new, a known name has another frame in the store, the store has
+            another unit or dimension, or ``out`` exists and is no checkpoint.
     """
     space, scans = TrainedSpace.load(checkpoint), ScanStore(store)
     check_store(space, scans)
@@ -81,7 +103,7 @@ def add_scans(
 
 
 def _check_output(path: Path) -> None:
-    """InputError, before any work is done, if ``path`` is another file or cannot be written."""
+    """Raise InputError, before any work, if ``path`` is a foreign file or cannot be written."""
     output_folder(path.parent)
     if path.exists():
         try:
@@ -95,6 +117,7 @@ def _check_output(path: Path) -> None:
 def _start_codes(
     space: TrainedSpace, sources: Sequence[StoredScan], start: Start
 ) -> Sequence[Float[Tensor, " L"]]:
+    """First codes of new scans."""
     if start == "fit":
         return _fitted(space, sources)
     mean = space.codes.table.weight.mean(0).cpu()
@@ -102,13 +125,15 @@ def _start_codes(
 
 
 def _fitted(space: TrainedSpace, sources: Sequence[StoredScan]) -> Sequence[Float[Tensor, " L"]]:
-    """The codes that fit scans as they lie in the store: a code that is trained has no pose."""
-    fit, codes = FitOptions(pose="none"), dict[str, Any]()
-    with progress(total=fit.rounds * len(sources), desc="fitting", unit="round") as bar:
+    """Codes that fit the scans as they lie in the store, without a pose: training has none."""
+    fit = FitOptions(pose="none")
+    codes: dict[str, Float[Tensor, " L"]] = {}
+    with progress(total=num_rounds(fit) * len(sources), desc="fitting", unit="round") as bar:
         for begin in range(0, len(sources), BATCH):
             batch = sources[begin : begin + BATCH]
-            scans = [prepare_for(space, source, "auto", fit.seed) for source in batch]
+            scans = [prepare_for(space, source, unit="auto", seed=fit.seed) for source in batch]
             for group in alike(scans, fit.num_points):
-                found = fit(space, group, partial(bar.update, len(group))).codes.cpu()
+                fitted = fit_scans(fit, space, group, on_round=partial(bar.update, len(group)))
+                found = fitted.codes.cpu()
                 codes |= {scan.name: code for scan, code in zip(group, found, strict=True)}
     return [codes[source.name] for source in sources]

@@ -1,4 +1,7 @@
-"""Scans and spaces as a reconstruction takes them: in the unit and dimension of the space."""
+"""Read scans for a trained space, in its unit, and check that they can be scans of its shapes.
+
+Letters: n points of a scan, D dimension.
+"""
 
 from pathlib import Path
 
@@ -15,17 +18,26 @@ from shapespace.fitting.residuals import median_distance
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 
-ANOTHER_SIZE = 2.0
-"""A scan that is so many times as large as the shapes is not one of them."""
+MOST_RATIO = 2.0
+"""Ratio of size between a scan and the shapes beyond which a unit cannot be the right one."""
 
 
 def prepare_for(
     space: TrainedSpace, source: AnySource, unit: str, seed: int, num_points: int | None = None
 ) -> PreparedScan:
-    """A scan in the unit of the space; InputError if it is not of the size of its shapes.
+    """Read a scan in the unit of the space.
 
-    unit: of a file; "auto" takes the one in which the scan is nearest in size to the shapes. A
-    store has its own. num_points: that are sampled of a mesh; None takes as many as a store gets.
+    Args:
+        space: the space that will reconstruct it.
+        source: file, frame or stored scan.
+        unit: length unit of a file; "auto" takes the unit in which the size of the scan is nearest
+            to that of the shapes. A store has its own unit.
+        seed: seed of the sampling of a mesh.
+        num_points: points that are sampled from a mesh; None takes as many as a store gets.
+
+    Raises:
+        InputError: the scan cannot be read, has another dimension, or reaches out of the box in
+            which the space was trained.
     """
     if isinstance(source, StoredScan):
         check_store(space, source.store)
@@ -43,7 +55,7 @@ def prepare_for(
 
 
 def check_store(space: TrainedSpace, store: ScanStore) -> None:
-    """InputError if the scans of a store have another unit or dimension than the space."""
+    """Raise InputError if the scans of a store have another unit or dimension than the space."""
     _check_dimension(space, store.path, store.dimension)
     if store.unit != space.unit:
         how = "with" if space.unit == "radius" else "without"
@@ -56,38 +68,50 @@ def check_store(space: TrainedSpace, store: ScanStore) -> None:
 def _from_file(
     space: TrainedSpace, source: Source, unit: str, seed: int, num_points: int | None
 ) -> PreparedScan:
+    """Read and prepare a scan from its file."""
     raw, digest = source.load()
     _check_dimension(space, source, raw.vertices.shape[1])
     unit = likely_unit(space, raw.vertices) if unit == "auto" else unit
     scale = None if space.unit == "radius" else PER_METRE[unit]
-    options = PointOptions(None if raw.faces is None else num_points, seed, scale)
+    options = PointOptions(
+        num_points=None if raw.faces is None else num_points,
+        seed=seed,
+        scale=scale,
+    )
     return prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
 
 
 def _check_dimension(space: TrainedSpace, what: object, dimension: int) -> None:
+    """Raise InputError, which names ``what``, if the dimension is not that of the space."""
     if dimension != space.decoder.dimension:
         raise InputError(f"{what}: has dimension {dimension}, the space {space.decoder.dimension}")
 
 
 def likely_unit(space: TrainedSpace, vertices: Float[np.ndarray, "n D"]) -> str:
-    """The unit in which a scan is nearest in size to the shapes of a space; m if none is near."""
+    """The unit in which the size of a scan is nearest to that of the shapes; m if none is near."""
     if space.unit == "radius" or space.size is None or not len(vertices):
         return "m"
     size = float(median_distance(torch.from_numpy(np.asarray(vertices, np.float64))[None]))
+    # The logarithm treats a scan that is twice as large like one that is half as large.
     off = {unit: abs(np.log(size / each / space.size)) for unit, each in PER_METRE.items()}
     unit = min(off, key=lambda name: off[name])
-    return unit if off[unit] < np.log(ANOTHER_SIZE) else "m"
+    return unit if off[unit] < np.log(MOST_RATIO) else "m"
 
 
 def unit_of(space: TrainedSpace, frame: Frame) -> str:
-    """The unit of a source whose scan was prepared for a space."""
+    """The name of the unit of a source whose scan was prepared for a space."""
+    if space.unit == "radius":
+        return "radius"
     names = {each: unit for unit, each in PER_METRE.items()}
-    other = f"1/{frame.scale:g} m"
-    return "radius" if space.unit == "radius" else names.get(frame.scale, other)
+    return names.get(frame.scale, f"1/{frame.scale:g} m")
 
 
 def space_of_meshes(checkpoint: str | Path, seed: int = 0) -> TrainedSpace:
-    """The space of a checkpoint; InputError if its shapes have no meshes, or for a bad seed."""
+    """Load a space whose shapes have meshes.
+
+    Raises:
+        InputError: it is no checkpoint, its shapes are 2-D, or the seed is negative.
+    """
     at_least(0, seed=seed)
     space = TrainedSpace.load(checkpoint)
     space.check_has_meshes()

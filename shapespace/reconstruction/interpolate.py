@@ -1,4 +1,4 @@
-"""Shapes between shapes: straight lines in the space of codes.
+"""Interpolation between shapes along straight lines in the space of codes.
 
 Letters: L code length.
 """
@@ -18,7 +18,7 @@ from shapespace.data.sources import find_sources
 from shapespace.errors import InputError, at_least
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.inputs import prepare_for, space_of_meshes
-from shapespace.rendering.previews import strip
+from shapespace.rendering.previews import draw_row
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
@@ -27,28 +27,34 @@ from shapespace.utils.progress import progress
 
 @dataclass(frozen=True)
 class Waypoint:
-    """One place in the space: a code and the frame its shape is exported to."""
+    """A point on an interpolation path.
+
+    Args:
+        code: its code.
+        frame: frame to which its shape is exported.
+    """
 
     code: Float[Tensor, " L"]
     frame: Frame
 
 
-def interpolate(stops: Sequence[Waypoint], steps: int) -> list[Waypoint]:
-    """``steps`` places from each stop to the next, both ends included, passed once each.
+def interpolate(waypoints: Sequence[Waypoint], steps: int) -> list[Waypoint]:
+    """Interpolate codes and frames linearly from each waypoint to the next.
 
-    Codes and frames are interpolated linearly: k stops give (k - 1) * (steps - 1) + 1 places, the
-    first and the last of which are the first and last stop themselves.
+    Between two waypoints there are ``steps`` points, both ends included. k waypoints give
+    (k - 1) (steps - 1) + 1 points; no waypoint is repeated.
     """
-    if len(stops) < 2 or steps < 2:
-        raise ValueError(f"{len(stops)} stops and steps={steps}: at least 2 of each are needed")
-    path = [stops[0]]
-    for start, end in pairwise(stops):
+    if len(waypoints) < 2 or steps < 2:
+        raise ValueError(f"{len(waypoints)} waypoints and steps={steps}: give at least 2 of each")
+    path = [waypoints[0]]
+    for start, end in pairwise(waypoints):
         path += [_between(start, end, t) for t in np.linspace(0, 1, steps)[1:]]
     return path
 
 
 def _between(start: Waypoint, end: Waypoint, t: float) -> Waypoint:
-    if t == 1:
+    """The point at the fraction ``t`` of the way from ``start`` to ``end``."""
+    if t == 1:  # exactly the waypoint: rounding would move it
         return end
     centre = (1 - t) * start.frame.centre + t * end.frame.centre
     scale = (1 - t) * start.frame.scale + t * end.frame.scale
@@ -65,27 +71,40 @@ def interpolate_shapes(
     unit: str = "auto",
     seed: int = 0,
 ) -> list[Path]:
-    """Meshes along the straight lines from shape to shape, and ``strip.png``; the files written."""
+    """Write meshes along the straight lines from shape to shape, and ``strip.png`` of all.
+
+    Args:
+        checkpoint: file of a trained space.
+        shapes: names of training scans, or scan files, whose codes are found first.
+        out: folder for the results.
+        steps: points from each shape to the next, both included.
+        resolution: grid nodes along the longest side of a mesh.
+        unit: length unit of scan files, as in :class:`~shapespace.config.options.MeshOptions`.
+        seed: seed of the sampling of scan files.
+
+    Returns:
+        The files that were written.
+    """
     if len(shapes) < 2 or steps < 2:
         raise InputError(f"{len(shapes)} shapes and steps={steps}: give at least two of each")
     at_least(2, resolution=resolution)
     space = space_of_meshes(checkpoint, seed)
     folder = output_folder(out)
-    stops = [_stop(space, shape, unit, seed) for shape in shapes]
-    places = interpolate(stops, steps)
+    waypoints = [_waypoint(space, shape, unit, seed) for shape in shapes]
     meshes, paths = [], []
-    for number, place in enumerate(progress(places, "meshing")):
-        mesh = space.mesh(place.code, place.frame, resolution)
+    for number, point in enumerate(progress(interpolate(waypoints, steps), "meshing")):
+        mesh = space.mesh(point.code, point.frame, resolution)
         meshes.append(mesh)
         paths.append(write_mesh(mesh, folder / f"{number:03d}.ply"))
     try:
-        paths.append(strip(meshes, folder / "strip.png"))
+        paths.append(draw_row(meshes, folder / "strip.png"))
     except InputError as error:
         warnings.warn(f"no strip.png: {error}", stacklevel=2)
     return paths
 
 
-def _stop(space: TrainedSpace, shape: str, unit: str, seed: int) -> Waypoint:
+def _waypoint(space: TrainedSpace, shape: str, unit: str, seed: int) -> Waypoint:
+    """The code and frame of a training scan, or of a scan file, which is fitted."""
     is_file = Path(shape).exists() or Path(shape).suffix.lower() in READERS or "/" in shape
     if shape in space.names or not is_file:
         return Waypoint(space.code(shape), space.frame(shape))
@@ -94,5 +113,6 @@ def _stop(space: TrainedSpace, shape: str, unit: str, seed: int) -> Waypoint:
         raise InputError(f"{shape}: holds {len(sources)} scans; give one scan file")
     scan = prepare_for(space, sources[0], unit, seed)
     fitted = space.fit([scan])
+    # The pose leads from the scan to the space. Its inverse, a shift, goes into the frame.
     shift = fitted.poses.shift[0].double().cpu().numpy()
     return Waypoint(fitted.codes[0], Frame(scan.frame.to_source(-shift[None])[0], scan.frame.scale))

@@ -1,4 +1,4 @@
-"""A picture of a fit: the scan, the reconstruction, how far it is from the scan, how sure it is."""
+"""A picture of a reconstruction: the scan, the mesh, its distance to the scan, its uncertainty."""
 
 from pathlib import Path
 
@@ -7,12 +7,13 @@ import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
-from shapespace.rendering.meshes import GREY, Figure, colour_map, render_strip, save_image
+from shapespace.rendering.meshes import GREY, Figure, colour_map, render_row, save_image
 from shapespace.scan import PreparedScan
 
 WORST = 0.02
-"""Error and deviation, in the longest side of the mesh, that are drawn brightest."""
+"""Distance and deviation, in the longest side of the mesh, that are drawn brightest."""
 MOST_POINTS = 20_000
+"""Points of a scan that are drawn and measured to."""
 
 
 def fit_picture(
@@ -22,10 +23,23 @@ def fit_picture(
     deviation: Float[np.ndarray, " V"] | None = None,
     up: str = "y",
 ) -> Path:
-    """Write the picture; what is not known is grey.
+    """Draw a reconstruction beside its scan.
 
-    From dark, none, to bright, a fiftieth of the longest side: the distance of the nearest point of
-    the scan, and the standard deviation of the surface. InputError where a library is missing.
+    Colours go from dark at 0 to bright at ``WORST``. They show the distance of each vertex to the
+    nearest point of the scan, and the standard deviation of the surface; unknown values are grey.
+
+    Args:
+        path: PNG file to write.
+        scan: the scan.
+        mesh: its reconstruction, in the frame of the source.
+        deviation: standard deviation at each vertex, in the unit of the source; None if unknown.
+        up: axis that points up in the picture.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: a library for pictures is missing, or the file cannot be written.
     """
     points = scan.frame.to_source(scan.points[:MOST_POINTS])
     vertices = np.asarray(mesh.vertices)
@@ -35,8 +49,9 @@ def fit_picture(
     if len(vertices):
         far = KDTree(points).query(vertices)[0]
         sure = np.full(len(vertices), np.nan) if deviation is None else deviation
-        for values, label in ((far, f"to the scan, 0 to {unit}"), (sure, f"unsure, 0 to {unit}")):
+        shown = {f"to the scan, 0 to {unit}": far, f"deviation, 0 to {unit}": sure}
+        for label, values in shown.items():
             colours = colour_map(values, 0.0, WORST * longest)
             figures.append(Figure(mesh, label=label, vertex_colors=colours))
-    save_image(render_strip(figures, 360, up), path)
+    save_image(render_row(figures, 360, up), path)
     return path

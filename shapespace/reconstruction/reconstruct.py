@@ -1,13 +1,14 @@
-"""From scan files to meshes through a trained space: the codes of scans it was not trained on.
+"""Reconstruct scans that a space was not trained on: find their codes, mesh them, write the files.
 
-Everything is written in the frame and units of the scan it came from.
+Frame and unit: every file is written in the frame and unit of the scan that it came from.
+Letters: L code length.
 """
 
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,23 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
+from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.sources import AnySource, StoredScan
-from shapespace.errors import InputError, at_least
+from shapespace.errors import InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
-from shapespace.reconstruction.export import check_cell, remark, write_mesh
+from shapespace.reconstruction.export import remark, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
-from shapespace.reconstruction.method import FitOptions, alike
+from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
-    bare_share,
     facts_of_fit,
     facts_of_meshing,
     facts_of_refinement,
     facts_of_surface,
-    line_of,
+    share_without_points,
+    summary_line,
     with_dropped,
 )
 from shapespace.scan import PreparedScan
@@ -40,14 +42,22 @@ from shapespace.space import TrainedSpace, as_batch
 from shapespace.utils.files import output_folder, replacing
 from shapespace.utils.progress import progress
 
-FEWEST = 20_000
-"""Points that are sampled of a scan, if no more are fitted."""
+MIN_SAMPLES = 20_000
+"""Fewest points that are sampled from a mesh, even if the fit uses fewer of them."""
 CODE, FACTS, MESH, PICTURE = ".npy", ".json", ".ply", ".png"
+"""Suffixes of the files of one reconstruction."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """One scan: its code [L], what its .json says, and the file of its mesh."""
+    """One scan that was reconstructed.
+
+    Args:
+        name: name of the scan.
+        code: the code that was found.
+        facts: content of its .json file.
+        path: file of its mesh.
+    """
 
     name: str
     code: Float[Tensor, " L"]
@@ -56,7 +66,7 @@ class Reconstruction:
 
     @property
     def mesh(self) -> trimesh.Trimesh:
-        """Read from the file."""
+        """The mesh, read from its file."""
         return with_dropped(trimesh.load_mesh(self.path, process=False), self.facts)
 
     @property
@@ -65,15 +75,19 @@ class Reconstruction:
         return self.facts["terms"]
 
     def line(self) -> str:
-        """All that matters in one line."""
-        return f"{self.path}: {line_of(self.facts)}"
+        """The file of the mesh, and in one line how good the reconstruction is."""
+        return f"{self.path}: {summary_line(self.facts)}"
 
 
 @dataclass
 class Reconstructions:
-    """What :func:`reconstruct_files` did.
+    """The result of :func:`reconstruct_files`.
 
-    kept: names that an earlier call had done; share: which of how many, from 1.
+    Args:
+        share: (i, n) where the call took the i-th of n parts of the scans, from 1.
+        done: all reconstructions, those of an earlier call too.
+        kept: names of the scans that an earlier call had done.
+        skipped: name and reason of each scan that could not be used.
     """
 
     share: tuple[int, int] = (1, 1)
@@ -82,7 +96,7 @@ class Reconstructions:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """One readable line a scan."""
+        """One line for each scan, for people to read."""
         lines = [item.line() for item in self.done if item.name not in self.kept]
         if self.kept:
             lines.append(f"kept {len(self.kept)} that were done before (--again does them anew)")
@@ -102,46 +116,63 @@ def reconstruct_files(
     sources: Sequence[AnySource],
     out: str | Path,
     fit: FitOptions | None = None,
+    meshing: MeshOptions | None = None,
     *,
-    resolution: int = 256,
-    cell: float | None = None,
-    batch: int = 8,
-    unit: str = "auto",
     strict: bool = False,
     again: bool = False,
     pictures: bool = False,
     sequence: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> Reconstructions:
-    """Fit and mesh the scans ``sources``; a bad one is skipped unless ``strict``.
+    """Find the codes of scans and write their meshes; each scan as soon as it is done.
 
-    Writes ``<name>.ply``, ``<name>.json`` (the fit) and ``<name>.npy`` (the code) to ``out``, each
-    scan as soon as it is done. What an earlier call with the same arguments has written of the same
-    scan is kept, unless ``again``. With ``pictures`` there is a ``<name>.png`` of each. In a
-    ``sequence`` the code of each scan is where the search for the next begins.
+    Writes ``<name>.ply``, ``<name>.json`` (facts of the fit) and ``<name>.npy`` (the code). Results
+    of an earlier call are kept if scan, checkpoint and options are the same.
 
-    share: (i, n) takes the i-th of n parts of the scans, from 1. The parts share nothing but
-    ``out``, and one without any good scan is as good as the others.
+    Args:
+        checkpoint: file of a trained space.
+        sources: the scans: files, frames of registration files, or scans of stores.
+        out: folder for the results.
+        fit: how codes are found.
+        meshing: how scans are read and meshes are made.
+        strict: raise at the first scan that cannot be used, instead of skipping it.
+        again: do every scan anew, whatever an earlier call has left.
+        pictures: write ``<name>.png`` too.
+        sequence: the scans are the frames of a motion, in order. The search for the code of a frame
+            starts at the code of the frame before it.
+        share: (i, n) takes the i-th of n parts of the scans, from 1. Parts share nothing but
+            ``out``. A part in which no scan can be used is no error.
+
+    Raises:
+        InputError: the checkpoint, an option or, if ``strict``, a scan cannot be used; or none of
+            the scans can.
     """
-    fit = fit or FitOptions()
-    at_least(1, batch=batch)
-    at_least(2, resolution=resolution)
-    check_cell(cell)
+    fit, meshing = fit or FitOptions(), meshing or MeshOptions()
     sources = _part(sources, share, sequence)
     if not sources:
         return Reconstructions(share)
     space = space_of_meshes(checkpoint)
     for store in {source.store for source in sources if isinstance(source, StoredScan)}:
         check_store(space, store)
-    made_by = {"space": space.digest, **asdict(fit), "unit": unit, "sequence": sequence}
-    made_by |= {"resolution": resolution, "cell": cell}
-    work = _Work(space, fit, output_folder(out), made_by, strict, again, pictures)
-    work.result.share = share
-    batch = 1 if sequence else batch
-    with progress(total=fit.rounds * len(sources), desc="reconstructing", unit="round") as bar:
+    work = _Reconstructor(
+        space=space,
+        fit=fit,
+        meshing=meshing,
+        folder=output_folder(out),
+        strict=strict,
+        again=again,
+        pictures=pictures,
+        sequence=sequence,
+        result=Reconstructions(share),
+    )
+    # Each frame of a sequence needs the code of the one before it.
+    batch = 1 if sequence else meshing.batch
+    total = num_rounds(fit) * len(sources)
+    with progress(total=total, desc="reconstructing", unit="round") as bar:
         for start in range(0, len(sources), batch):
             work.do(sources[start : start + batch], bar.update)
-    order = {source.name: place for place, source in enumerate(sources)}
+    # Scans with another number of points are fitted later than their neighbours.
+    order = {source.name: row for row, source in enumerate(sources)}
     work.result.done.sort(key=lambda item: order[item.name])
     if not work.result.done and share[1] == 1:
         raise InputError("; ".join(reason for _, reason in work.result.skipped[:3]))
@@ -151,6 +182,7 @@ def reconstruct_files(
 def _part(
     sources: Sequence[AnySource], share: tuple[int, int], sequence: bool
 ) -> Sequence[AnySource]:
+    """The scans of one share."""
     part, of = share
     if not 1 <= part <= of:
         raise InputError(f"share={part, of}: give (i, n) with i from 1 to n")
@@ -163,40 +195,60 @@ def _part(
 
 
 @dataclass
-class _Work:
-    """Scans of one call, a batch at a time."""
+class _Reconstructor:
+    """The scans of one call, a batch at a time; fields as :func:`reconstruct_files` takes them."""
 
     space: TrainedSpace
     fit: FitOptions
+    meshing: MeshOptions
     folder: Path
-    made_by: dict[str, Any]
     strict: bool
     again: bool
     pictures: bool
-    result: Reconstructions = field(default_factory=Reconstructions)
+    sequence: bool
+    result: Reconstructions
+
+    @cached_property
+    def made_by(self) -> dict[str, Any]:
+        """All that a result depends on beside the scan: equal values mean equal results."""
+        return {
+            "space": self.space.digest,
+            **asdict(self.fit),
+            "unit": self.meshing.unit,
+            "sequence": self.sequence,
+            "resolution": self.meshing.resolution,
+            "cell": self.meshing.cell,
+        }
 
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
-        """Reconstruct a batch; ``advance`` is told of each round of each scan."""
+        """Reconstruct a batch; ``advance`` is called with the number of rounds that were done."""
         good: list[PreparedScan] = []
         for source in sources:
             scan = self._tried(source.name, partial(self._prepared, source))
             if scan is None:
-                advance(self.fit.rounds)
+                advance(num_rounds(self.fit))
             else:
                 good.append(scan)
         for scans in alike(good, self.fit.num_points):
-            fitted = self.fit(self.space, scans, partial(advance, len(scans)), self._guess())
+            fitted = fit_scans(
+                self.fit,
+                self.space,
+                scans,
+                on_round=partial(advance, len(scans)),
+                guess=self._guess(),
+            )
             for row, scan in enumerate(scans):
-                done = self._tried(scan.name, partial(self._write, scan, fitted, row, advance))
+                write = partial(self._write, scan, fitted, row, on_step=partial(advance, 1))
+                done = self._tried(scan.name, write)
                 self.result.done += [done] if done else []
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
-        """The code of the frame before, in a sequence."""
-        known = self.made_by["sequence"] and self.result.done
+        """The code of the frame before; None outside a sequence and at its start."""
+        known = self.sequence and self.result.done
         return self.result.done[-1].code[None] if known else None
 
     def _tried(self, name: str, work: Callable[[], Any]) -> Any:
-        """What ``work`` gives, or None after an error that concerns this scan alone."""
+        """The result of ``work``; None, and a line in ``skipped``, if this scan cannot be used."""
         try:
             return work()
         except InputError as error:
@@ -206,18 +258,24 @@ class _Work:
             return None
 
     def _prepared(self, source: AnySource) -> PreparedScan | None:
-        """A scan in the unit of the space, or None if it was done before."""
+        """The scan in the unit of the space; None if an earlier call did it."""
         kept = None if self.again else self._kept(source)
         if kept is not None:
             self.result.kept.append(kept.name)
             self.result.done.append(kept)
             return None
-        # The published sampler takes its widths from the density of a full sample.
-        sampled = max(self.fit.num_points, FEWEST) if self.fit.method == "second-order" else None
-        return prepare_for(self.space, source, self.made_by["unit"], self.fit.seed, sampled)
+        # The published sampler takes its sigma from the density of a full sample.
+        few = self.fit.method == "second-order"
+        return prepare_for(
+            self.space,
+            source,
+            unit=self.meshing.unit,
+            seed=self.fit.seed,
+            num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
+        )
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
-        """What an earlier call made of the same scan in the same way."""
+        """The reconstruction of the same scan by an earlier call with the same options, if any."""
         mesh = self.folder / (source.name + MESH)
         try:
             facts = json.loads((self.folder / (source.name + FACTS)).read_text())
@@ -234,13 +292,19 @@ class _Work:
         scan: PreparedScan,
         fitted: FitResult,
         row: int,
-        advance: Callable[[int], object],
+        on_step: Callable[[], object],
     ) -> Reconstruction:
-        pose, code = fitted.poses.rows(torch.tensor([row])), fitted.codes[row]
-        resolution, cell = self.made_by["resolution"], self.made_by["cell"]
-        space = self._refined(scan, fitted, row, partial(advance, 1))
+        """Mesh one scan of a batch and write its files; the .json last, which marks it as done."""
+        code = fitted.codes[row]
+        space = self._refined(scan, fitted, row, on_step)
         start = time.perf_counter()
-        mesh = space.mesh(code, scan.frame, resolution, cell, pose)
+        mesh = space.mesh(
+            code,
+            scan.frame,
+            resolution=self.meshing.resolution,
+            cell=self.meshing.cell,
+            pose=fitted.poses.rows(torch.tensor([row])),
+        )
         made = facts_of_meshing(mesh, time.perf_counter() - start)
         deviation = self.space.deviation(fitted, row, mesh, scan.frame)
         known = deviation if np.isfinite(deviation).all() else None
@@ -261,7 +325,7 @@ class _Work:
             "scale": scan.frame.scale,
             **facts_of_fit(fitted, row, self.space.unit),
             **facts_of_surface(known, scan.frame.scale, self.space.unit),
-            "share_without_points": bare_share(mesh, scan, float(fitted.sizes[row])),
+            "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
             **self._facts_of_refinement(space, fitted, row, scan),
         }
         with replacing(self.folder / (scan.name + FACTS)) as part:
@@ -271,15 +335,22 @@ class _Work:
     def _refined(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
     ) -> TrainedSpace:
-        """The space of the mesh: the trained one, or one of this scan alone."""
+        """The space that draws the mesh: the trained one, or a copy refined for this scan."""
         if not self.fit.refine:
             return self.space
-        refinement = Refinement(self.fit.refine)
-        return self.space.refined(fitted, row, scan, refinement, self.fit.seed, on_step)
+        return self.space.refined(
+            fitted,
+            row,
+            scan,
+            refinement=Refinement(self.fit.refine),
+            seed=self.fit.seed,
+            on_step=on_step,
+        )
 
     def _facts_of_refinement(
         self, space: TrainedSpace, fitted: FitResult, row: int, scan: PreparedScan
     ) -> dict[str, float]:
+        """Distances of the points to the refined surface; nothing without a refinement."""
         if space is self.space:
             return {}
         batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)

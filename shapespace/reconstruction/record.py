@@ -1,6 +1,6 @@
-"""What is said about a reconstruction: in its .json, and in one line.
+"""Facts about a reconstruction, for its .json file and for one line of text.
 
-Letters: V vertices.
+Letters: V vertices, N points of the scan that the fit used.
 """
 
 from typing import Any
@@ -14,17 +14,20 @@ from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.scan import PreparedScan
 
-STRANGE = 1.6
-"""Beyond so many times the usual distance from the mean a code is unlike the training codes."""
-NEAR, POINTS_FOR_COVER = 0.06, 20_000
-"""A point is near a vertex within this share of the scan's size, or half way to its own 50th
-neighbour; of no more points than these."""
-FAR_OFF = 3.0
-"""A point is an outlier of a fit beyond so many times the ordinary residual of a search."""
+UNUSUAL = 1.6
+"""Distance of a code from the mean training code, relative to the usual one, that is remarked."""
+NEAR = 0.06
+"""A vertex has a point near it within this share of the size of the scan, at least."""
+COVER_POINTS = 20_000
+"""Most points of a scan that are looked at for the share of a mesh without points."""
+OUTLIER = 3.0
+"""A point is an outlier beyond so many times the noise that a search assumes."""
+MILLIMETRES, PERCENT = (1000.0, "mm"), (100.0, "% of the radius")
+"""Factor from the unit of a space to the unit that is shown, and the name of that unit."""
 
 
-def line_of(facts: dict[str, Any]) -> str:
-    """What matters of a reconstruction, in one line."""
+def summary_line(facts: dict[str, Any]) -> str:
+    """The most important facts of a reconstruction in one line, without the name of its file."""
     ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")
     off = f"{facts['off_median']:.3g} median, {facts['off_95_percent']:.3g} at 95 %"
     fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
@@ -33,32 +36,46 @@ def line_of(facts: dict[str, Any]) -> str:
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
-    if facts["strangeness"] is not None and facts["strangeness"] > STRANGE:
-        fit += f"; STRANGE: its code is {facts['strangeness']:.1f} times as far out as usual"
+    distance = facts["strangeness"]
+    if distance is not None and distance > UNUSUAL:
+        fit += f"; UNUSUAL: its code is {distance:.1f} times as far from the mean as training codes"
     unit = "" if facts["unit"] in ("m", facts["made_by"]["unit"]) else f"read as {facts['unit']}; "
     return f"{unit}{facts['remark']}; {fit}; {ended}, {facts['seconds']:.1f} s"
 
 
-def bare_share(mesh: trimesh.Trimesh, scan: PreparedScan, size: float) -> float:
-    """Share of the vertices of a mesh that have no point of the scan near; 1 of an empty mesh."""
+def share_without_points(mesh: trimesh.Trimesh, scan: PreparedScan, size: float) -> float:
+    """Share of the vertices of a mesh without a point of the scan near them; 1 for an empty mesh.
+
+    Args:
+        mesh: mesh in the frame of the source.
+        scan: the scan that was reconstructed.
+        size: size of the scan in stored units, as in ``FitResult.sizes``.
+    """
     if not len(mesh.vertices) or not len(scan.points):
         return 1.0
     local = scan.frame.to_store(np.asarray(mesh.vertices))
-    known = slice(POINTS_FOR_COVER)
-    distance, _ = KDTree(scan.points[known]).query(local)
-    near = max(NEAR * size, 0.5 * float(np.median(scan.sigma[known])))
+    # Points are shuffled when they are stored, so the first ones are a random subset.
+    distance, _ = KDTree(scan.points[:COVER_POINTS]).query(local)
+    # sigma is the distance to the 50th neighbour: in a sparse scan, gaps of that size are no holes.
+    near = max(NEAR * size, 0.5 * float(np.median(scan.sigma[:COVER_POINTS])))
     return float((distance > near).mean())
 
 
 def _shown(unit: str) -> tuple[float, str]:
-    """What a length in the space's unit is multiplied by to be read, and what it is then called."""
-    return (1000.0, "mm") if unit == "m" else (100.0, "% of the radius")
+    """Factor and name of the unit in which lengths of a space are shown."""
+    return MILLIMETRES if unit == "m" else PERCENT
 
 
 def facts_of_surface(
     deviation: Float[np.ndarray, " V"] | None, scale: float, unit: str
 ) -> dict[str, Any]:
-    """Standard deviation of the surface, over its vertices, in the unit of ``off_unit``."""
+    """Percentiles over the vertices of the standard deviation of the surface, in ``off_unit``.
+
+    Args:
+        deviation: standard deviation at each vertex, in the unit of the source; None if unknown.
+        scale: source units in one stored unit.
+        unit: unit of the space, "m" or "radius".
+    """
     if deviation is None or not len(deviation):
         return {"deviation_median": None, "deviation_95_percent": None}
     shares = np.percentile(deviation, [50, 95]) / scale * _shown(unit)[0]
@@ -66,7 +83,7 @@ def facts_of_surface(
 
 
 def facts_of_meshing(mesh: trimesh.Trimesh, seconds: float) -> dict[str, Any]:
-    """A mesh as :func:`~shapespace.surface.mesh.extract_mesh` left it, with what it dropped."""
+    """Facts of a mesh from ``extract_mesh``, with the components that were dropped from it."""
     return {
         "watertight": bool(mesh.is_watertight),
         "faces": len(mesh.faces),
@@ -77,18 +94,24 @@ def facts_of_meshing(mesh: trimesh.Trimesh, seconds: float) -> dict[str, Any]:
 
 
 def with_dropped(mesh: trimesh.Trimesh, facts: dict[str, Any]) -> trimesh.Trimesh:
-    """A mesh that was read from a file, with what was dropped of it as its metadata again."""
+    """Put the facts of the dropped components back into the metadata of a mesh from a file."""
     known = ("dropped_components", "dropped_area_share")
     mesh.metadata.update({key: facts[key] for key in known if key in facts})
     return mesh
 
 
 def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
-    """How one scan of a batch was fitted; lengths in ``off_unit``."""
+    """Facts of the fit of one scan of a batch; lengths are in ``off_unit``.
+
+    Args:
+        fitted: fit of the batch.
+        row: row of the scan in the batch.
+        unit: unit of the space, "m" or "radius".
+    """
     per_unit, name = _shown(unit)
     off = fitted.distances[row].double().cpu().numpy()
     rotation, shift, scale = (part[row].tolist() for part in fitted.poses)
-    far = FAR_OFF * Search().noise * float(fitted.sizes[row])
+    far = OUTLIER * Search().noise * float(fitted.sizes[row])
     return {
         "terms": {term: float(value[row]) for term, value in fitted.terms.items()},
         "steps": int(fitted.steps[row]),
@@ -105,6 +128,6 @@ def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
 
 
 def facts_of_refinement(off: Float[np.ndarray, " N"], unit: str) -> dict[str, float]:
-    """How far the points are from a refined surface, in ``off_unit``."""
+    """Percentiles of the distances of the points to a refined surface, in ``off_unit``."""
     median, most = _shown(unit)[0] * np.percentile(off, [50, 95])
     return {"refined_off_median": float(median), "refined_off_95_percent": float(most)}

@@ -1,80 +1,80 @@
-"""One scan to one mesh: a space of one shape and code length 0, by the ordinary path."""
+"""Reconstruct one scan by itself: a space of one shape and code length 0, by the ordinary path."""
 
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shapespace.config.recipes import SURFACE
-from shapespace.data.prepare.points import NormalsSource
+from shapespace.config.options import SurfaceOptions
 from shapespace.data.prepare.run import prepare_file
 from shapespace.data.store.writer import StoreWriter
-from shapespace.errors import InputError, at_least
+from shapespace.errors import InputError
 from shapespace.reconstruction.export import MESH_SUFFIXES, remark, write_mesh
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
 
 STEPS_PER_EPOCH = 50
-HALVINGS = 6
+NUM_HALVINGS = 6
+"""How often a recipe with ``schedule: halve`` halves its rate over the run."""
 
 
 def reconstruct_surface(
-    scan: str | Path,
-    out: str | Path,
-    config: str | Path | None = None,
-    steps: int = 2000,
-    num_points: int = 1024,
-    resolution: int = 256,
-    run: str | Path | None = None,
-    seed: int = 0,
-    normals: NormalsSource = "estimate",
+    scan: str | Path, out: str | Path, options: SurfaceOptions | None = None
 ) -> str:
-    """Train on the one scan, write its surface in its own frame and units; a line that says so.
+    """Train on one scan and write its surface in the frame and unit of the scan.
 
-    The run folder goes away with the call unless ``run`` names one, from which a stopped call goes
-    on. The learning rate falls over ``steps``, whatever their number: as half a cosine, or halved
-    six times by a recipe that says ``schedule: halve``. normals: as
-    :func:`~shapespace.data.prepare.run.prepare` takes them.
+    The learning rate falls over ``options.steps``, whatever their number: as half a cosine, or
+    halved six times by a recipe with ``schedule: halve``.
+
+    Args:
+        scan: scan file: a mesh or a cloud.
+        out: mesh to write, in the format of its suffix.
+        options: recipe, size of the run and of the mesh.
+
+    Returns:
+        A line that names the mesh and says whether it is watertight.
+
+    Raises:
+        InputError: the scan cannot be used or is 2-D, or an output cannot be written.
     """
+    options = options or SurfaceOptions()
     if Path(out).suffix.lower() not in MESH_SUFFIXES:
         raise InputError(f"{out}: unknown mesh suffix; one of {' '.join(MESH_SUFFIXES)}")
-    at_least(1, steps=steps, num_points=num_points)
-    at_least(2, resolution=resolution)
+    # Outputs are checked first: a mistake must not cost a training.
     output_folder(Path(out).parent)
-    if run is not None:
-        output_folder(run)
-    prepared = prepare_file(scan, seed=seed, scale=None, normals=normals)
+    if options.run is not None:
+        output_folder(options.run)
+    prepared = prepare_file(scan, seed=options.seed, scale=None, normals=options.normals)
     if prepared.points.shape[1] != 3:
         raise InputError(
             f"{scan}: a mesh needs points in 3-D; train 2-D scans with shapespace train"
         )
     with TemporaryDirectory(prefix="shapespace-") as scratch:
-        folder = Path(scratch if run is None else run)
+        folder = Path(scratch if options.run is None else options.run)
         store = folder / "scan.hdf5"
         with StoreWriter(store, "radius", 3) as writer:
             writer.add(prepared)
-        count = min(num_points, len(prepared.points))
-        checkpoint = _train(config or SURFACE, store, folder, steps, count, seed)
-        space = TrainedSpace.load(checkpoint)
-    mesh = space.mesh(space.code(prepared.name), prepared.frame, resolution)
+        num_points = min(options.num_points, len(prepared.points))
+        space = TrainedSpace.load(_train(options, store, folder, num_points))
+    mesh = space.mesh(space.code(prepared.name), prepared.frame, options.resolution)
     return f"wrote {write_mesh(mesh, Path(out))}: {remark(mesh)}"
 
 
-def _train(
-    config: str | Path, store: Path, folder: Path, steps: int, num_points: int, seed: int
-) -> Path:
+def _train(options: SurfaceOptions, store: Path, folder: Path, num_points: int) -> Path:
+    """The checkpoint of a training on the one scan of ``store``."""
+    # Lightning takes seconds to import, and a scan that cannot be read does not need it.
     from shapespace.training.cli import train
 
-    epochs = math.ceil(steps / STEPS_PER_EPOCH)
-    options = {
-        "config": config,
-        "seed_everything": seed,
-        "model.seed": seed,
-        "data.seed": seed,
+    epochs = math.ceil(options.steps / STEPS_PER_EPOCH)
+    arguments = {
+        "config": options.config,
+        "seed_everything": options.seed,
+        "model.seed": options.seed,
+        "data.seed": options.seed,
         "data.store": store,
         "data.num_points": num_points,
         "data.repeats": STEPS_PER_EPOCH,
-        "model.halve_every": math.ceil(epochs / (HALVINGS + 1)),
+        "model.halve_every": math.ceil(epochs / (NUM_HALVINGS + 1)),
         "trainer.max_epochs": epochs,
         "trainer.default_root_dir": folder,
     }
-    return train([f"--{name}={value}" for name, value in options.items()])
+    return train([f"--{name}={value}" for name, value in arguments.items()])

@@ -1,47 +1,49 @@
-"""Cameras: rays through the pixels of a picture.
+"""An orthographic camera: parallel camera rays through the pixels of a picture.
 
-Frame: that of the shapes, ``up`` naming the axis that points up. ``azimuth``: degrees the shapes
-are turned to the right of the viewer; ``elevation``: degrees the camera looks down. The image plane
-goes through the origin; x is to the right, y up, in the unit of the shapes. Pixels are numbered row
-by row from the top left, a ray through the middle of each.
+Frame and unit: those of the shapes. The camera looks at the origin, and the image plane contains
+the origin. In the image plane x points right and y points up.
 
-Letters: H x W pixels, K = H W.
+Letters: H x W pixels.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import Float
 
 from shapespace.errors import InputError
 
-KEY_LIGHT = np.array([-0.55, 0.95, 0.85]) / np.linalg.norm([-0.55, 0.95, 0.85])
-"""Where the strongest light comes from: y up, z toward the viewer."""
-MARGIN = 0.07
-"""Around a row of shapes, in their height."""
-GAMMA = 2.2
-"""Of the colours of a picture: a number in a file is the light to the power of 1 / GAMMA."""
 UPRIGHT = {
     "x": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
     "y": np.eye(3),
     "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
 }
-"""The rotation that turns each axis up: y up, z toward the viewer."""
+"""For each up axis of the shapes, the rotation to the upright frame: y up, z toward the viewer."""
 
 
 def turned(up: str, azimuth: float) -> Float[np.ndarray, "3 3"]:
-    """The rotation that sets shapes upright and turns them. InputError for an unknown ``up``."""
+    """The rotation that sets shapes upright and then turns them about the vertical axis.
+
+    ``up`` names the axis of the shapes that points up: x, y or z. ``azimuth`` is the angle in
+    degrees by which the shapes turn to the right of the viewer. Raises InputError for an unknown
+    ``up``.
+    """
     if up not in UPRIGHT:
         raise InputError(f"up {up!r}: must be one of x, y, z")
-    c, s = np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth))
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ UPRIGHT[up]
+    cos = np.cos(np.radians(azimuth))
+    sin = np.sin(np.radians(azimuth))
+    return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]) @ UPRIGHT[up]
 
 
 @dataclass(frozen=True)
 class View:
-    """Where a camera looks from, its target being the origin."""
+    """The direction from which a camera looks at the origin.
+
+    Args:
+        azimuth: degrees by which the shapes turn to the right of the viewer.
+        elevation: degrees by which the camera looks down.
+        up: the axis of the shapes that points up: x, y or z.
+    """
 
     azimuth: float = 20.0
     elevation: float = 8.0
@@ -49,74 +51,41 @@ class View:
 
     @property
     def axes(self) -> Float[np.ndarray, "3 3"]:
-        """Rows: to the right, upwards in the image, and into it."""
-        c, s = np.cos(np.radians(self.elevation)), np.sin(np.radians(self.elevation))
-        image = np.array([[1, 0, 0], [0, c, -s], [0, -s, -c]])
+        """Unit vectors as rows: right and up in the image, and the direction of the camera rays."""
+        cos = np.cos(np.radians(self.elevation))
+        sin = np.sin(np.radians(self.elevation))
+        image = np.array([[1, 0, 0], [0, cos, -sin], [0, -sin, -cos]])
         return image @ turned(self.up, self.azimuth)
 
 
 @dataclass(frozen=True)
 class Orthographic:
-    """Parallel rays through a window of the image plane; they begin ``distance`` before it."""
+    """A camera whose rays are parallel and cover a rectangle of the image plane.
+
+    Args:
+        left: x of the left border of the rectangle.
+        right: x of the right border.
+        bottom: y of the lower border.
+        top: y of the upper border.
+        view: the direction from which the camera looks.
+        distance: distance from the origins of the rays to the image plane.
+    """
 
     left: float
     right: float
     bottom: float
     top: float
-    pose: View = View()
+    view: View = View()
     distance: float = 4.0
 
-    def rays(self, height: int, width: int) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K 3"]]:
-        """Origins and directions of all pixels."""
-        x, y = pixel_middles(self, height, width)
-        axes = self.pose.axes
-        origins = _plane(x, y, axes) - self.distance * axes[2]
-        return _tensor(origins), _tensor(np.broadcast_to(axes[2], origins.shape))
+    @property
+    def direction(self) -> Float[np.ndarray, " 3"]:
+        """The unit direction of all camera rays."""
+        return self.view.axes[2]
 
-
-def pixel_middles(
-    camera: Orthographic, height: int, width: int
-) -> tuple[Float[np.ndarray, " W"], Float[np.ndarray, " H"]]:
-    """X of the columns and y of the rows, in the image plane."""
-    x = camera.left + (np.arange(width) + 0.5) / width * (camera.right - camera.left)
-    y = camera.top - (np.arange(height) + 0.5) / height * (camera.top - camera.bottom)
-    return x, y
-
-
-@dataclass(frozen=True)
-class Pinhole:
-    """Rays from one eye, ``distance`` before the origin. view: vertical opening, degrees."""
-
-    view: float = 35.0
-    pose: View = View()
-    distance: float = 4.0
-
-    def rays(self, height: int, width: int) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K 3"]]:
-        """Origins and directions (of length 1) of all pixels."""
-        tall = np.tan(np.radians(self.view) / 2)
-        x = tall * (2 * np.arange(width) + 1 - width) / height
-        y = tall * (height - 1 - 2 * np.arange(height)) / height
-        axes = self.pose.axes
-        directions = _plane(x, y, axes) + axes[2]
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        eye = np.broadcast_to(-self.distance * axes[2], directions.shape)
-        return _tensor(eye), _tensor(directions)
-
-
-def _plane(x: np.ndarray, y: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """[K,3] points of the image plane, row by row."""
-    return (x[None, :, None] * axes[0] + y[:, None, None] * axes[1]).reshape(-1, 3)
-
-
-def _tensor(vectors: np.ndarray) -> Tensor:
-    return torch.tensor(vectors, dtype=torch.float32)
-
-
-def picture_of(light: Float[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Linear colours, 0 to 1, as the numbers of an image file."""
-    return np.round(255 * np.clip(light, 0, 1) ** (1 / GAMMA)).astype(np.uint8)
-
-
-def light_of(colours: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
-    """Linear colours of those that one names, both 0 to 1."""
-    return np.clip(np.asarray(colours, float), 0, 1) ** GAMMA
+    def origins(self, height: int, width: int) -> Float[np.ndarray, "H W 3"]:
+        """Origins of the rays through the centres of the pixels, image rows from top to bottom."""
+        x = self.left + (np.arange(width) + 0.5) / width * (self.right - self.left)
+        y = self.top - (np.arange(height) + 0.5) / height * (self.top - self.bottom)
+        right, up, forward = self.view.axes
+        return x[None, :, None] * right + y[:, None, None] * up - self.distance * forward

@@ -1,7 +1,10 @@
-"""Plots as files: curves over the steps of a training run, level sets of a slice of a field.
+"""Plots as files: curves over the steps of a training, level sets of a slice of a field.
 
-Drawn by matplotlib's Agg, which needs no screen; PNG or any suffix that matplotlib knows, written
-whole or not at all. Sign of a slice: positive outside.
+matplotlib draws them without a screen. The suffix of a path names the format: PNG, SVG or another
+one that matplotlib knows. An interruption leaves the old file or none. A slice of a field is
+positive outside.
+
+Letters: R rows and C columns of a slice.
 """
 
 import math
@@ -23,11 +26,18 @@ def plot_curves(
     step: str = "step",
     log_step: bool = False,
 ) -> None:
-    """One curve for every column of ``rows`` that holds numbers, over the column ``step``.
+    """Draw one curve for every column of a table that holds numbers.
 
-    rows: as a csv.DictReader gives them; empty and non-numeric cells leave gaps. The axis is
-    logarithmic where every value is positive, that of the steps where ``log_step``. Raises
-    InputError where no number is found.
+    The vertical axis is logarithmic where every value is positive.
+
+    Args:
+        rows: the table, as ``csv.DictReader`` gives it; empty and non-numeric cells leave gaps.
+        path: the file to write.
+        step: the column of the horizontal axis.
+        log_step: make the horizontal axis logarithmic.
+
+    Raises:
+        InputError: where no column beside ``step`` holds a number, or matplotlib is not installed.
     """
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
@@ -39,8 +49,11 @@ def plot_curves(
         raise InputError(f"{path}: nothing to plot, no column beside {step!r} holds numbers")
     with panels(path, (7.0, 4.2)) as axes:
         for name, curve in curves.items():
+            steps = [at for at, _ in curve]
+            values = [value for _, value in curve]
+            # A single point has no line.
             marker = "o" if len(curve) == 1 else None
-            axes.plot(*zip(*curve, strict=True), label=name, linewidth=1.4, marker=marker)
+            axes.plot(steps, values, label=name, linewidth=1.4, marker=marker)
         if all(value > 0 for curve in curves.values() for _, value in curve):
             axes.set_yscale("log")
         if log_step:
@@ -55,38 +68,50 @@ def plot_slice(
     extent: tuple[float, float, float, float],
     path: str | Path,
 ) -> None:
-    """Level sets of a planar slice of a field, the zero set in bold.
+    """Draw the level sets of a planar slice of a field, the zero set in bold.
 
-    values: rows upwards, columns to the right. extent: left, right, bottom, top, in the field's
-    unit. Raises InputError where a value is not finite.
+    Args:
+        values: the field at the nodes of the slice; rows go upward, columns to the right.
+        extent: left, right, bottom and top coordinate of the slice, in the field's unit.
+        path: the file to write.
+
+    Raises:
+        InputError: where a value is not finite, or matplotlib is not installed.
     """
     if not np.all(np.isfinite(values)):
         raise InputError(f"{path}: the slice of the field holds NaN or infinite values")
-    reach = max(float(np.abs(values).max()), 1e-12)
-    x, y = slice_axes(values, extent)
-    with panels(path, (5.0, 5.0)) as axes:
-        axes.contourf(x, y, values, np.linspace(-reach, reach, 25), cmap="RdBu")
-        axes.contour(x, y, values, 24, colors="black", linewidths=0.3)
-        if values.min() < 0 < values.max():
-            axes.contour(x, y, values, [0.0], colors="black", linewidths=2.2)
-        axes.set_aspect("equal")
-
-
-def slice_axes(
-    values: Float[np.ndarray, "R C"], extent: tuple[float, float, float, float]
-) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " R"]]:
-    """Coordinates of the columns and rows of a slice, see :func:`plot_slice`."""
+    # The colours are symmetric about 0; the floor serves a field that is 0 everywhere.
+    largest = max(float(np.abs(values).max()), 1e-12)
     left, right, bottom, top = extent
-    return np.linspace(left, right, values.shape[1]), np.linspace(bottom, top, values.shape[0])
+    x = np.linspace(left, right, values.shape[1])
+    y = np.linspace(bottom, top, values.shape[0])
+    with panels(path, (5.0, 5.0)) as axes:
+        levels = np.linspace(-largest, largest, 25)
+        axes.contourf(x, y, values, levels=levels, cmap="RdBu")
+        axes.contour(x, y, values, levels=24, colors="black", linewidths=0.3)
+        # Without a sign change matplotlib would warn that the level is not found.
+        if values.min() < 0 < values.max():
+            axes.contour(x, y, values, levels=[0.0], colors="black", linewidths=2.2)
+        axes.set_aspect("equal")
 
 
 @contextmanager
 def panels(
     path: str | Path, inches: tuple[float, float], rows: int = 1, columns: int = 1
 ) -> Iterator[Any]:
-    """Axes of matplotlib, an array of them for several, written to ``path`` if the block ends well.
+    """Give axes of matplotlib to draw in, and write the file where the block ends well.
 
-    InputError where matplotlib is missing.
+    Args:
+        path: the file to write.
+        inches: width and height of the figure.
+        rows: rows of axes.
+        columns: columns of axes.
+
+    Yields:
+        The axes; an array of axes where there are several.
+
+    Raises:
+        InputError: where matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -95,6 +120,7 @@ def panels(
         raise InputError(
             "matplotlib, which draws plots, is missing: pip install 'shapespace[report]'"
         ) from None
+    # Agg needs no screen. pyplot, which would keep every figure in memory, is not used.
     figure = Figure(inches, layout="constrained", dpi=120)
     canvas = FigureCanvasAgg(figure)
     yield figure.subplots(rows, columns)
@@ -103,7 +129,7 @@ def panels(
 
 
 def _number(cell: object) -> float:
-    """The finite number of a cell, or NaN."""
+    """The finite number of a cell, NaN for any other cell."""
     try:
         value = float(str(cell))
     except ValueError:

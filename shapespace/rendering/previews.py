@@ -1,4 +1,8 @@
-"""Pictures of codes: their surfaces in 3-D, side by side, and level sets in 2-D."""
+"""Pictures of latent codes: surfaces side by side in 3-D, level sets in 2-D.
+
+A 3-D code is meshed on a coarse grid and drawn by :mod:`shapespace.rendering.meshes`.
+Letters: K codes, L code length.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,59 +10,49 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.decoders.base import Decoder, Field
-from shapespace.rendering.camera import MARGIN, Orthographic, light_of, picture_of
-from shapespace.rendering.fields import FieldView, find_view
-from shapespace.rendering.meshes import BLUE, ORANGE, Figure, label_band, render_strip, save_image
+from shapespace.decoders.base import Decoder
+from shapespace.rendering.meshes import BLUE, ORANGE, Figure, render_row, save_image
 from shapespace.rendering.plots import plot_slice
+from shapespace.surface.mesh import extract_mesh
 from shapespace.surface.query import field_values
 
 SLICE_NODES = 129
+"""Nodes along each axis of a slice of a 2-D field."""
+MESH_NODES = 64
+"""Nodes along the longest side of the grid of a preview's mesh.
+
+Facets are not seen at 280 pixels: a cell is about 4 pixels and the shading interpolates normals.
+"""
 
 
-def strip(
+def draw_row(
     meshes: Sequence[trimesh.Trimesh], path: Path, labels: Sequence[str] = (), height: int = 480
 ) -> Path:
-    """One picture of all meshes side by side, from blue to orange; the file."""
-    texts = [*labels, *[""] * (len(meshes) - len(labels))]
-    ends = np.linspace(0, 1, len(meshes))
-    figures = [
-        Figure(mesh, _blend(t), text) for mesh, t, text in zip(meshes, ends, texts, strict=True)
-    ]
-    save_image(render_strip(figures, height), path)
-    return path
+    """Draw all meshes side by side, coloured from blue to orange.
 
+    Args:
+        meshes: the shapes from left to right; an empty mesh leaves an empty column.
+        path: the PNG file to write.
+        labels: texts below the first meshes; the others have none.
+        height: height of the picture in pixels, without the labels.
 
-def traced_strip(
-    field: Field,
-    codes: Float[Tensor, "K L"],
-    extent: float,
-    labels: Sequence[str] = (),
-    height: int = 280,
-) -> UInt8[np.ndarray, "H W 3"]:
-    """The surfaces of K codes side by side, all at one scale, ``height`` pixels without labels.
+    Returns:
+        ``path``.
 
-    Traced in the box [-extent, extent]^3, y up, seen as by ``render_strip``,
-    from blue to orange; without meshes, a floor or shadows. A code without a surface leaves an
-    empty place.
+    Raises:
+        InputError: where embreex, matplotlib or Pillow is not installed.
     """
-    fringe = 2 * extent / height  # about a pixel
-    sights = [find_view(field, code, extent, None, fringe, height) for code in codes]
-    cameras = _cameras([each.bounds for each in sights], 2 * extent)
-    texts = [*labels, *[""] * (len(sights) - len(labels))]
-    images = [
-        _painted(each, camera, height, _blend(t))
-        for each, camera, t in zip(sights, cameras, np.linspace(0, 1, len(sights)), strict=True)
+    texts = [*labels, *[""] * (len(meshes) - len(labels))]
+    shares = np.linspace(0, 1, len(meshes))
+    figures = [
+        Figure(mesh, _blend(share), text)
+        for mesh, share, text in zip(meshes, shares, texts, strict=True)
     ]
-    image = np.concatenate(images or [np.ones((height, height, 3))], axis=1)
-    picture = picture_of(image)
-    if not any(texts):
-        return picture
-    rooms = [float(each.shape[1]) for each in images]
-    return np.concatenate([picture, label_band(texts, rooms, picture.shape[1], height)])
+    save_image(render_row(figures, height), path)
+    return path
 
 
 def draw_codes(
@@ -69,13 +63,30 @@ def draw_codes(
     height: int,
     path: Path,
 ) -> Path:
-    """A picture of the shapes of K codes in the store's frame; of the first one's slice in 2-D.
+    """Draw the shapes of K codes in the store's frame; in 2-D the level sets of the first code.
 
-    height: pixels of the shapes, in 3-D.
+    Args:
+        decoder: the field of a 3-D or 2-D space; positive outside.
+        codes: the latent codes of the shapes.
+        names: labels of the shapes, one a code.
+        extent: half side of the box that is drawn, in the field's unit.
+        height: height of a picture of 3-D shapes in pixels, without the labels.
+        path: the PNG file to write.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: where embreex, matplotlib or Pillow is not installed, or where a 2-D field is
+            not finite.
     """
     if decoder.dimension == 3:
-        save_image(traced_strip(decoder, codes, extent, names, height), path)
-        return path
+        # A preview shows spurious components too: they are what a look at a training is for.
+        meshes = [
+            extract_mesh(decoder, code, MESH_NODES, extent=extent, largest_only=False)
+            for code in codes
+        ]
+        return draw_row(meshes, path, labels=names, height=height)
     axis = torch.linspace(-extent, extent, SLICE_NODES)
     nodes = torch.cartesian_prod(axis, axis).flip(-1).to(codes)
     values = field_values(decoder, codes[0], nodes).reshape(SLICE_NODES, SLICE_NODES).cpu().numpy()
@@ -83,29 +94,7 @@ def draw_codes(
     return path
 
 
-def _cameras(
-    bounds: Sequence[tuple[float, float, float, float] | None], distance: float
-) -> list[Orthographic]:
-    """One for each shape, as tall as all of them together and as wide as its own, with a margin."""
-    seen = [each for each in bounds if each] or [(0.0, 1.0, 0.0, 1.0)]
-    low, high = min(each[2] for each in seen), max(each[3] for each in seen)
-    margin = MARGIN * max(high - low, *(right - left for left, right, _, _ in seen))
-    sides = [each[:2] if each else (0.0, 0.0) for each in bounds]
-    return [
-        Orthographic(left - margin, right + margin, low - margin, high + margin, distance=distance)
-        for left, right in sides
-    ]
-
-
-def _painted(
-    portrait: FieldView, camera: Orthographic, height: int, colour: tuple[float, float, float]
-) -> Float[np.ndarray, "H W 3"]:
-    """Linear colours, pixels as wide as tall."""
-    width = max(1, round(height * (camera.right - camera.left) / (camera.top - camera.bottom)))
-    red, green, blue = light_of(np.asarray(colour)).tolist()
-    return portrait.paint(camera, height, width, (red, green, blue))
-
-
-def _blend(t: float) -> tuple[float, float, float]:
-    red, green, blue = (1 - t) * np.array(BLUE) + t * np.array(ORANGE)
+def _blend(share: float) -> tuple[float, float, float]:
+    """The sRGB colour that lies ``share`` of the way from blue to orange."""
+    red, green, blue = (1 - share) * np.array(BLUE) + share * np.array(ORANGE)
     return float(red), float(green), float(blue)

@@ -1,1 +1,1 @@
-"""One self-contained page of a run."""
+"""Pages about a run and about the diagnostics of a space, each one self-contained file."""

@@ -1,6 +1,7 @@
-"""The shapes of an evaluation from the best to the worst: scan, reconstruction, error, neighbours.
+"""The reconstructions of an evaluation: scan, mesh, code, true surface and error map.
 
-Lengths are in millimetres, or in percent of the radius in a space without a unit.
+Errors are in millimetres, or in percent of the radius in a space without a unit.
+Letters: V vertices, L code length, K points, D dimension.
 """
 
 from collections.abc import Callable
@@ -29,10 +30,11 @@ from shapespace.report.run import RunRecord, read_object
 from shapespace.scan import Frame
 
 RANKED_BY = ("point_to_mesh", "chamfer_half_unsquared", "accuracy_exact", "completeness_exact")
-"""Columns of a card that shapes are ranked by: the first there is."""
+"""Columns of the scores that may rank the shapes; the first one that exists does."""
 TARGETS = ("registration", "scan")
-AROUND = 0.15
-"""What is drawn of a scan: what is within this share of the shape's longest side around it."""
+"""Parts of the scores that may rank the shapes: to the true surface, else to the scan."""
+MARGIN = 0.15
+"""A picture shows the part of a scan that lies within this share of the mesh's longest side."""
 _MAKER = "shapespace evaluate"
 
 
@@ -40,8 +42,13 @@ _MAKER = "shapespace evaluate"
 class Case:
     """One reconstruction of an evaluation.
 
-    numbers: of the card, to the surface or else the scan. facts: of its fit, empty if unknown.
-    code: None if it was not kept. surface: reads the true surface, None if it is not known.
+    Args:
+        name: The name of the shape.
+        numbers: Its scores, to the true surface or else to the scan.
+        mesh: The reconstruction in the frame and unit of the scan file.
+        facts: The content of its .json file: source, unit, frame and pose; empty if missing.
+        code: Its latent code, None if the code was not kept.
+        surface: A function that reads the true surface, or returns None if that is unknown.
     """
 
     name: str
@@ -53,42 +60,45 @@ class Case:
 
     @property
     def unit(self) -> str:
-        """What errors are given in."""
+        """The unit of errors: "mm", or "% of the radius" in a space without a unit."""
         return "% of the radius" if self.facts.get("unit") == "radius" else "mm"
 
     @property
     def per_unit(self) -> float:
-        """What a length of the scan's file is multiplied by to be in :attr:`unit`."""
+        """The factor from lengths in the scan file to errors in :attr:`unit`."""
         whole = 100 if self.facts.get("unit") == "radius" else 1000
         return whole / self.scale
 
     @property
     def scale(self) -> float:
-        """Lengths of the scan's file in one of the space's unit; 1 where it is not known."""
+        """The factor from lengths in the space to lengths in the scan file; 1 if unknown."""
         return float(self.facts.get("scale", 1.0))
 
     @cached_property
-    def place(self) -> tuple[Frame, Pose] | None:
-        """Where the reconstruction lies in its space; None if it is not known."""
+    def placement(self) -> tuple[Frame, Pose] | None:
+        """The frame of the scan and its pose in the space; None if they are unknown."""
         return pose_of(self.facts) if self.facts else None
 
     @cached_property
     def truth(self) -> trimesh.Trimesh | None:
-        """The true surface in the unit of the scan, None if it is not known."""
+        """The true surface in the unit of the scan file; None if it is unknown."""
         return self.surface()
 
     @cached_property
     def scan(self) -> RawScan | None:
-        """The scan, None if it is not where it was."""
+        """The raw scan; None if its file is no longer there."""
         return _scan(str(self.facts.get("scan", "")))
 
     @cached_property
     def shown_scan(self) -> trimesh.Trimesh | None:
-        """The scan without what lies far from the reconstruction, such as a floor."""
+        """The scan near the reconstruction, without a floor or other distant parts.
+
+        None if there is no scan or the reconstruction is empty.
+        """
         if self.scan is None or not len(self.mesh.vertices):
             return None
         low, high = self.mesh.bounds
-        margin = AROUND * float((high - low).max())
+        margin = MARGIN * float((high - low).max())
         points = self.scan.vertices
         near = ((points > low - margin) & (points < high + margin)).all(axis=1)
         if self.scan.faces is None:
@@ -99,10 +109,11 @@ class Case:
 
     @cached_property
     def errors(self) -> Float[np.ndarray, " V"] | None:
-        """Exact distance at the vertices of what :meth:`error_map` draws, in :attr:`unit`.
+        """Exact unsigned distances at the vertices that :meth:`error_map` draws.
 
-        Of the reconstruction to the true surface; of the scan to the reconstruction where the
-        surface is not known; None without either.
+        Where the true surface is known, these are distances from the reconstruction to the true
+        surface; otherwise from the scan to the reconstruction. Unit: :attr:`unit`. None if there is
+        neither surface nor scan, or the reconstruction is empty.
         """
         if not len(self.mesh.faces):
             return None
@@ -113,7 +124,7 @@ class Case:
         return self.per_unit * point_to_mesh(np.asarray(self.shown_scan.vertices), self.mesh)
 
     def error_map(self, high: float, label: str) -> Figure:
-        """The shape that :attr:`errors` are of, coloured from 0 to ``high``."""
+        """The reconstruction, or else the scan, coloured by :attr:`errors` from 0 to ``high``."""
         if self.errors is None:
             return Figure(trimesh.Trimesh(), label=label)
         shape = self.mesh if self.truth is not None else self.shown_scan
@@ -122,31 +133,43 @@ class Case:
         return Figure(self.drawn(shape), label=label, vertex_colors=colours)
 
     def figures(self) -> tuple[Figure, Figure]:
-        """The scan, and the reconstruction."""
+        """Figures of the scan and of the reconstruction."""
         scan = self.shown_scan
         grey = trimesh.Trimesh() if scan is None else self.drawn(scan)
         return Figure(grey, GREY), Figure(self.drawn(self.mesh))
 
     def drawn(self, shape: trimesh.Trimesh) -> trimesh.Trimesh:
-        """A shape in the unit of the space, as scans of one picture may differ in theirs."""
+        """A copy of a shape in the unit of the space.
+
+        The scan files of one picture may differ in unit; the unit of the space is common to all.
+        """
         found = shape.copy()
         found.vertices = np.asarray(shape.vertices).reshape(-1, 3) / self.scale
         return found
 
     def in_space(
-        self, place: tuple[Frame, Pose], count: int, seed: int = 0
+        self, placement: tuple[Frame, Pose], count: int, seed: int = 0
     ) -> Float[Tensor, "K D"]:
-        """``count`` vertices of the reconstruction in the frame of the space."""
-        frame, pose = place
+        """Random vertices of the reconstruction in the frame of the space.
+
+        Args:
+            placement: :attr:`placement`, which must not be None here.
+            count: K, if the reconstruction has as many vertices; otherwise K is their number.
+            seed: The seed of the draw.
+        """
+        frame, pose = placement
         points = np.asarray(self.mesh.vertices, np.float64)
         chosen = np.random.default_rng(seed).permutation(len(points))[:count]
         return pose(torch.from_numpy(frame.to_store(points[chosen]))[None])[0]
 
 
 def ranked(record: RunRecord) -> tuple[str, str, list[dict[str, Any]]]:
-    """What the shapes of a card are ranked by, its column and part, and they from best to worst.
+    """The shapes of an evaluation from the best to the worst.
 
-    Shapes without that number are left out; without any, column and part are "" and all are there.
+    Returns:
+        The column that ranks the shapes, the part of the scores that holds this column, and the
+        shapes that have this number. Column and part are "" if no shape has a number to rank by;
+        all shapes then follow in the order of the file.
     """
     for part in TARGETS:
         for column in RANKED_BY:
@@ -157,36 +180,46 @@ def ranked(record: RunRecord) -> tuple[str, str, list[dict[str, Any]]]:
 
 
 def read_case(record: RunRecord, shape: dict[str, Any], part: str) -> Case | None:
-    """What lies in the files of one shape of a card; None if its mesh is not there.
+    """Read the files of one reconstruction.
 
-    InputError if one of them is damaged.
+    Args:
+        record: The run and its evaluation.
+        shape: The scores of the shape, an entry of ``record.shapes``.
+        part: The part of the scores that the case takes as its numbers.
+
+    Returns:
+        The reconstruction, or None if its mesh is missing.
+
+    Raises:
+        InputError: A file of the reconstruction is damaged.
     """
     name = str(shape["name"])
     path = record.file_of(name, ".ply")
     if path is None:
         return None
-    facts = _facts(path.with_suffix(".json"))
+    mesh_facts = _facts(path.with_suffix(".json"))
     code = record.file_of(name, ".npy")
     return Case(
-        name,
-        shape.get(part) or {},
-        _read(path, partial(trimesh.load_mesh, process=False)),
-        facts,
-        None if code is None else _read(code, partial(np.load, allow_pickle=False)),
-        partial(_truth, record, name, float(facts.get("scale", 1.0))),
+        name=name,
+        numbers=shape.get(part) or {},
+        mesh=_read(path, partial(trimesh.load_mesh, process=False)),
+        facts=mesh_facts,
+        code=None if code is None else _read(code, partial(np.load, allow_pickle=False)),
+        surface=partial(_truth, record, name, scale=float(mesh_facts.get("scale", 1.0))),
     )
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """How a shape was fitted, {} if it is not told."""
+    """The content of a reconstruction's .json file; empty if there is no such file."""
     facts = read_object(path, _MAKER) or {}
     if facts:
+        # A pose that cannot be read is an error here, where the file can be named.
         _read(path, lambda _: pose_of(facts))
     return facts
 
 
 def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
-    """What a reader makes of a file; InputError if it cannot."""
+    """The result of ``reader(path)``; InputError if the file is damaged."""
     try:
         return reader(path)
     except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError) as error:
@@ -194,9 +227,12 @@ def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
 
 
 def _truth(record: RunRecord, name: str, scale: float) -> trimesh.Trimesh | None:
-    """The true surface in the unit of the scan, whose ``scale`` in a metre it is given.
+    """The true surface of a shape in the unit of the scan file; None if unknown or without faces.
 
-    None if it is not known or has no faces.
+    Args:
+        record: The run and its evaluation.
+        name: The name of the shape.
+        scale: The factor from lengths in the space to lengths in the scan file.
     """
     if name not in record.truths:
         return None
@@ -205,12 +241,18 @@ def _truth(record: RunRecord, name: str, scale: float) -> trimesh.Trimesh | None
         return None
     unit = record.facts.get("protocol", {}).get("unit", "auto")
     unit = likely_unit(record.space, raw.vertices) if unit == "auto" else unit
-    times = scale / PER_METRE[unit] if record.space.unit == "m" else 1.0
-    return trimesh.Trimesh(times * raw.vertices, raw.faces, process=False)
+    # The file of the true surface may be in another unit than that of the scan. A space in metres
+    # links the two; a space without a unit says nothing, and the two files must agree.
+    factor = scale / PER_METRE[unit] if record.space.unit == "m" else 1.0
+    return trimesh.Trimesh(factor * raw.vertices, raw.faces, process=False)
 
 
 def _scan(source: str) -> RawScan | None:
-    """The scan of a source as reconstructions name it: a file, or a scan of a store."""
+    """The scan that a reconstruction names as its source; None if it cannot be read.
+
+    Args:
+        source: The path of a scan file, or ``STORE/NAME`` for a scan of a store.
+    """
     path = Path(source)
     try:
         if path.is_file():
@@ -219,7 +261,8 @@ def _scan(source: str) -> RawScan | None:
         if store is None:
             return None
         with store:
-            points, frame = store.read(path.name)[0], store.frame(path.name)
+            points = store.read(path.name)[0]
+            frame = store.frame(path.name)
     except InputError:
         return None
     return RawScan(frame.to_source(points), None, None)

@@ -1,7 +1,6 @@
-"""What a table of codes looks like: how many directions it fills, how long its codes are, who is
-next to whom.
+"""Statistics of a table of codes: spectrum, norms, principal axes, nearest codes.
 
-Letters: S shapes, L code length, Q codes that are looked up, K neighbours.
+Letters: S shapes, L code length, Q query codes, K nearest codes.
 """
 
 from dataclasses import dataclass
@@ -12,22 +11,24 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class CodeStatistics:
-    """Statistics of S codes about their mean, all in the unit of the codes.
+    """Statistics of S codes about their mean, in the unit of the codes.
 
-    spectrum: eigenvalues of the covariance (divided by S), descending. norms: lengths of the codes
-    themselves. places: coordinates along the two first principal axes, 0 where there are fewer;
-    the axes' signs are such that the largest entry of each is positive.
+    Args:
+        spectrum: Eigenvalues of the covariance (normalised by S, not S - 1), descending.
+        norms: Euclidean norms of the codes themselves, before the mean is subtracted.
+        coordinates: Coordinates of the centred codes along the first two principal axes; 0 where
+            there are fewer axes. The largest entry of each axis is positive, which fixes its sign.
     """
 
     spectrum: Float[np.ndarray, " L"]
     norms: Float[np.ndarray, " S"]
-    places: Float[np.ndarray, "S 2"]
+    coordinates: Float[np.ndarray, "S 2"]
 
     @property
     def effective_rank(self) -> float:
-        """Exp of the entropy of the normalised spectrum (Roy and Vetterli 2007), 1 to L.
+        """Exponential of the entropy of the normalised spectrum (Roy and Vetterli 2007).
 
-        L for a round cloud, 1 for a line, 0 where all codes are equal.
+        The value is L for an isotropic cloud, 1 for a line, and 0 where all codes are equal.
         """
         shares = self.shares[self.shares > 0]
         return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
@@ -45,42 +46,54 @@ class CodeStatistics:
         return self.spectrum / total if total > 0 else np.zeros_like(self.spectrum)
 
     def axes_for(self, share: float) -> int:
-        """The fewest principal axes that hold ``share`` of the variance."""
+        """The smallest number of principal axes that hold ``share`` of the variance."""
+        # The cumulative sum may end a rounding error below 1, so a share of 1 needs a margin.
         reached = np.cumsum(self.shares) >= share * (1 - 1e-12)
         return int(np.argmax(reached)) + 1 if reached.any() else 0
 
 
 def code_statistics(codes: Float[np.ndarray, "S L"]) -> CodeStatistics:
-    """The statistics of a table of codes; L may be 0 and S may be 1."""
+    """Statistics of a table of codes; L may be 0 and S may be 1."""
     table = np.asarray(codes, np.float64)
     centred = table - table.mean(axis=0) if len(table) else table
     _, singular, axes = np.linalg.svd(centred, full_matrices=False)
     spectrum = np.zeros(table.shape[1])
-    # What rounding leaves of directions without any variance is none.
+    # Directions without variance keep singular values of the size of float32 rounding; they
+    # count as 0, or equal codes would get a rank above 0.
     floor = np.finfo(np.float32).eps * np.abs(table).max(initial=0.0) * max(len(table), 1) ** 0.5
     singular = np.where(singular > floor, singular, 0.0)
     spectrum[: len(singular)] = singular**2 / max(len(table), 1)
     axes = axes[: min(2, np.count_nonzero(singular))]
+    # The SVD leaves the sign of each axis open; a fixed sign makes maps of equal codes equal.
     signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)]) if len(axes) else 1.0
-    places = np.zeros((len(table), 2))
-    places[:, : len(axes)] = centred @ axes.T * signs
-    return CodeStatistics(spectrum, np.linalg.norm(table, axis=1), places)
+    coordinates = np.zeros((len(table), 2))
+    coordinates[:, : len(axes)] = centred @ axes.T * signs
+    return CodeStatistics(spectrum, np.linalg.norm(table, axis=1), coordinates)
 
 
 def nearest_codes(
     codes: Float[np.ndarray, "Q L"], table: Float[np.ndarray, "S L"], count: int
 ) -> tuple[Int[np.ndarray, "Q K"], Float[np.ndarray, "Q K"]]:
-    """Rows of the ``count`` nearest codes of ``table``, or of all it has, and their distances."""
+    """Find the nearest rows of a table for each of Q codes, by Euclidean distance.
+
+    Args:
+        codes: The query codes.
+        table: The codes that are searched.
+        count: How many rows to find; K is the smaller of ``count`` and S.
+
+    Returns:
+        Rows of ``table``, the nearest first, and their distances.
+    """
     gaps = np.stack([np.linalg.norm(table - code, axis=1) for code in codes])
     rows = np.argsort(gaps, axis=1, kind="stable")[:, :count]
     return rows, np.take_along_axis(gaps, rows, axis=1)
 
 
-def spread_out(table: Float[np.ndarray, "S L"], count: int) -> list[int]:
-    """Rows of at most ``count`` codes that lie far from each other.
+def farthest_point_sample(table: Float[np.ndarray, "S L"], count: int) -> list[int]:
+    """Rows of at most ``count`` codes that lie far from each other (farthest point sampling).
 
-    The first is the farthest from the mean, each other the farthest from those before it; codes
-    that are equal to one before are left out.
+    The first row is the farthest from the mean. Each further row is the farthest from all chosen
+    rows. A code that equals a chosen one is never taken, so the list may be shorter.
     """
     if not len(table):
         return []

@@ -1,14 +1,14 @@
-"""``shapespace report``: a training run on one page that needs nothing else."""
+"""``shapespace report``: one page about a training run that needs no network."""
 
 import tempfile
 from pathlib import Path
 
 from shapespace.errors import InputError, at_least
 from shapespace.report import html as report
-from shapespace.report.run import read_run
+from shapespace.report.run import RunRecord, read_run
 from shapespace.report.sections import cases as case_sections
 from shapespace.report.sections import run as run_sections
-from shapespace.report.sections import scores as card_sections
+from shapespace.report.sections import scores as score_sections
 from shapespace.report.sections import space as space_sections
 from shapespace.utils.files import output_folder
 
@@ -25,13 +25,24 @@ def write_report(
     steps: int = 9,
     resolution: int = 80,
 ) -> Path:
-    """Write the page of a run, whole or not at all; its path.
+    """Write the page of a run; the file is complete or not written.
 
-    evaluation: folder written by ``shapespace evaluate``; that within the run by default, if there
-    is one. out: the page, ``report.html`` in the run by default. truth: the true surfaces, by the
-    names of the shapes, for maps of the error. up: the axis that points up. steps, resolution: of
-    the film, places from a shape to the next and nodes along the longest side. InputError if the
-    run holds no checkpoint, a file is damaged, or the page cannot be written.
+    Args:
+        run: The folder of a training run.
+        evaluation: A folder written by ``shapespace evaluate``. By default the folder
+            ``evaluation`` in the run, if that exists.
+        out: The file to write, by default ``report.html`` in the run.
+        truth: The true surfaces, for error maps; files are found by the names of the shapes.
+        up: The axis that points up, "x", "y" or "z".
+        steps: Frames of the animation from one training shape to the next, at least 1.
+        resolution: Grid nodes along the longest side of the space for the meshes of the animation
+            and of the nearest training shapes, at least 2.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: The run holds no checkpoint, a file is damaged, or the page cannot be written.
     """
     at_least(1, steps=steps)
     at_least(2, resolution=resolution)
@@ -39,22 +50,31 @@ def write_report(
     target = record.folder / PAGE if out is None else Path(out)
     if target.is_dir():
         raise InputError(f"{target}: is a folder; name the page in it, such as {target / PAGE}")
+    # A folder that cannot be written is an error before minutes of meshing, not after them.
     output_folder(target.parent)
+    page = _page_head(record)
     space = record.space
-    count, length = len(space.names), space.decoder.latent_size
-    page = report.Page(
-        "A space of one shape" if count == 1 else f"A space of {count} shapes",
-        f"Training run “{record.folder.resolve().name}”: {type(space.decoder).__name__} with codes "
-        f"of {length} numbers. This page needs nothing but itself.",
-    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        space_sections.animation(page, space, folder, up, steps, resolution)
+        space_sections.animation(
+            page, space, folder=folder, up=up, steps=steps, resolution=resolution
+        )
         run_sections.trained_on(page, record)
-        card_sections.metric_card(page, record)
-        case_sections.reconstructions(page, record, folder, up, resolution)
-        card_sections.certificate(page, record)
+        score_sections.scores(page, record)
+        case_sections.reconstructions(page, record, folder=folder, up=up, resolution=resolution)
+        score_sections.diagnostics(page, record)
         space_sections.codes(page, space, folder)
         run_sections.curves(page, record, folder)
         run_sections.missing(page, record)
     return page.write(target)
+
+
+def _page_head(record: RunRecord) -> report.Page:
+    """A page with a title and a lead, without sections."""
+    num_shapes = len(record.space.names)
+    decoder = record.space.decoder
+    return report.Page(
+        "A space of one shape" if num_shapes == 1 else f"A space of {num_shapes} shapes",
+        f"Training run “{record.folder.resolve().name}”: {type(decoder).__name__} with codes of "
+        f"{decoder.latent_size} numbers. This page is one file and needs no network.",
+    )

@@ -1,8 +1,9 @@
 "use strict";
+// The player of player.py, one per figure: unpacks the meshes and draws them with WebGL 1.
 (() => {
   const figure = document.currentScript.parentElement;
   const [head, body] = figure.querySelectorAll("script[type]");
-  const film = JSON.parse(head.textContent);
+  const animation = JSON.parse(head.textContent);
   const canvas = figure.querySelector("canvas");
   const caption = figure.querySelector("figcaption");
   const button = figure.querySelector("button");
@@ -11,6 +12,7 @@
   const YAW = -0.35, PITCH = 0.14;
   let yaw = YAW, pitch = PITCH, zoom = 1, frame = 0, since = 0, playing = false, meshes = [];
 
+  // The inverse of packed() in player.py: base64, inflate, byte planes, zigzag.
   async function numbers(text) {
     const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -31,6 +33,7 @@
     return made;
   }
 
+  // Buffers of each frame from all integers; a running sum over rows undoes the differences.
   function unpack(all) {
     let at = 0;
     const take = (rows, Kind, map) => {
@@ -38,9 +41,9 @@
       for (let i = 0; i < 3 * rows; i++) out[i] = map(sum[i % 3] += part[i], i % 3);
       return out;
     };
-    meshes = film.frames.map(({ vertices, faces }) => ({
-      places: buffer(gl.ARRAY_BUFFER, take(vertices, Float32Array,
-        (value, axis) => film.low[axis] + value * film.size / 65535)),
+    meshes = animation.frames.map(({ vertices, faces }) => ({
+      positions: buffer(gl.ARRAY_BUFFER, take(vertices, Float32Array,
+        (value, axis) => animation.low[axis] + value * animation.size / 65535)),
       normals: buffer(gl.ARRAY_BUFFER, take(vertices, Int8Array, (value) => value)),
       faces: buffer(gl.ELEMENT_ARRAY_BUFFER, take(faces, Uint32Array, (value) => value)),
       count: 3 * faces,
@@ -77,11 +80,12 @@
     return program;
   }
 
+  // Rows of the rotation from the frame of the space to that of the camera.
   function turn() {
     const [c, s, e, t] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
     const camera = [[c, 0, -s], [-s * t, e, -c * t], [s * e, t, c * e]];
     return camera.map((row) => [0, 1, 2].map(
-      (j) => row.reduce((sum, value, i) => sum + value * film.upright[i][j], 0)));
+      (j) => row.reduce((sum, value, i) => sum + value * animation.upright[i][j], 0)));
   }
 
   function draw() {
@@ -91,20 +95,20 @@
       canvas.width = width;
       canvas.height = height;
     }
-    const { label, colour } = film.frames[frame], mesh = meshes[frame], rows = turn();
+    const { label, colour } = animation.frames[frame], mesh = meshes[frame], rows = turn();
     caption.textContent = label;
     slider.value = frame;
     gl.viewport(0, 0, width, height);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!mesh || !mesh.count) return;
     const at = (name) => gl.getUniformLocation(program, name);
-    const middle = film.low.map((low, axis) => (low + film.high[axis]) / 2);
-    const reach = Math.hypot(...film.low.map((low, axis) => film.high[axis] - low)) / 2 || 1;
-    const side = film.high.map((high, axis) => (high - film.low[axis]) / 2);
+    const middle = animation.low.map((low, axis) => (low + animation.high[axis]) / 2);
+    const side = animation.high.map((high, axis) => (high - animation.low[axis]) / 2);
+    const reach = Math.hypot(...side) || 1;
     const tall = rows[1].reduce((sum, value, axis) => sum + Math.abs(value) * side[axis], 0);
     const wide = Math.hypot(side[0], side[1], side[2]);
     const fit = Math.min(1 / Math.max(tall, 1e-9), width / height / Math.max(wide, 1e-9));
-    const up = film.upright[1];
+    const up = animation.upright[1];
     gl.uniformMatrix3fv(at("turn"), false, [0, 1, 2].flatMap((j) => rows.map((row) => row[j])));
     gl.uniform3fv(at("middle"), middle);
     gl.uniform2f(at("scale"), 0.94 * zoom * fit * height / width, 0.94 * zoom * fit);
@@ -112,7 +116,7 @@
     gl.uniform3fv(at("colour"), colour);
     gl.uniform3fv(at("sky"), rows.map((row) => row.reduce((sum, v, i) => sum + v * up[i], 0)));
     for (const [name, data, kind] of
-      [["place", mesh.places, gl.FLOAT], ["normal", mesh.normals, gl.BYTE]]) {
+      [["place", mesh.positions, gl.FLOAT], ["normal", mesh.normals, gl.BYTE]]) {
       const slot = gl.getAttribLocation(program, name);
       gl.bindBuffer(gl.ARRAY_BUFFER, data);
       gl.enableVertexAttribArray(slot);
@@ -121,6 +125,7 @@
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, mesh.faces);
     gl.uniform3fv(at("up"), up);
     gl.uniform1f(at("ground"), ground(up));
+    // The shadow first, then the shape over it; from below the floor there is no shadow.
     for (const press of pitch > 0.02 ? [1, 0] : [0]) {
       gl.uniform1f(at("press"), press);
       gl.uniform1f(at("dark"), press);
@@ -129,28 +134,30 @@
     }
   }
 
+  // The height of the floor: the lowest corner of the box along the axis that points up.
   function ground(up) {
-    return up.reduce((sum, v, i) => sum + Math.min(v * film.low[i], v * film.high[i]), 0);
+    const { low, high } = animation;
+    return up.reduce((sum, v, i) => sum + Math.min(v * low[i], v * high[i]), 0);
   }
 
   function show(number) {
-    frame = Math.max(0, Math.min(film.frames.length - 1, number));
+    frame = Math.max(0, Math.min(animation.frames.length - 1, number));
     draw();
   }
 
   function step(now) {
     if (!playing) return;
-    if (now - since >= 1000 / film.rate) {
+    if (now - since >= 1000 / animation.rate) {
       since = now;
       const next = frame + 1;
-      if (next >= film.frames.length && !film.loop) return play(false);
-      show(next % film.frames.length);
+      if (next >= animation.frames.length && !animation.loop) return play(false);
+      show(next % animation.frames.length);
     }
     requestAnimationFrame(step);
   }
 
   function play(on) {
-    if (on && frame === film.frames.length - 1) frame = 0;
+    if (on && frame === animation.frames.length - 1) frame = 0;
     playing = on;
     button.textContent = on ? "Pause" : "Play";
     if (on) requestAnimationFrame(step);
@@ -174,6 +181,7 @@
     canvas.onpointerup = canvas.onpointercancel = () => { held = null; };
     canvas.ondblclick = () => { [yaw, pitch, zoom] = [YAW, PITCH, 1]; show(frame); };
     canvas.addEventListener("wheel", (event) => {
+      // Only after a click: else the page could not be scrolled past the player.
       if (document.activeElement !== canvas) return;
       event.preventDefault();
       zoom = Math.max(0.5, Math.min(12, zoom * Math.exp(-0.0015 * event.deltaY)));
@@ -186,10 +194,11 @@
       else return;
       event.preventDefault();
     };
+    // The animation starts by itself when the player is in view.
     const seen = new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) return;
       seen.disconnect();
-      if (film.frames.length > 1 && !matchMedia("(prefers-reduced-motion)").matches) play(true);
+      if (animation.frames.length > 1 && !matchMedia("(prefers-reduced-motion)").matches) play(true);
     }, { threshold: 0.6 });
     seen.observe(canvas);
     new ResizeObserver(draw).observe(canvas);

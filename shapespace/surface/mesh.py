@@ -1,7 +1,6 @@
 """The zero set of a field as a triangle mesh.
 
-The field is positive outside and so are the normals: faces wind outward. The mesh comes back in
-the source frame of ``frame``. Letters: F faces, L code length.
+The field is positive outside, and faces wind outward. Letters: L code length.
 """
 
 from dataclasses import dataclass
@@ -26,16 +25,25 @@ from shapespace.surface.query import field_values
 from shapespace.utils.progress import progress
 
 DELAY = 5.0
-"""Seconds after which a bar is worth its line."""
+"""Seconds before a progress bar is shown."""
 COARSE_CELLS = 128
-"""Cells along a side of the coarse grid."""
+"""Cells along a side of the coarse grid, which finds the bounding box of the zero set."""
 AROUND = 2
-"""Cells added around what the whole coarse grid shows, where blocks cannot be left out."""
+"""Cells added around the vertices of the coarse grid, where the octree is of no use.
+
+A vertex tells where the zero set is on a coarse edge only; between the edges it may reach further.
+"""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """A box, and how steep the field in it is taken to be, at least."""
+    """A bounding box of the zero set, and the slope of the field in it.
+
+    Args:
+        low: the corner with the smallest coordinates.
+        high: the corner with the largest coordinates.
+        slope: the octree's estimate of the largest |grad f|.
+    """
 
     low: Float[np.ndarray, " 3"]
     high: Float[np.ndarray, " 3"]
@@ -57,27 +65,35 @@ def extract_mesh(
 ) -> trimesh.Trimesh:
     """The zero set of ``field(., latent)`` inside the box [-extent, extent]^3.
 
-    A coarse grid finds the bounding box of the zero set, a grid of cubic cells inside it gives the
-    mesh (marching cubes, Lorensen and Cline 1987). The field is evaluated only near the zero set;
-    ``surface/octree.py`` says on what ground, ``surface/level_set.py`` what is certain.
-    A field that is no distance is evaluated on the whole grid, with a warning.
+    A coarse grid finds the bounding box of the zero set. A grid of cubic cells inside that box
+    gives the mesh (marching cubes, Lorensen and Cline 1987). The field is evaluated near the zero
+    set only: :mod:`shapespace.surface.octree` says why that is possible, and
+    :mod:`shapespace.surface.level_set` what is guaranteed. A field that is no distance is evaluated
+    on the whole grid, with a warning.
 
     Args:
         field: as :data:`shapespace.decoders.Field`, D = 3.
         latent: one code; may be of length 0.
         resolution: nodes along the longest side of the grid, at least 2.
         extent: half side of the box that is searched, in the field's unit.
-        frame: where to put the mesh; None leaves it in the field's frame.
+        frame: the source's frame, into which the mesh is placed; None leaves the mesh in the
+            field's frame.
         largest_only: keep the component of the largest area and drop the others (IGR's rule).
-        cell: side of a cell in the source's unit, in place of ``resolution``: with a frame in
+        cell: side of a cell in the source's unit, in place of ``resolution``. With a frame in
             metres, 0.002 is two millimetres.
-        newton_steps: how often each vertex is moved to the zero set along grad f, which takes away
-            the error of the linear interpolation.
-        normals: give the vertices grad f as normals, unit and outward, in place of the faces'.
-        bar: show how far a mesh is that takes long.
+        newton_steps: number of Newton steps that move each vertex along grad f to the zero set.
+            They remove the error of linear interpolation.
+        normals: use grad f, normalised, as the normals of the vertices. By default they are the
+            mean of the normals of the faces.
+        bar: show a progress bar where meshing takes long.
 
     Returns:
-        A mesh, without vertices if the field has no zero set in the box.
+        A mesh, without vertices where the field has no zero in the box. Its metadata hold what
+        :func:`shapespace.geometry.components.largest_component` dropped.
+
+    Raises:
+        ValueError: where ``resolution`` is below 2.
+        InputError: where ``cell`` is not positive, or where the grid would be too large.
     """
     if resolution < 2:
         raise ValueError(f"resolution={resolution}: at least 2 grid nodes are needed")
@@ -89,10 +105,14 @@ def extract_mesh(
         return trimesh.Trimesh()
     longest = float((bounds.high - bounds.low).max())
     side = longest / (resolution - 1) if cell is None else cell / (frame.scale if frame else 1.0)
-    vertices, faces = _level_set(evaluate, bounds, extent, side, bar).mesh()
+    level_set = _level_set(evaluate, bounds, extent=extent, cell=side, shown=bar)
+    vertices, faces = level_set.mesh()
+    # trimesh's processing would merge and reorder vertices.
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     mesh = largest_component(mesh) if largest_only else mesh
-    vertices = project(field, latent, mesh.vertices, newton_steps, side)
+    # The projection follows, so that components to be dropped cost no evaluations. A step of more
+    # than a cell could carry a vertex to another part of the surface.
+    vertices = project(field, latent, points=mesh.vertices, steps=newton_steps, reach=side)
     return trimesh.Trimesh(
         vertices if frame is None else frame.to_source(vertices),
         mesh.faces,
@@ -105,16 +125,21 @@ def extract_mesh(
 def _level_set(
     evaluate: FieldFunction, bounds: Bounds, extent: float, cell: float, shown: bool
 ) -> LevelSet:
-    """The zero set in the box, or in the whole of [-extent, extent]^3 if it leaves the box."""
-    low, high = bounds.low, bounds.high
+    """The zero set in the bounding box, or in the whole of [-extent, extent]^3."""
+    # The bounding box comes from coarse samples. Where the zero set on the fine grid leaves the
+    # box, the box was too small, and the whole is meshed.
+    low = bounds.low
+    high = bounds.high
     while True:
         with progress(desc="meshing", total=0, unit="block", shown=shown, delay=DELAY) as bar:
             grid = Grid.fitted(low, high, cell)
-            found = zero_set(evaluate, grid, bounds.slope, partial(_advance, bar))
+            found = zero_set(evaluate, grid, slope=bounds.slope, on_blocks=partial(_advance, bar))
+        # Only sides within the searched box count: at its border a surface may be open.
         inside = np.stack([low > -extent, high < extent])
         if not (found.reaches() & inside).any():
             return found
-        low, high = np.full((2, 3), extent) * [[-1], [1]]
+        low = np.full(3, -extent)
+        high = np.full(3, extent)
 
 
 def _advance(bar: tqdm, blocks: int, total: int) -> None:
@@ -123,10 +148,10 @@ def _advance(bar: tqdm, blocks: int, total: int) -> None:
 
 
 def zero_set_bounds(evaluate: FieldFunction, extent: float) -> Bounds | None:
-    """A box around the zero set in [-extent, extent]^3; None if there is none.
+    """A bounding box of the zero set in [-extent, extent]^3; None if the field has no zero there.
 
-    It holds all the blocks of the coarse grid that can hold the zero set; or, where the octree
-    cannot be trusted, what the whole of that grid shows.
+    The box contains all blocks of the coarse grid that can contain the zero set. Where the octree
+    cannot be trusted, the box contains the zero set on the whole coarse grid.
     """
     cell = 2 * extent / COARSE_CELLS
     grid = Grid(np.full(3, -float(extent)), cell, np.full(3, COARSE_CELLS + 1))
@@ -135,7 +160,8 @@ def zero_set_bounds(evaluate: FieldFunction, extent: float) -> Bounds | None:
     high = low + LEAF
     if octree.hopeless:
         places = np.concatenate([*dense_zero_set(evaluate, grid).places, np.zeros((0, 3))])
-        low, high = places - AROUND, places + AROUND
+        low = places - AROUND
+        high = places + AROUND
     if len(low) == 0:
         return None
     corners = [grid.low + cell * low.min(0), grid.low + cell * high.max(0)]
@@ -144,7 +170,7 @@ def zero_set_bounds(evaluate: FieldFunction, extent: float) -> Bounds | None:
 
 
 def evaluator(field: Field, latent: Float[Tensor, " L"]) -> FieldFunction:
-    """The field of one code on numpy points, a bounded number at a time."""
+    """The field of one code as a function of NumPy points, on the device of the code."""
 
     def values(points: np.ndarray) -> np.ndarray:
         return field_values(field, latent, torch.from_numpy(points).to(latent)).cpu().numpy()

@@ -1,6 +1,6 @@
 """Points moved to the zero set of a field, and the normals there.
 
-Frame and unit: the field's. Letters: K points, L code length.
+Frame and unit: those of the field. Letters: K points, L code length.
 """
 
 from collections.abc import Callable
@@ -21,40 +21,63 @@ def project(
     steps: int,
     reach: float,
 ) -> Float[np.ndarray, "K 3"]:
-    """Points moved by Newton's method along grad f, x - f g / |g|^2, towards f = 0.
+    """Move points towards f = 0 by Newton's method along grad f: x - f g / |g|^2.
 
-    A step is no longer than ``reach``; where it would not lower |f| the point stays.
+    A step that would not lower |f| is not taken.
+
+    Args:
+        field: the field.
+        latent: its code; device and type of the work are those of the code.
+        points: where to start.
+        steps: number of steps; 0 returns the points as they are.
+        reach: largest length of a step, in the field's unit.
+
+    Returns:
+        The moved points.
     """
     if steps == 0 or len(points) == 0:
         return points
-    return _on_device(points, latent, lambda start: _moved(field, latent, start, steps, reach))
+    return _with_tensor(
+        points,
+        latent,
+        lambda start: _newton(field, latent, points=start, steps=steps, reach=reach),
+    )
 
 
 def outward_normals(
     field: Field, latent: Float[Tensor, " L"], points: Float[np.ndarray, "K 3"]
 ) -> Float[np.ndarray, "K 3"]:
-    """Grad f at the points, of length 1; zero where it is zero."""
-    return _on_device(points, latent, lambda place: unit(field_gradients(field, latent, place)[1]))
+    """grad f / |grad f| at points, zero where grad f is zero.
+
+    Args:
+        field: the field, positive outside.
+        latent: its code.
+        points: where the normals are wanted.
+    """
+    return _with_tensor(points, latent, lambda at: unit(field_gradients(field, latent, at)[1]))
 
 
-def _moved(
+def _newton(
     field: Field, latent: Tensor, points: Float[Tensor, "K 3"], steps: int, reach: float
 ) -> Float[Tensor, "K 3"]:
-    value, slope = field_gradients(field, latent, points)
+    """The points after some Newton steps; see :func:`project`."""
+    value, gradient = field_gradients(field, latent, points)
     for _ in range(steps):
-        square = slope.square().sum(-1, keepdim=True)
-        step = -value[:, None] * slope / square.clamp(min=torch.finfo(square.dtype).tiny)
+        square = gradient.square().sum(-1, keepdim=True)
+        step = -value[:, None] * gradient / square.clamp(min=torch.finfo(square.dtype).tiny)
         length = step.norm(dim=-1, keepdim=True)
         moved = points + step * (reach / length.clamp(min=reach))
-        moved_value, moved_slope = field_gradients(field, latent, moved)
+        moved_value, moved_gradient = field_gradients(field, latent, moved)
+        # Where grad f is wrong or tiny, a Newton step may lead away from the surface.
         better = moved_value.abs() < value.abs()
         points = torch.where(better[:, None], moved, points)
         value = torch.where(better, moved_value, value)
-        slope = torch.where(better[:, None], moved_slope, slope)
+        gradient = torch.where(better[:, None], moved_gradient, gradient)
     return points
 
 
-def _on_device(
+def _with_tensor(
     points: Float[np.ndarray, "K 3"], latent: Tensor, work: Callable[[Tensor], Tensor]
 ) -> Float[np.ndarray, "K 3"]:
+    """``work`` on points as a tensor on the device and in the type of the code."""
     return work(torch.from_numpy(np.asarray(points)).to(latent)).double().cpu().numpy()

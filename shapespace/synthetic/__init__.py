@@ -1,1 +1,1 @@
-"""People made from formulas: who, how they stand, what they are made of, their distance."""
+"""Synthetic people: bodies with a known signed distance, and a virtual scanner."""

@@ -1,4 +1,4 @@
-"""The whole body at rest: joints and flesh of an identity, both sides.
+"""The body at rest: joints and masses of an identity, on both sides.
 
 Frame: y up, facing +z, left side at +x, floor y = 0, metres; the rest pose of
 :mod:`shapespace.synthetic.skeleton`.
@@ -31,22 +31,25 @@ _JOINTS = {
     "foot": (0.055, 0.048, -0.014),
     "toes": (0.058, 0.012, 0.058),
 }
-_HIP, _SHOULDER = 0.515, 0.105
+"""Joints of the left side by the bone that begins there; unit: the stature."""
+_HIP = 0.515
+_SHOULDER = 0.105
+"""Height of the hip joint and breadth of the shoulder joint, in the tables."""
 _LIMBS = frozenset({"upper_arm", "forearm", "thigh", "shin"})
 _ARM = frozenset({"clavicle", "upper_arm", "forearm", "hand", "fingers", "fingertips", "thumb"})
 _LEG = frozenset({"thigh", "shin", "foot", "toes"})
 
 
 def joints(identity: Identity) -> dict[str, Float[np.ndarray, " 3"]]:
-    """Rest positions of the joints of the left side, by the bone that begins there."""
+    """Rest positions of the joints of the left side, in metres, by the bone that begins there."""
     scale = identity.stature / _height(identity)
     return {bone: scale * _grown(identity, bone, at) for bone, at in _JOINTS.items()}
 
 
 def flesh(identity: Identity) -> list[Mass]:
-    """All masses at rest; paired bones are named as in ``thigh.l``.
+    """Make all masses of the body at rest, in metres, for both sides.
 
-    A mass that has a ball on the plane of symmetry is one with its mirror image.
+    Paired bones have the names ``thigh.l`` and ``thigh.r``.
     """
     scale = identity.stature / _height(identity)
     left = (
@@ -54,7 +57,8 @@ def flesh(identity: Identity) -> list[Mass]:
     )
     masses = []
     for mass in left:
-        sides = [_pieces(identity, mass, scale, side) for side in "lr"]
+        sides = [_pieces(identity, mass, scale=scale, side=side) for side in "lr"]
+        # Two masses on the plane of symmetry would blend with each other and bulge there.
         single = any(ball.centre[0] == 0 for piece in mass.pieces for ball in piece)
         whole = [tuple(dict.fromkeys(sides[0] + sides[1]))] if single else sides
         masses += [Mass(pieces, scale * mass.blend) for pieces in whole]
@@ -62,14 +66,27 @@ def flesh(identity: Identity) -> list[Mass]:
 
 
 def _pieces(identity: Identity, mass: Mass, scale: float, side: str) -> tuple[Piece, ...]:
-    """The pieces of a mass as grown by ``identity``, in metres, on one side."""
+    """The pieces of a mass with the proportions of ``identity``, in metres.
+
+    Args:
+        identity: the person.
+        mass: mass of the tables, on the left side.
+        scale: metres for the unit of the tables.
+        side: "l" or "r".
+    """
 
     def placed(ball: Ball) -> Ball:
         bone = ball.weights[0][0]
-        factor = identity.limbs if bone in _LIMBS else identity.head if bone == "head" else 1.0
+        factor = 1.0
+        if bone in _LIMBS:
+            factor = identity.limbs
+        elif bone == "head":
+            factor = identity.head
         x, y, z = (scale * _grown(identity, bone, ball.centre)).tolist()
         weights = tuple((f"{b}.{side}" if b in PAIRED else b, w) for b, w in ball.weights)
-        return Ball(weights, (-x if side == "r" and x else x, y, z), scale * factor * ball.radius)
+        # The mirror image of 0 is 0, not -0: balls on the plane of symmetry must be equal.
+        x = -x if side == "r" and x else x
+        return Ball(weights, (x, y, z), scale * factor * ball.radius)
 
     return tuple(tuple(map(placed, piece)) for piece in mass.pieces)
 
@@ -77,22 +94,29 @@ def _pieces(identity: Identity, mass: Mass, scale: float, side: str) -> tuple[Pi
 def _grown(
     identity: Identity, bone: str, at: tuple[float, float, float]
 ) -> Float[np.ndarray, " 3"]:
-    """A place of the tables, moved by the proportions of ``identity``; unit: the stature."""
-    place = np.array(at, float)
+    """Move a point of the tables by the proportions of ``identity``; unit: the stature.
+
+    Args:
+        identity: the person.
+        bone: bone that the point follows.
+        at: the point.
+    """
+    point = np.array(at, float)
     if bone == "head":
         neck = np.array(_JOINTS["head"])
-        place = neck + identity.head * (place - neck)
+        point = neck + identity.head * (point - neck)
     if bone in _ARM:
-        place[0] += _SHOULDER * (identity.shoulders - 1) * min(1, place[0] / _SHOULDER)
+        point[0] += _SHOULDER * (identity.shoulders - 1) * min(1, point[0] / _SHOULDER)
     if bone in _LEG:
-        place[0] *= identity.hips
+        point[0] *= identity.hips
+    # Longer legs make a shorter trunk: heights below and above the hip stretch differently.
     hip = identity.legs * _HIP
-    place[1] = np.interp(place[1], (0, _HIP, 1, 2), (0, hip, 1, 1 + (1 - hip) / (1 - _HIP)))
-    return place
+    point[1] = np.interp(point[1], (0, _HIP, 1, 2), (0, hip, 1, 1 + (1 - hip) / (1 - _HIP)))
+    return point
 
 
 def _height(identity: Identity) -> float:
-    """From the soles to the top of the head, in the unit of the tables."""
+    """Height from the soles to the top of the head, in the unit of the tables."""
     balls = [ball for mass in head(identity) for piece in mass.pieces for ball in piece]
     return max(
         float(_grown(identity, "head", ball.centre)[1]) + identity.head * ball.radius

@@ -1,13 +1,14 @@
-"""Data sets of synthetic people: raw scans, their exact surfaces, and a split, with no download.
+"""Data sets of synthetic people: raw scans, their exact surfaces, and a split.
 
-Frame: y up, facing +z, floor y = 0, metres. The layout of a folder is that of the raw D-FAUST::
+Frame: y up, facing +z, floor y = 0, metres. A folder has the layout of the raw D-FAUST::
 
     scans/<subject>/<sequence>/<sequence>.<frame:06d>.ply    raw scan, open and noisy
     surfaces/<subject>_<sequence>_<frame:06d>.ply            the surface that was scanned
     train.txt  unseen.txt                                    names, <subject>_<sequence>_<frame:06d>
-    dataset.json                                             what the folder was made from
+    dataset.json                                             the options of the folder
 
-Unseen are whole sequences of some subjects, never frames of a sequence that is trained on.
+The unseen scans are whole sequences. A split by frames would leak: neighbouring frames are nearly
+equal.
 """
 
 import json
@@ -45,12 +46,22 @@ __all__ = [
 MOTIONS_OF_DEMO = ("hips", "jumping_jacks", "knees", "punching", "shake_arms", "shake_hips")
 """Motions of the default data set."""
 _PERIOD = 120
-_FIRST, _STRIDE = 73, 47  # without a divisor in common with the period: no frame comes twice
+"""Frames of a sequence: two seconds at 60 a second, one period of the motion."""
+_FIRST = 73
+_STRIDE = 47
+"""Frames from sequence to sequence, and from scan to scan of a sequence. Neither has a divisor in
+common with the period, so no frame comes twice."""
 
 
 @dataclass(frozen=True)
 class SyntheticScan:
-    """One scan of a data set. frame: number in the sequence, 60 a second, two seconds a period."""
+    """One scan of a data set.
+
+    Args:
+        identity: the person.
+        sequence: name of the motion.
+        frame: number of the frame, at 60 a second; 120 frames are a period.
+    """
 
     identity: Identity
     sequence: str
@@ -58,26 +69,30 @@ class SyntheticScan:
 
     @property
     def name(self) -> str:
-        """``<subject>_<sequence>_<frame:06d>``."""
+        """Name of the scan, ``<subject>_<sequence>_<frame:06d>``."""
         return f"{self.identity.name}_{self.sequence}_{self.frame:06d}"
 
     @property
     def scan_path(self) -> Path:
-        """Raw scan, relative to the folder of the data set."""
+        """Path of the raw scan, relative to the folder of the data set."""
         file = f"{self.sequence}.{self.frame:06d}.ply"
         return Path("scans", self.identity.name, self.sequence, file)
 
     @property
     def surface_path(self) -> Path:
-        """Ground-truth surface, relative to the folder of the data set."""
+        """Path of the exact surface, relative to the folder of the data set."""
         return Path("surfaces", f"{self.name}.ply")
 
 
 @dataclass(frozen=True)
 class SyntheticDataset:
-    """A data set and its split, every list in the order of the names.
+    """A data set and its split; the scans are in the order of their names.
 
-    made: files that were written now, the others having been there.
+    Args:
+        folder: folder of the data set.
+        train: scans to train on, by subject and motion.
+        unseen: scans to test on.
+        made: number of scans whose files were written now; the others existed.
     """
 
     folder: Path
@@ -92,23 +107,33 @@ def plan_dataset(
     motions: Sequence[str] = MOTIONS_OF_DEMO,
     frames: int = 2,
 ) -> SyntheticDataset:
-    """What a data set will hold: ``frames`` scans, spread over the motion, of every subject.
+    """List the scans of a data set without writing them.
 
-    Every subject does every motion. One motion of each is unseen, another one from subject to
-    subject; with a single motion nothing is. The defaults give 40 scans to train on and 8 unseen,
-    three frames (shapespace demo) 60 and 12.
-    Raises InputError for an unknown motion, repeated names, or frames outside 1 to 120.
+    Every subject does every motion. One motion of each subject is unseen, a different one from
+    subject to subject. With a single motion no scan is unseen. The defaults give 40 scans to train
+    on and 8 unseen scans; three frames (shapespace demo) give 60 and 12.
+
+    Args:
+        folder: folder of the data set.
+        subjects: the people.
+        motions: names of motions, out of MOTIONS.
+        frames: scans of each sequence, spread over the motion, 1 to 120.
+
+    Raises:
+        InputError: A motion is unknown, a name comes twice, or ``frames`` is out of range.
     """
     motions = sorted(motions)
     _check(subjects, motions, frames)
-    train, unseen = [], []
+    train: list[SyntheticScan] = []
+    unseen: list[SyntheticScan] = []
     for i, identity in enumerate(sorted(subjects, key=lambda identity: identity.name)):
         for j, motion in enumerate(motions):
             held_out = len(motions) > 1 and (3 * i + 1) % len(motions) == j
             first = _FIRST * (i * len(motions) + j)
             numbers = sorted((first + _STRIDE * k) % _PERIOD for k in range(frames))
             scans = [SyntheticScan(identity, motion, number) for number in numbers]
-            (unseen if held_out else train).extend(scans)
+            part = unseen if held_out else train
+            part.extend(scans)
     return SyntheticDataset(Path(folder), tuple(train), tuple(unseen))
 
 
@@ -121,16 +146,25 @@ def write_dataset(
     workers: int = 1,
     resolution: float = 0.006,
 ) -> SyntheticDataset:
-    """Make the files of :func:`plan_dataset`. Files that are there are kept: a stopped run resumes.
+    """Write the files of a data set; files that exist are kept, so a stopped run can be resumed.
 
-    seed: of the scanner's noise. workers: processes; the files do not depend on it. resolution:
-    cell of the surfaces, metres. Raises InputError as :func:`plan_dataset` does, and where the
-    folder holds a data set made otherwise, cannot be written to, or embreex is missing.
+    Args:
+        folder: folder of the data set.
+        subjects: the people.
+        motions: names of motions, out of MOTIONS.
+        frames: scans of each sequence, 1 to 120.
+        seed: seed of the scanner's noise.
+        workers: number of processes; the files do not depend on it.
+        resolution: side of a marching cubes cell of the surfaces, in metres.
+
+    Raises:
+        InputError: As in :func:`plan_dataset`; or the folder cannot be written, or holds a data set
+            with other options; or embreex is not installed.
     """
-    dataset = plan_dataset(folder, subjects, motions, frames)
+    dataset = plan_dataset(folder, subjects=subjects, motions=motions, frames=frames)
     _claim(dataset, resolution, seed)
     scans = dataset.train + dataset.unseen
-    make = partial(_make, dataset.folder, resolution, seed)
+    make = partial(_make, dataset.folder, resolution=resolution, seed=seed)
     shown = partial(progress, desc="scanning", total=len(scans), unit="scan")
     if workers > 1:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
@@ -144,6 +178,7 @@ def write_dataset(
 
 
 def _check(subjects: Sequence[Identity], motions: Sequence[str], frames: int) -> None:
+    """InputError as :func:`plan_dataset` describes."""
     names = [identity.name for identity in subjects]
     for kind, given in (("subject", names), ("motion", motions)):
         if not given or len(set(given)) < len(given):
@@ -156,7 +191,7 @@ def _check(subjects: Sequence[Identity], motions: Sequence[str], frames: int) ->
 
 
 def _claim(dataset: SyntheticDataset, resolution: float, seed: int) -> None:
-    """Note in the folder what it is made from; refuse one that was made from something else."""
+    """Write the options into the folder; InputError if the folder has other options."""
     scans = dataset.train + dataset.unseen
     subjects = {scan.identity.name: asdict(scan.identity) for scan in scans}
     names = {split: [s.name for s in getattr(dataset, split)] for split in ("train", "unseen")}
@@ -171,12 +206,14 @@ def _claim(dataset: SyntheticDataset, resolution: float, seed: int) -> None:
         )
 
 
-def _make(folder: Path, resolution: float, seed: int, scan: SyntheticScan) -> bool:
-    """Write the surface and then the raw scan of ``scan``; False if both are there."""
-    surface_path, scan_path = folder / scan.surface_path, folder / scan.scan_path
+def _make(folder: Path, scan: SyntheticScan, resolution: float, seed: int) -> bool:
+    """Write the surface and the raw scan of ``scan``; False if both files exist."""
+    surface_path = folder / scan.surface_path
+    scan_path = folder / scan.scan_path
     if surface_path.exists() and scan_path.exists():
         return False
     surface = body_mesh(body(scan.identity, scan.sequence, scan.frame / _PERIOD), resolution)
+    # The seed depends on the name of the scan alone, not on the worker that makes it.
     noise = np.random.SeedSequence([seed, int.from_bytes(scan.name.encode(), "little")])
     raw = Scanner()(surface, int(noise.generate_state(1)[0]))
     for mesh, path in ((surface, surface_path), (raw, scan_path)):

@@ -1,18 +1,23 @@
-"""Who a synthetic person is: the numbers that tell one body from another.
-
-Unit: metres for statures; everything else is a factor of the average, or a share from 0 to 1.
-"""
+"""The shape parameters of a synthetic person."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One person. Factors are relative to the average of the sex; 1 is average.
+    """One person.
 
-    name: subject name, digits. sex: "f" or "m". stature: metres, 1.4 to 2.1.
-    shoulders, hips: breadth. limbs: thickness of arms and legs. legs: their length; the stature
-    stays. head: size. belly: 0 (flat) to 1. muscle: 0 to 1.
+    Args:
+        name: name of the subject, digits.
+        sex: "f" or "m".
+        stature: height in metres, 1.4 to 2.1.
+        shoulders: breadth of the shoulders as a factor of the average of the sex.
+        hips: breadth of the hips, as a factor.
+        limbs: thickness of arms and legs, as a factor.
+        legs: length of the legs, as a factor; the stature does not change.
+        head: size of the head, as a factor.
+        belly: 0 for a flat belly, up to 1.
+        muscle: 0 for slight muscles, up to 1.
     """
 
     name: str

@@ -1,23 +1,26 @@
 """Solids made of balls: round cones, round triangles and their smooth union, as signed distances.
 
-Sign: positive outside. Unit: that of the balls. A round cone is the union of the balls between two
-balls, a round triangle of those between three (centre and radius interpolated alike). Both are
+Sign: positive outside. Unit: the unit of the balls.
 
-    d(x) = min over q of |x - q| - r(q),   q in the segment or triangle, r linear,
+A round cone is the union of the balls between two balls: centre and radius are interpolated
+linearly. A round triangle is the union of the balls between three balls. The distance of both is
 
-a convex problem with a closed form, so d is the exact distance outside and 1-Lipschitz everywhere
-(sphere meshes, Thiery, Guy and Boubekeur 2013). Pieces of one mass are joined sharply, by the
-minimum. The smooth union of masses d_i with blending radii k_i is the root v of
+    d(x) = min over q of |x - q| - r(q),   q in the segment or triangle, r linear.
+
+This convex problem has a closed form. So d is the exact distance outside and 1-Lipschitz everywhere
+(sphere meshes, Thiery, Guy and Boubekeur 2013). The pieces of a mass are joined sharply, by the
+minimum. The smooth union of masses with distances d_i and blending radii k_i is the root v of
 
     sum over i of (max(0, v + k_i - d_i) / k_i)^2 = 1.
 
-It is v = d_i where one mass is alone, it does not depend on the order, and its gradient is a convex
-combination of those of the masses: v is 1-Lipschitz, so |v| never exceeds the distance to the zero
-set. A mass with d_i >= v + k_i has no influence at all, which makes pruning exact. Where n masses
-meet, v >= min d - (1 - 1/sqrt(n)) max k: outside, v is too small by no more than that.
+Where one mass is alone, v = d_i. The order of the masses does not matter. The gradient of v is a
+convex combination of the gradients of the masses, so v is 1-Lipschitz, and |v| never exceeds the
+distance to the zero set. A mass with d_i >= v + k_i has no influence at all, which makes pruning
+exact. Where n masses meet, v >= min d - (1 - 1/sqrt(n)) max k: this bounds by how much v is too
+small outside.
 
 Letters: K bundles of C points, P pieces, M masses, Q pairs of a bundle and a piece, sorted by
-bundle and then by piece.
+bundle and then by piece, R runs of pairs of one bundle and one mass.
 """
 
 from dataclasses import dataclass
@@ -27,14 +30,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 _STEPS = 6
+"""Steps of Newton's method for the smooth union."""
 _CHUNK = 400_000
+"""Pairs of a point and a piece that are evaluated at once, to bound the memory."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which pieces are looked at from which bundle of points: Q rows and pieces.
+    """Pairs of a bundle of points and a piece; every bundle 0 .. K-1 has at least one.
 
-    Every bundle 0 .. K-1 has a pair.
+    Args:
+        row: bundle of each pair.
+        piece: piece of each pair.
     """
 
     row: Int[np.ndarray, " Q"]
@@ -42,17 +49,22 @@ class Pairs:
 
     @staticmethod
     def all(num_bundles: int, num_pieces: int) -> "Pairs":
-        """Every piece for every bundle."""
+        """Pair every bundle with every piece."""
         piece = np.tile(np.arange(num_pieces), num_bundles)
         return Pairs(np.repeat(np.arange(num_bundles), num_pieces), piece)
 
 
 @dataclass(frozen=True)
 class Solid:
-    """P round triangles; one whose third ball repeats the second is a round cone.
+    """The smooth union of masses made of round triangles.
 
-    centres: [P,3,3] the three balls of each piece. radii: [P,3]. mass: [P] the mass of each piece,
-    ascending. blend: [M] blending radii of the masses, > 0.
+    A piece whose third ball repeats the second one is a round cone.
+
+    Args:
+        centres: centres of the three balls of each piece.
+        radii: radii of the three balls of each piece.
+        mass: number of the mass of each piece, ascending.
+        blend: blending radii of the masses, positive.
     """
 
     centres: Float[np.ndarray, "P 3 3"]
@@ -72,32 +84,42 @@ class Solid:
     def distances(
         self, points: Float[np.ndarray, "K C 3"], pairs: Pairs
     ) -> Float[np.ndarray, "Q C"]:
-        """Distance of each pair: the points of the bundle to the piece."""
+        """Distance of the points of each pair's bundle from its piece."""
         result = np.empty((len(pairs.row), points.shape[1]))
         cone = (self.centres[:, 1] == self.centres[:, 2]).all(1)[pairs.piece]
         ab, bc, ca = self._edges
-        p, piece = points[pairs.row[cone]], pairs.piece[cone]
+        p = points[pairs.row[cone]]
+        piece = pairs.piece[cone]
         result[cone] = ab(p, piece)
-        p, piece = points[pairs.row[~cone]], pairs.piece[~cone]
+        p = points[pairs.row[~cone]]
+        piece = pairs.piece[~cone]
         edges = np.minimum(np.minimum(ab(p, piece), bc(p, piece)), ca(p, piece))
         result[~cone] = self._face(p, piece, edges)
         return result
 
     def by_mass(self, pairs: Pairs) -> tuple[Int[np.ndarray, " R"], Int[np.ndarray, " Q"]]:
-        """First pair of each run of one bundle and one mass, and the run of every pair."""
+        """First pair of each run, and the run of each pair."""
         mass = self.mass[pairs.piece]
+        # Pairs are sorted by bundle and piece, and pieces by mass, so runs are contiguous.
         new = (np.diff(pairs.row, prepend=-1) != 0) | (np.diff(mass, prepend=-1) != 0)
         return np.flatnonzero(new), np.cumsum(new) - 1
 
     def union(self, distance: Float[np.ndarray, "Q C"], pairs: Pairs) -> Float[np.ndarray, "K C"]:
-        """Signed distance of each bundle, by Newton's method from the nearest mass down."""
+        """Signed distance of the points of each bundle from the distances of its pairs.
+
+        Newton's method for v starts at the nearest mass. There the sum is at least 1, and it is
+        convex and increasing in v: the steps go down to the root without passing it.
+        """
         runs, _ = self.by_mass(pairs)
-        distance, row = np.minimum.reduceat(distance, runs), pairs.row[runs]
+        distance = np.minimum.reduceat(distance, runs)
+        row = pairs.row[runs]
         starts = np.flatnonzero(np.diff(row, prepend=-1))
         sharpness = 1 / self.blend[self.mass[pairs.piece[runs]]][:, None]
         value = np.minimum.reduceat(distance, starts)
         offset = 1 - distance * sharpness
+        # (v + k - d) / k = v sharpness + offset
         for _ in range(_STEPS):
+            # weight^2 is the term of each mass in the sum, slope the derivative of the sum.
             weight = np.maximum(value[row] * sharpness + offset, 0)
             slope = 2 * np.add.reduceat(weight * sharpness, starts)
             weight *= weight
@@ -106,14 +128,27 @@ class Solid:
 
     @cached_property
     def _edges(self) -> "tuple[_Cones, _Cones, _Cones]":
-        c, r = self.centres, self.radii
-        pairs = ((0, 1), (1, 2), (2, 0))
-        ab, bc, ca = (_Cones.between(c[:, i], c[:, j], r[:, i], r[:, j]) for i, j in pairs)
-        return ab, bc, ca
+        """The round cones along the three edges ab, bc and ca of each piece."""
+
+        def edge(i: int, j: int) -> _Cones:
+            return _Cones.between(
+                a=self.centres[:, i],
+                b=self.centres[:, j],
+                radius_a=self.radii[:, i],
+                radius_b=self.radii[:, j],
+            )
+
+        return edge(0, 1), edge(1, 2), edge(2, 0)
 
     @cached_property
     def _planes(self) -> tuple[np.ndarray, ...]:
-        """In-plane axes, the third ball in them, the slope of the radius and its cosine."""
+        """The plane of each round triangle, with the first ball as origin and ab as first axis.
+
+        Returns:
+            The second axis, the coordinates of the third ball along both axes, the slope of the
+            radius along the second axis, and the cosine of the angle between the plane and the
+            faces that touch all three balls.
+        """
         ab, _, ca = self._edges
         side = -ca.axis * ca.length
         along = (side * ab.axis).sum(-1, keepdims=True)
@@ -126,20 +161,38 @@ class Solid:
         return across, along, height, slope, cosine
 
     def _face(self, p: np.ndarray, piece: np.ndarray, edges: np.ndarray) -> np.ndarray:
+        """Distance of round triangles: of a face where the nearest q is inside, else of the edges.
+
+        Args:
+            p: [Q,C,3] points.
+            piece: [Q] pieces.
+            edges: [Q,C] distance of the nearest of the three edges.
+        """
         ab = self._edges[0]
         across, along, height, slope, cosine = (a[piece] for a in self._planes)
         w = p - ab.start[piece][:, None]
-        x, y = _dot(w, ab.axis[piece]), _dot(w, across)
+        x = _dot(w, ab.axis[piece])
+        y = _dot(w, across)
+        # x, y in the plane, h above it; s, u are barycentric coordinates of the nearest q.
         h = np.sqrt(np.maximum(_dot(w, w) - x * x - y * y, 0))
         u = (y + h * slope / cosine) / np.maximum(height, 1e-12)
         s = (x + h * ab.slope[piece] / cosine - u * along) / ab.length[piece]
         face = h * cosine - ab.slope[piece] * x - slope * y - ab.radius[piece]
+        # Outside the triangle the nearest q lies on an edge, because the problem is convex.
         return np.where((u >= 0) & (s >= 0) & (u + s <= 1), face, edges)
 
 
 @dataclass(frozen=True)
 class _Cones:
-    """Round cones: first centre, unit axis, length, first radius, growth by length."""
+    """Round cones.
+
+    Args:
+        start: centre of the first ball.
+        axis: unit vector to the second ball.
+        length: distance of the two centres.
+        radius: radius of the first ball.
+        slope: growth of the radius along the axis.
+    """
 
     start: Float[np.ndarray, "P 3"]
     axis: Float[np.ndarray, "P 3"]
@@ -148,19 +201,33 @@ class _Cones:
     slope: Float[np.ndarray, "P 1"]
 
     @staticmethod
-    def between(a: np.ndarray, b: np.ndarray, ra: np.ndarray, rb: np.ndarray) -> "_Cones":
+    def between(
+        a: np.ndarray, b: np.ndarray, radius_a: np.ndarray, radius_b: np.ndarray
+    ) -> "_Cones":
+        """The round cones from balls at ``a`` to balls at ``b``."""
+        # A single ball has length 0, and its axis does not matter.
         length = np.maximum(np.linalg.norm(b - a, axis=-1, keepdims=True), 1e-12)
-        return _Cones(a, (b - a) / length, length, ra[:, None], (rb - ra)[:, None] / length)
+        return _Cones(
+            start=a,
+            axis=(b - a) / length,
+            length=length,
+            radius=radius_a[:, None],
+            slope=(radius_b - radius_a)[:, None] / length,
+        )
 
     def __call__(self, p: np.ndarray, piece: np.ndarray) -> np.ndarray:
-        w, length, slope = p - self.start[piece][:, None], self.length[piece], self.slope[piece]
+        """Distance of the points [Q,C,3] from one cone each, [Q] rows of this table."""
+        w = p - self.start[piece][:, None]
+        length = self.length[piece]
+        slope = self.slope[piece]
         t = _dot(w, self.axis[piece])
         square = np.maximum(_dot(w, w) - t * t, 0)
         shift = slope / np.sqrt(np.maximum(1 - slope * slope, 1e-12))
+        # The segment from the point to the nearest q meets the side of the cone at a right angle.
         q = np.clip(t + np.sqrt(square) * shift, 0, length)
         return np.sqrt((t - q) ** 2 + square) - self.radius[piece] - slope * q
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[Q,C,3] with [Q,C,3] or [Q,3] -> [Q,C]."""
+    """Scalar products of vectors [Q,C,3] with vectors [Q,C,3] or [Q,3]: [Q,C]."""
     return np.einsum("qci,qci->qc", a, b) if b.ndim == 3 else np.einsum("qci,qi->qc", a, b)

@@ -1,6 +1,6 @@
 """Arms and legs, hands and feet, as tables of balls.
 
-Frame and unit: those of :mod:`shapespace.synthetic.primitives`; only the left side is written.
+Frame and unit as in :mod:`shapespace.synthetic.primitives`. The tables hold the left side only.
 """
 
 from shapespace.synthetic.identity import Identity
@@ -8,7 +8,7 @@ from shapespace.synthetic.primitives import Mass, chain, fan
 
 
 def leg(identity: Identity) -> list[Mass]:
-    """Thigh, knee and shin."""
+    """The left thigh, knee and shin."""
     m = 1 + 0.25 * (identity.muscle - 0.4)
     full = 1.0 if identity.sex == "m" else 1.04
     return [
@@ -41,9 +41,11 @@ def leg(identity: Identity) -> list[Mass]:
 
 
 def foot() -> list[Mass]:
-    """Foot and toes."""
-    ankle, heel = (0.055, 0.050, -0.012, 0.0140), (0.055, 0.0165, -0.028, 0.0165)
-    inner, outer = (0.046, 0.0125, 0.056, 0.0125), (0.070, 0.0105, 0.046, 0.0105)
+    """The left foot and its toes."""
+    ankle = (0.055, 0.050, -0.012, 0.0140)
+    heel = (0.055, 0.0165, -0.028, 0.0165)
+    inner = (0.046, 0.0125, 0.056, 0.0125)
+    outer = (0.070, 0.0105, 0.046, 0.0105)
     return [
         chain("foot", 0.012, ankle, heel),
         fan("foot", 0.012, heel, inner, outer),
@@ -56,7 +58,7 @@ def foot() -> list[Mass]:
 
 
 def arm(identity: Identity) -> list[Mass]:
-    """Upper arm and forearm, the palm down."""
+    """The left upper arm and forearm, with the palm down."""
     thin = 1.0 if identity.sex == "m" else 0.9
     m = thin * (1 + 0.35 * (identity.muscle - 0.4))
     return [
@@ -100,10 +102,12 @@ def arm(identity: Identity) -> list[Mass]:
 
 
 def hand(identity: Identity) -> list[Mass]:
-    """Palm, thumb and fingers."""
+    """The left palm, thumb and fingers."""
     size = 1.0 if identity.sex == "m" else 0.93
-    front, back = (0.420, 0.804, -0.004, 0.0100), (0.420, 0.804, -0.016, 0.0100)
-    first, last = (0.472, 0.804, 0.011, 0.0085), (0.466, 0.804, -0.027, 0.0078)
+    front = (0.420, 0.804, -0.004, 0.0100)
+    back = (0.420, 0.804, -0.016, 0.0100)
+    first = (0.472, 0.804, 0.011, 0.0085)
+    last = (0.466, 0.804, -0.027, 0.0078)
     parts = [
         fan("hand", 0.006, front, back, first),
         fan("hand", 0.006, back, first, last),
@@ -117,12 +121,13 @@ def hand(identity: Identity) -> list[Mass]:
         ),
     ]
     fingers = (
-        # z and x of the knuckle, length beyond the middle joint, spread, all joints at one x
+        # z and x of the knuckle, length beyond the middle joint, spread along z
         (0.0115, 0.471, 0.018, 0.003),
         (-0.0015, 0.473, 0.025, 0.0005),
         (-0.0145, 0.470, 0.020, -0.0025),
         (-0.0265, 0.463, 0.011, -0.006),
     )
+    # All middle joints lie at one x, so that one bone bends all fingers.
     for z, x, length, spread in fingers:
         middle = (0.498, 0.801, z + 0.6 * spread, 0.0064 * size)
         tip = (0.498 + length, 0.800, z + spread, 0.0052 * size)

@@ -1,7 +1,7 @@
-"""The ten motions of D-FAUST, as poses over a phase.
+"""Ten motions with the names of those in D-FAUST, as poses over a phase.
 
-Angles: degrees, with the signs of :mod:`shapespace.synthetic.skeleton`. Each motion is periodic
-with phase 1.
+Angles are in degrees, with the signs of :mod:`shapespace.synthetic.skeleton`. The period of each
+motion is 1.
 """
 
 import math
@@ -11,7 +11,7 @@ from shapespace.synthetic.skeleton import Angles, SkeletonPose
 
 
 def _limbs(**changes: Angles) -> dict[str, Angles]:
-    """One side of a body that stands at ease, with ``changes``."""
+    """Angles of one side of a body that stands at ease; ``changes`` replace some of them."""
     rest: dict[str, Angles] = {
         "clavicle": (0, 0, -3, 0),
         "upper_arm": (0, 0, -68, 0),
@@ -34,16 +34,17 @@ _FIST: dict[str, Angles] = {
 
 
 def _wave(phase: float, shift: float = 0.0) -> float:
-    """-1 to 1, 0 and rising at ``phase == shift``."""
+    """A sine from -1 to 1 that rises through 0 at ``phase == shift``."""
     return math.sin(2 * math.pi * (phase - shift))
 
 
 def _rise(phase: float, shift: float = 0.0) -> float:
-    """0 to 1, 0 at ``phase == shift``."""
+    """A cosine from 0 to 1 that is 0 at ``phase == shift``."""
     return 0.5 - 0.5 * math.cos(2 * math.pi * (phase - shift))
 
 
 def _chicken_wings(phase: float) -> SkeletonPose:
+    """Elbows are bent; the upper arms flap."""
     up = _rise(phase)
     arm = _limbs(
         clavicle=(0, 0, 2 + 8 * up, 0),
@@ -55,7 +56,9 @@ def _chicken_wings(phase: float) -> SkeletonPose:
 
 
 def _hips(phase: float) -> SkeletonPose:
-    side, front = _wave(phase), _wave(phase, 0.25)
+    """Hands are on the hips; the pelvis draws a circle."""
+    side = _wave(phase)
+    front = _wave(phase, 0.25)
     arm: dict[str, Angles] = {
         "upper_arm": (12, 0, -48, 42),
         "forearm": (0, -92, 0, 0),
@@ -72,7 +75,9 @@ def _hips(phase: float) -> SkeletonPose:
 
 
 def _jumping_jacks(phase: float) -> SkeletonPose:
-    open_, air = _rise(phase), abs(_wave(phase))
+    """Arms and legs open and close while the body jumps twice a period."""
+    open_ = _rise(phase)
+    air = abs(_wave(phase))
     limbs = _limbs(
         clavicle=(0, 0, -3 + 22 * open_, 0),
         upper_arm=(0, -6, -72 + 120 * open_, 0),
@@ -81,10 +86,11 @@ def _jumping_jacks(phase: float) -> SkeletonPose:
         shin=(24 - 20 * air, 0, 0, 0),
         foot=(-10 + 42 * air, 0, 0, 0),
     )
-    return SkeletonPose({"spine": (3, 0, 0, 0)}, limbs, limbs, 0.09 * air)
+    return SkeletonPose(middle={"spine": (3, 0, 0, 0)}, left=limbs, right=limbs, lift=0.09 * air)
 
 
 def _raised_leg(lifted: float, **changes: Angles) -> dict[str, Angles]:
+    """Angles of one side with the knee raised from 0 to 1; ``changes`` replace some of them."""
     leg: dict[str, Angles] = {
         "thigh": (-4 - 86 * lifted, 6, 4, 0),
         "shin": (6 + 94 * lifted, 0, 0, 0),
@@ -94,7 +100,9 @@ def _raised_leg(lifted: float, **changes: Angles) -> dict[str, Angles]:
 
 
 def _knees(phase: float) -> SkeletonPose:
-    left, right = max(0.0, _wave(phase)), max(0.0, -_wave(phase))
+    """The knees rise in turn."""
+    left = max(0.0, _wave(phase))
+    right = max(0.0, -_wave(phase))
     return SkeletonPose(
         {"spine": (4, 6 * _wave(phase), 0, 0), "chest": (2, 4 * _wave(phase), 0, 0)},
         _raised_leg(left, upper_arm=(12 - 50 * right, 0, -66, 0), forearm=(0, -84, 0, 0)),
@@ -103,6 +111,7 @@ def _knees(phase: float) -> SkeletonPose:
 
 
 def _one_leg_jump(phase: float) -> SkeletonPose:
+    """The body jumps on the left leg; the right shin is raised."""
     air = max(0.0, _wave(phase))
     crouch = max(0.0, -_wave(phase))
     arm: dict[str, Angles] = {
@@ -120,11 +129,13 @@ def _one_leg_jump(phase: float) -> SkeletonPose:
         "pelvis": (6 + 8 * crouch, 0, 2, 0),
         "spine": (6 * crouch, 0, 0, 0),
     }
-    return SkeletonPose(middle, jumping, free, 0.07 * air)
+    return SkeletonPose(middle=middle, left=jumping, right=free, lift=0.07 * air)
 
 
 def _punching(phase: float) -> SkeletonPose:
-    left, right = max(0.0, _wave(phase)), max(0.0, -_wave(phase))
+    """The arms punch in turn; the trunk turns with them."""
+    left = max(0.0, _wave(phase))
+    right = max(0.0, -_wave(phase))
     turn = 22 * _wave(phase)
 
     def arm(out: float) -> dict[str, Angles]:
@@ -142,8 +153,10 @@ def _punching(phase: float) -> SkeletonPose:
 
 
 def _running_on_spot(phase: float) -> SkeletonPose:
+    """The body runs without moving forward."""
     swing = _wave(phase)
-    left, right = max(0.0, swing), max(0.0, -swing)
+    left = max(0.0, swing)
+    right = max(0.0, -swing)
 
     def side(lifted: float, back: float, arm: float) -> dict[str, Angles]:
         return _limbs(
@@ -161,11 +174,15 @@ def _running_on_spot(phase: float) -> SkeletonPose:
         "chest": (0, -6 * swing, 0, 0),
     }
     return SkeletonPose(
-        middle, side(left, right, -swing), side(right, left, swing), 0.02 * _rise(2 * phase)
+        middle=middle,
+        left=side(left, right, -swing),
+        right=side(right, left, swing),
+        lift=0.02 * _rise(2 * phase),
     )
 
 
 def _shake_arms(phase: float) -> SkeletonPose:
+    """Raised arms shake three times a period."""
     shake = _wave(3 * phase)
 
     def arm(sign: float) -> dict[str, Angles]:
@@ -180,6 +197,7 @@ def _shake_arms(phase: float) -> SkeletonPose:
 
 
 def _shake_hips(phase: float) -> SkeletonPose:
+    """The pelvis shakes twice a period."""
     shake = _wave(2 * phase)
     middle: dict[str, Angles] = {
         "pelvis": (4, 6 * shake, 10 * shake, 0),
@@ -198,6 +216,7 @@ def _shake_hips(phase: float) -> SkeletonPose:
 
 
 def _shake_shoulders(phase: float) -> SkeletonPose:
+    """The shoulders shake twice a period."""
     shake = _wave(2 * phase)
 
     def arm(up: float) -> dict[str, Angles]:
@@ -222,4 +241,4 @@ MOTIONS: Mapping[str, Callable[[float], SkeletonPose]] = {
     "shake_hips": _shake_hips,
     "shake_shoulders": _shake_shoulders,
 }
-"""Pose at a phase in [0, 1) of each motion; periodic."""
+"""Name of each motion, and the function that gives its pose at a phase in [0, 1)."""

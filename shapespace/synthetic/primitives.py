@@ -1,7 +1,9 @@
-"""Masses of flesh at rest, and how they are written down.
+"""Masses (muscles, limbs) of a body at rest, and short functions for tables of them.
 
 Frame: y up, facing +z, left side at +x, floor y = 0, arms stretched sideways (the rest pose of
 :mod:`shapespace.synthetic.skeleton`). Unit of the tables: the stature.
+
+Letters: R rows of C numbers.
 """
 
 from collections.abc import Sequence
@@ -13,11 +15,17 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
 Row = tuple[float, float, float, float]
-"""A ball of a table: x, y, z, radius."""
+"""A ball in a table: x, y, z, radius."""
 
 
 class Ball(NamedTuple):
-    """A ball of the flesh at rest. weights: how far it follows each bone, adding to 1."""
+    """A ball of the body at rest.
+
+    Args:
+        weights: bones that the ball follows, and the share of each; the shares add up to 1.
+        centre: x, y, z.
+        radius: radius.
+    """
 
     weights: tuple[tuple[str, float], ...]
     centre: tuple[float, float, float]
@@ -25,40 +33,61 @@ class Ball(NamedTuple):
 
 
 Piece = tuple[Ball, ...]
-"""One to three balls: a ball, a round cone or a round triangle."""
+"""One ball, or the two of a round cone, or the three of a round triangle."""
 
 
 class Mass(NamedTuple):
-    """A muscle or a limb: pieces that join sharply, and the radius of blending with others."""
+    """A muscle or a part of a limb.
+
+    Args:
+        pieces: pieces, joined sharply.
+        blend: radius of blending with other masses.
+    """
 
     pieces: tuple[Piece, ...]
     blend: float
 
 
 def ball(bones: str, x: float, y: float, z: float, radius: float) -> Ball:
-    """A ball that follows the bones, named with spaces between, all alike."""
+    """Make a ball that follows some bones equally.
+
+    Args:
+        bones: names of the bones, with spaces between.
+        x: to the left.
+        y: up.
+        z: to the front.
+        radius: radius.
+    """
     names = bones.split()
     return Ball(tuple((name, 1 / len(names)) for name in names), (x, y, z), radius)
 
 
 def chain(bones: str, blend: float, *rows: Row) -> Mass:
-    """Round cones along a smooth curve through the balls; a single ball for one."""
-    balls = [ball(bones, *row) for row in smooth(rows, 3)]
+    """Make round cones along a smooth curve through balls; one row makes a single ball."""
+    balls = [ball(bones, x, y, z, radius) for x, y, z, radius in smooth(rows, 3)]
     return Mass(tuple(pairwise(balls)) or ((balls[0],),), blend)
 
 
 def fan(bones: str, blend: float, *rows: Row) -> Mass:
-    """A round triangle of three balls."""
-    return patch(blend, *(ball(bones, *row) for row in rows))
+    """Make a round triangle of three balls that follow the same bones."""
+    a, b, c = (ball(bones, x, y, z, radius) for x, y, z, radius in rows)
+    return patch(blend, a, b, c)
 
 
 def patch(blend: float, a: Ball, b: Ball, c: Ball) -> Mass:
-    """A round triangle of balls that follow bones of their own."""
+    """Make a round triangle.
+
+    Args:
+        blend: radius of blending with other masses.
+        a: first ball.
+        b: second ball.
+        c: third ball.
+    """
     return Mass(((a, b, c),), blend)
 
 
 def smooth(rows: Sequence[tuple[float, ...]], factor: int) -> Float[np.ndarray, "R C"]:
-    """Rows of a smooth curve through ``rows``, with ``factor`` times as many intervals."""
+    """Refine a table by a cubic spline through its rows, to ``factor`` times the intervals."""
     if len(rows) < 3:
         return np.array(rows)
     knots = np.linspace(0, len(rows) - 1, factor * (len(rows) - 1) + 1)

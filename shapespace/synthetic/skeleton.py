@@ -1,11 +1,13 @@
 """A skeleton and its pose: bones, joint angles, forward kinematics.
 
-Frame: y up, facing +z, the left side at +x. In the rest pose every bone's axes are those of the
-world, arms are stretched sideways with the palms down, legs hang. The pose of a bone is four angles
-in degrees, ``(swing, turn, lift, roll)``, for Rx(swing) Ry(turn) Rz(lift) Rx(roll) with respect to
-its parent. Angles are given for the left side; on the right ``turn`` and ``lift`` change sign, so
-that equal angles are mirror images. Signs that matter: a lift of -90 hangs an arm, a
-negative turn bends an elbow, a negative swing raises a thigh, a positive one bends a knee.
+Frame: y up, facing +z, the left side at +x. In the rest pose the axes of every bone are the axes of
+the world, the arms are stretched sideways with the palms down, and the legs hang.
+
+The pose of a bone is four angles in degrees, ``(swing, turn, lift, roll)``, for the rotation
+Rx(swing) Ry(turn) Rz(lift) Rx(roll) with respect to its parent. Angles are given for the left side.
+On the right side ``turn`` and ``lift`` change sign, so that equal angles are mirror images. A lift
+of -90 lets an arm hang. A negative turn bends an elbow. A negative swing raises a thigh. A positive
+swing bends a knee.
 """
 
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 Angles = tuple[float | int, float | int, float | int, float | int]
+"""Swing, turn, lift and roll in degrees."""
 PARENTS: Mapping[str, str] = {
     "spine": "pelvis",
     "chest": "spine",
@@ -32,17 +35,20 @@ PARENTS: Mapping[str, str] = {
     "foot": "shin",
     "toes": "foot",
 }
-"""Parent of every bone but the root ``pelvis``, parents first."""
+"""Parent of each bone except the root ``pelvis``; parents come before their children."""
 PAIRED = frozenset(list(PARENTS)[4:])
-"""Bones that exist on both sides, as ``<name>.l`` and ``<name>.r``."""
+"""Bones of both sides, which have the names ``<name>.l`` and ``<name>.r``."""
 
 
 @dataclass(frozen=True)
 class SkeletonPose:
-    """Angles of bones; a bone that is not named stays at rest.
+    """Angles of bones; a bone without angles stays at rest.
 
-    middle: of single bones. left, right: of paired bones, both by the signs of the left side.
-    lift: height of the lowest point of the body above the floor, in statures.
+    Args:
+        middle: angles of single bones.
+        left: angles of paired bones on the left side.
+        right: angles of paired bones on the right side, with the signs of the left side.
+        lift: height of the lowest point of the body above the floor, in statures.
     """
 
     middle: Mapping[str, Angles] = field(default_factory=dict)
@@ -52,16 +58,18 @@ class SkeletonPose:
 
 
 def mirrored(position: Float[np.ndarray, "*K 3"]) -> Float[np.ndarray, "*K 3"]:
-    """The same place on the other side."""
+    """Reflect points at the plane x = 0."""
     return position * np.array([-1.0, 1.0, 1.0])
 
 
 def forward_kinematics(
     joints: Mapping[str, Float[np.ndarray, " 3"]], pose: SkeletonPose
 ) -> dict[str, Float[np.ndarray, "3 4"]]:
-    """Rigid motion [R | t] of every bone, from rest to pose; paired bones as ``thigh.l`` ...
+    """Rigid motion [R | t] of each bone from rest to pose.
 
-    joints: [3] rest position of the joint at the near end of each bone, of the left side.
+    Args:
+        joints: rest position of the joint where each bone begins, on the left side.
+        pose: the pose.
     """
     motion = {"pelvis": _about(joints["pelvis"], pose.middle.get("pelvis"), 1)}
     for bone, parent in PARENTS.items():
@@ -78,7 +86,13 @@ def forward_kinematics(
 
 
 def _about(joint: np.ndarray, angles: Angles | None, sign: int) -> np.ndarray:
-    """[3,4] rotation by ``angles`` about ``joint``; sign -1 mirrors it."""
+    """Rigid motion [3,4] that rotates about a joint.
+
+    Args:
+        joint: [3] fixed point.
+        angles: angles; None for rest.
+        sign: 1 on the left side, -1 on the right side.
+    """
     swing, turn, lift, roll = angles or (0.0, 0.0, 0.0, 0.0)
     rotation = (
         _rotation(0, swing) @ _rotation(1, sign * turn) @ _rotation(2, sign * lift)
@@ -87,9 +101,13 @@ def _about(joint: np.ndarray, angles: Angles | None, sign: int) -> np.ndarray:
 
 
 def _rotation(axis: int, degrees: float | int) -> np.ndarray:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    i, j = (axis + 1) % 3, (axis + 2) % 3
+    """Rotation [3,3] about axis 0, 1 or 2, by the right-hand rule."""
+    cosine = np.cos(np.radians(degrees))
+    sine = np.sin(np.radians(degrees))
+    i = (axis + 1) % 3
+    j = (axis + 2) % 3
     matrix = np.eye(3)
-    matrix[[i, j], [i, j]] = c
-    matrix[j, i], matrix[i, j] = s, -s
+    matrix[[i, j], [i, j]] = cosine
+    matrix[j, i] = sine
+    matrix[i, j] = -sine
     return matrix

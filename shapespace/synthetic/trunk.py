@@ -1,6 +1,6 @@
 """Trunk and head, as tables of balls.
 
-Frame and unit: those of :mod:`shapespace.synthetic.primitives`; only the left side is written.
+Frame and unit as in :mod:`shapespace.synthetic.primitives`. The tables hold the left side only.
 """
 
 from itertools import pairwise
@@ -38,18 +38,20 @@ _TORSO = {
 
 
 def trunk(identity: Identity) -> list[Mass]:
-    """Torso, hips, belly, chest and shoulder girdle."""
+    """The torso with hips, belly, chest and shoulder girdle."""
     return [_torso(identity), *_hips(identity), *_chest(identity), *_girdle(identity)]
 
 
 def _torso(identity: Identity) -> Mass:
-    """Half of the torso: a sheet of round triangles from the middle to the flank."""
+    """The left half of the torso: a strip of round triangles from the middle to the flank."""
     columns = []
     for y, breadth, depth, z in smooth(_TORSO[identity.sex], 2):
         wide = np.interp(y, (0.56, 0.72), (identity.hips, identity.shoulders))
         soft = 1 + 0.16 * identity.belly * np.interp(y, (0.53, 0.60, 0.68), (0, 1, 0))
-        breadth, depth = breadth * wide * soft, depth * (1 + 0.5 * (wide - 1)) * soft
-        weights, side = _spine_weights(y), 0.80 * depth
+        breadth = breadth * wide * soft
+        depth = depth * (1 + 0.5 * (wide - 1)) * soft
+        weights = _spine_weights(y)
+        side = 0.80 * depth
         middle = Ball(weights, (0.0, y, z), depth)
         columns.append((middle, Ball(weights, (breadth - side, y, z), side)))
     quads = pairwise(columns)
@@ -57,6 +59,7 @@ def _torso(identity: Identity) -> Mass:
 
 
 def _spine_weights(y: float) -> tuple[tuple[str, float], ...]:
+    """Shares of pelvis, spine and chest at a height, so that the trunk bends smoothly."""
     chest = float(np.interp(y, (0.62, 0.72), (0, 1)))
     pelvis = float(np.interp(y, (0.55, 0.62), (1, 0)))
     weights = (("pelvis", pelvis), ("spine", 1 - chest - pelvis), ("chest", chest))
@@ -64,6 +67,7 @@ def _spine_weights(y: float) -> tuple[tuple[str, float], ...]:
 
 
 def _hips(identity: Identity) -> list[Mass]:
+    """Hip, buttock and belly."""
     belly = identity.belly
     return [
         chain("pelvis", 0.03, (0.048, 0.570, 0.002, 0.033), (0.060, 0.515, -0.002, 0.039)),
@@ -84,6 +88,7 @@ def _hips(identity: Identity) -> list[Mass]:
 
 
 def _chest(identity: Identity) -> list[Mass]:
+    """Breast or chest muscle."""
     if identity.sex == "f":
         bust = 0.030 * (1 + 0.15 * identity.belly)
         return [chain("chest", 0.02, (0.036, 0.762, 0.022, 0.026), (0.038, 0.727, 0.036, bust))]
@@ -100,6 +105,7 @@ def _chest(identity: Identity) -> list[Mass]:
 
 
 def _girdle(identity: Identity) -> list[Mass]:
+    """Muscles between the chest, the neck, the shoulder and the back."""
     m = (1 + 0.35 * (identity.muscle - 0.4)) * (1.0 if identity.sex == "m" else 0.86)
     return [
         patch(
@@ -124,7 +130,7 @@ def _girdle(identity: Identity) -> list[Mass]:
 
 
 def head(identity: Identity) -> list[Mass]:
-    """Neck, skull and face."""
+    """The neck, the skull and the face."""
     thick = 1.0 if identity.sex == "m" else 0.88
     jaw = 1.0 if identity.sex == "m" else 0.9
     return [
@@ -168,7 +174,7 @@ def head(identity: Identity) -> list[Mass]:
 
 
 def _face(chin: float) -> list[Mass]:
-    """Brow, eyes, cheeks, nose, mouth and chin."""
+    """The brow, eye, cheek, nose, mouth and chin."""
     return [
         chain("head", 0.008, (0.006, 0.9385, 0.0555, 0.0060), (0.022, 0.938, 0.0470, 0.0065)),
         chain("head", 0.006, (0.0165, 0.9245, 0.0490, 0.0075)),

@@ -1,7 +1,7 @@
-"""Who is visited when: the order of an epoch, cut into steps and dealt out to the ranks.
+"""The order of the scans in an epoch, cut into steps and dealt out to the ranks.
 
-Everything follows from (seed, epoch) and the place in the epoch, not from the number of ranks: a
-step of two ranks is the step of one process with a batch twice as large.
+A visit is one use of one scan. The order depends on seed, epoch and position in the epoch, not on
+the number of ranks: a step of two ranks equals the step of one process with a batch twice as large.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,16 +15,19 @@ from torch.utils.data import Sampler
 from shapespace.scan import Scan
 
 Visit = tuple[int, int]
-"""(scan index, number of the visit, from the start of the training)."""
+"""Scan index, and number of the visit, counted over all scans from the start of the training."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one rank does in one step.
+    """The scans that one rank visits in one step.
 
-    visits: of this rank, as many on each rank, at least one. weights: the share of each in the mean
-    over the scans of all ranks; 0 for a visit that only fills a rank up. num_scans: scans of all
-    ranks. end: visits that all ranks have done after this step, from the start of the training.
+    Args:
+        visits: visits of this rank; all ranks have the same number of them, at least one.
+        weights: weight of each visit in the mean over the scans of all ranks; 0 for a visit that
+            only makes the ranks equal in number.
+        num_scans: number of visits of all ranks, without those that only make ranks equal.
+        end: visits of all ranks that are done after this step, from the start of the training.
     """
 
     visits: tuple[Visit, ...]
@@ -35,28 +38,37 @@ class Step:
 
 @dataclass(frozen=True)
 class Batch:
-    """The scans of one rank in one step, in the order of ``step.visits``."""
+    """The scans of one rank in one step.
+
+    Args:
+        scan: the scans, in the order of ``step.visits``.
+        step: visits and weights of the scans.
+    """
 
     scan: Scan
     step: Step
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its scans on ``device``."""
+        """Return the same batch with its scans on ``device``."""
         return replace(self, scan=self.scan.to(device))
 
     def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory."""
+        """Return the same batch in page-locked memory."""
         return replace(self, scan=self.scan.pin_memory())
 
     def only(self, row: int) -> "Batch":
-        """One of the scans."""
-        visit, weight = self.step.visits[row], self.step.weights[row]
-        step = replace(self.step, visits=(visit,), weights=(weight,))
+        """Return a batch of one of the scans, with its visit and weight."""
+        visits = (self.step.visits[row],)
+        weights = (self.step.weights[row],)
+        step = replace(self.step, visits=visits, weights=weights)
         return Batch(self.scan[row : row + 1], step)
 
     def without(self, excluded: Collection[int]) -> "Batch":
-        """A batch of the same size, in which another scan with weight 0 stands for each of those in
-        ``excluded``; where all are, points at 0 do.
+        """Return a batch of the same size without the scans whose index is in ``excluded``.
+
+        Another scan, with weight 0, takes the place of each excluded scan. If all scans are
+        excluded, their points are set to 0. The batch keeps its size because all ranks exchange
+        the same number of code gradients.
         """
         index = self.scan.index.tolist()
         left = [row for row, scan in enumerate(index) if scan not in excluded]
@@ -69,16 +81,17 @@ class Batch:
 
 
 class Steps(Sampler[Step]):
-    """The steps of an epoch for this rank.
+    """The steps of one epoch for this rank, as a sampler of a data loader.
 
     Args:
-        num_scans: scans in use, each visited ``repeats`` times an epoch.
-        batch_size: scans of a step and rank; the last step of an epoch may have fewer.
-        repeats: visits of each scan in an epoch.
-        seed: of the order.
-        shuffle: a new order each epoch.
+        num_scans: number of scans in use.
+        batch_size: number of scans of each rank in a step; the last step may have fewer.
+        repeats: number of visits of each scan in an epoch.
+        seed: seed of the order.
+        shuffle: take a new order each epoch.
         drop_last: leave out a last step that is smaller than the others.
-        visits: done before, by all ranks, from the start of the training: where to begin.
+        visits: visits that all ranks have done since the start of the training; the steps begin
+            after them.
     """
 
     def __init__(
@@ -91,55 +104,74 @@ class Steps(Sampler[Step]):
         drop_last: bool = False,
         visits: int = 0,
     ) -> None:
-        self.num_scans, self.batch_size, self.repeats = num_scans, batch_size, repeats
-        self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
+        self.num_scans = num_scans
+        self.batch_size = batch_size
+        self.repeats = repeats
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_last = drop_last
         self.epoch, self.start = divmod(visits, self.num_visits)
 
     @property
     def num_visits(self) -> int:
-        """Visits of an epoch, by all ranks."""
+        """Number of visits of all ranks in an epoch."""
         return self.num_scans * self.repeats
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
+        """Begin an epoch; Lightning calls this at the start of each."""
+        # A resumed epoch keeps its start in the middle.
         if epoch != self.epoch:
-            self.epoch, self.start = epoch, 0
+            self.epoch = epoch
+            self.start = 0
 
     def __len__(self) -> int:
         return self.steps_after(0)
 
     def steps_after(self, visits: int) -> int:
-        """Steps that are left of an epoch in which so many visits are done."""
+        """Number of steps that are left in an epoch of which ``visits`` visits are done."""
         return num_steps(self.num_visits - visits, self.batch_size * world()[1], self.drop_last)
 
     def __iter__(self) -> Iterator[Step]:
         order = np.tile(np.arange(self.num_scans), self.repeats)
         if self.shuffle:
             np.random.default_rng((self.seed, self.epoch)).shuffle(order)
-        before, size = self.epoch * self.num_visits, self.batch_size * world()[1]
+        before = self.epoch * self.num_visits
+        size = self.batch_size * world()[1]
         begins = range(self.start, self.num_visits, size)[: self.steps_after(self.start)]
         for begin in begins:
+            # After the last step all visits count as done, those that drop_last leaves out too.
             end = self.num_visits if begin == begins[-1] else begin + size
-            places = range(begin, min(begin + size, self.num_visits))
-            yield dealt([(int(order[place]), before + place) for place in places], before + end)
+            positions = range(begin, min(begin + size, self.num_visits))
+            visits = [(int(order[position]), before + position) for position in positions]
+            yield dealt(visits, before + end)
 
 
 def num_steps(num_visits: int, size: int, drop_last: bool) -> int:
-    """Steps of ``size`` visits, of all ranks together, that so many visits make."""
+    """Return the number of steps of an epoch.
+
+    Args:
+        num_visits: number of visits of all ranks.
+        size: number of visits of all ranks in a full step.
+        drop_last: do not count a last step that is smaller.
+    """
     return num_visits // size if drop_last else -(-num_visits // size)
 
 
 def dealt(visits: list[Visit], end: int) -> Step:
-    """The share of this rank in a step of all ranks."""
+    """Return the part of this rank in a step of all ranks: every W-th visit, W the ranks.
+
+    A rank that would have a visit less than the others repeats one with weight 0, because ranks
+    that exchange gradients must have the same number of visits.
+    """
     rank, count = world()
     own = visits[rank::count]
     filling = -(-len(visits) // count) - len(own)
     weights = (1 / len(visits),) * len(own) + (0.0,) * filling
-    return Step((*own, *visits[:filling]), weights, len(visits), end)
+    return Step(visits=(*own, *visits[:filling]), weights=weights, num_scans=len(visits), end=end)
 
 
 def world() -> tuple[int, int]:
-    """Rank of this process and number of ranks."""
+    """Return the rank of this process and the number of ranks; 0 and 1 without ranks."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1

@@ -1,6 +1,6 @@
-"""``shapespace train``: a config file becomes a run folder with a trained space.
+"""The command ``shapespace train``: from a config file to a run folder with a trained space.
 
-LightningCLI parses; what it would print as a page of usage becomes one line.
+LightningCLI parses the options. An error is one line, not Lightning's page of usage.
 """
 
 import inspect
@@ -28,7 +28,8 @@ from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
-from shapespace.training.callbacks.checkpoints import BackgroundWriter, CheckpointCallback
+from shapespace.training.callbacks.background_writer import BackgroundWriter
+from shapespace.training.callbacks.checkpoints import CheckpointCallback
 from shapespace.training.callbacks.divergence import DivergenceMonitor
 from shapespace.training.callbacks.logging import MetricsFile, Preview, Progress
 from shapespace.training.callbacks.precision import PrecisionFallback
@@ -36,6 +37,7 @@ from shapespace.training.callbacks.ranks import Ranks
 from shapespace.training.callbacks.signals import Signals
 from shapespace.training.compatibility import check_same_run
 from shapespace.training.datamodule import ScanData
+from shapespace.training.lightning_private import leave_signals_alone, parser_of
 from shapespace.training.module import ShapeSpace
 from shapespace.training.wandb_logger import wandb_logger
 from shapespace.utils.files import alone, output_folder
@@ -50,6 +52,14 @@ TRAINER = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
+CALLBACKS = {
+    "checkpoint": CheckpointCallback,
+    "preview": Preview,
+    "guard": PrecisionFallback,
+    "health": DivergenceMonitor,
+    "ranks": Ranks,
+}
+"""Sections of a config, and the callback that each of them builds."""
 PARTS = {"model.decoder": Decoder, "model.objective": Objective, "model.sampler": Sampler}
 HINTS = (
     ".*does not have many workers.*",
@@ -60,26 +70,29 @@ HINTS = (
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI with the one link, the run folder's callbacks and resumption.
+    """LightningCLI that knows the parts of a training, its run folder and how it is resumed.
 
-    args: as ``shapespace train`` takes them. signals: that ask the training to stop. callbacks:
-    that no option names. held: takes the lock of the run folder.
+    Args:
+        args: command line of ``shapespace train``.
+        signals: catcher of the signals that stop a training.
+        held: exit stack that takes the lock of the run folder.
+        save_config_callback: writes the resolved config to the run folder; None writes none.
     """
 
     def __init__(
         self,
         args: Sequence[str],
-        callbacks: Sequence[pl.Callback],
         signals: Signals,
         held: ExitStack,
         save_config_callback: type[SaveConfigCallback] | None,
     ) -> None:
-        self.signals, self.held = signals, held
+        self.signals = signals
+        self.held = held
         super().__init__(
             ShapeSpace,
             ScanData,
             save_config_callback=save_config_callback,
-            trainer_defaults={**TRAINER, "callbacks": list(callbacks)},
+            trainer_defaults=dict(TRAINER),
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "shapespace",
@@ -91,7 +104,7 @@ class TrainingCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The number of scans comes from the data; the rest is what a run leaves behind."""
+        """Add the options of wandb and callbacks; the number of scans comes from the data."""
         parser.link_arguments("data.num_scans", "model.num_scans", apply_on="instantiate")
         parser.add_argument(
             "--wandb",
@@ -99,19 +112,17 @@ class TrainingCLI(LightningCLI):
             default="off",
             help="Log to Weights & Biases; auto is online with a key and offline without.",
         )
-        parser.add_lightning_class_args(CheckpointCallback, "checkpoint")
-        parser.add_lightning_class_args(Preview, "preview")
-        parser.add_lightning_class_args(PrecisionFallback, "guard")
-        parser.add_lightning_class_args(DivergenceMonitor, "health")
-        parser.add_lightning_class_args(Ranks, "ranks")
+        # add_lightning_class_args would put them into the trainer in an order of its own.
+        for name, callback in CALLBACKS.items():
+            parser.add_class_arguments(callback, name, fail_untyped=False, sub_configs=True)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Only training goes through here."""
+        """Training is the only subcommand; Lightning calls it fit."""
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"}}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse ``args`` alone, whatever the command line of the process says."""
+        """Parse ``args``, never the command line of the process."""
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
@@ -121,6 +132,7 @@ class TrainingCLI(LightningCLI):
             read_checkpoint(self.config["fit"].ckpt_path)
 
     def _explain(self, message: str, args: Sequence[str]) -> str:
+        """Return one line for what the parser said, with the options and classes that there are."""
         classes = {
             name: [
                 part for part in base.__subclasses__() if part.__module__.startswith("shapespace.")
@@ -133,24 +145,25 @@ class TrainingCLI(LightningCLI):
             for part in parts
             for option in inspect.signature(part).parameters
         ]
-        known = [*self._parser("fit").get_defaults().keys(), *options]
+        known = [*parser_of(self, "fit").get_defaults().keys(), *options]
         paths = {name: [_class_path(part) for part in parts] for name, parts in classes.items()}
-        return explain_config(message, args, known, paths)
+        return explain_config(message, args, known=known, parts=paths)
 
     def before_instantiate_classes(self) -> None:
-        """Refuse a run folder that cannot be written before anything is built."""
+        """Check that the run folder can be written, before the parts are built."""
         output_folder(self.config["fit"].trainer.default_root_dir)
 
     def instantiate_classes(self) -> None:
-        """Build all parts; a value that one of them refuses is the user's mistake."""
+        """Build all parts; a value that a part refuses is an InputError."""
         try:
             super().instantiate_classes()
         except ValueError as error:
             raise InputError(one_line(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """The trainer, with wandb beside the metrics file if it was asked for."""
-        mode, folder = self.config["fit"].wandb, Path(self.config["fit"].trainer.default_root_dir)
+        """Build the trainer, with wandb if the options ask for it."""
+        mode = self.config["fit"].wandb
+        folder = Path(self.config["fit"].trainer.default_root_dir)
         if mode != "off":
             kwargs["logger"] = wandb_logger(folder, mode)
         given = self.config_init["fit"].trainer.plugins or []
@@ -158,25 +171,39 @@ class TrainingCLI(LightningCLI):
         if SLURMEnvironment.detect():
             plugins.append(SLURMEnvironment(auto_requeue=False))  # CheckpointCallback does that
         kwargs["plugins"] = plugins
+        kwargs["callbacks"] = self._callbacks()
         trainer = super().instantiate_trainer(**kwargs)
-        # Lightning's own would talk to other ranks in the middle of a step.
-        trainer._signal_connector.register_signal_handlers = lambda: None
-        # It stops a training, after the others have done what belongs to the step.
-        callbacks: list[pl.Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        callbacks.sort(key=lambda callback: isinstance(callback, CheckpointCallback))
-        for callback in callbacks:
-            if isinstance(callback, CheckpointCallback):
-                callback.signals = self.signals
+        leave_signals_alone(trainer)
         return trainer
 
+    def _callbacks(self) -> list[pl.Callback]:
+        """Return all callbacks of a run, in the order in which Lightning calls them."""
+        options = self.config_init["fit"]
+        given = options.trainer.callbacks or []
+        checkpoints: CheckpointCallback = options.checkpoint
+        monitor: DivergenceMonitor = options.health
+        checkpoints.connect(signals=self.signals, verdict=monitor.verdict)
+        return [
+            *(given if isinstance(given, list) else [given]),
+            options.preview,
+            options.guard,
+            monitor,
+            options.ranks,
+            MetricsFile(),
+            Progress(),
+            # The last: it saves and stops when the others have done what belongs to the step.
+            checkpoints,
+        ]
+
     def before_fit(self) -> None:
-        """Go on from the run folder's own checkpoint if there is one; alone in the folder."""
+        """Lock the run folder, and resume from its newest checkpoint if there is one."""
         folder = self.trainer.default_root_dir
         if self.trainer.is_global_zero:
             with suppress(OSError):  # there are disks without locks
                 busy = f"{folder}: another training runs in this folder; take another, or wait"
                 self.held.enter_context(alone(Path(folder) / ".lock", busy))
-        options, remark = self.config_init["fit"], ""
+        options = self.config_init["fit"]
+        remark = ""
         if options.ckpt_path is None:
             newest, remark = newest_checkpoint(Path(folder))
             options.ckpt_path = None if newest is None else str(newest)
@@ -186,22 +213,42 @@ class TrainingCLI(LightningCLI):
                 rank_zero_warn(remark)
             if self.trainer.is_global_zero:
                 sys.stderr.write(f"going on from {options.ckpt_path}, step {step}\n")
+        # The file was checked above; torch is to execute nothing in it all the same.
         options.weights_only = True
 
 
 class SaveConfig(SaveConfigCallback):
-    """The resolved config beside the checkpoint, replaced when a run is resumed."""
+    """Writes the resolved config to the run folder; a resumed run replaces it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "overwrite": True})
+        kwargs["overwrite"] = True
+        super().__init__(*args, **kwargs)
 
 
 def train(args: Sequence[str]) -> Path:
-    """Train as ``shapespace train *args`` and return the checkpoint.
+    """Train a space of shapes, as the command ``shapespace train`` does.
 
-    InputError for an option, a file or a value that cannot be used.
+    The run folder is the option ``--trainer.default_root_dir``. A run folder that holds a
+    checkpoint is resumed: the same command, run again, goes on where the training stopped.
+
+    Example::
+
+        checkpoint = train(["--config", "bodies-cpu", "--data.store", "scans.hdf5"])
+        space = TrainedSpace.load(checkpoint)
+
+    Args:
+        args: command line of ``shapespace train``: ``--config`` with the path or name of a recipe,
+            and options that override its values. ``shapespace train --help`` lists all options.
+
+    Returns:
+        Path of the newest checkpoint, ``last.ckpt`` in the run folder.
+
+    Raises:
+        InputError: an option, a file or a value cannot be used, or the training diverged for good.
+        Stopped: a signal ended the training early; all steps taken are in the checkpoint.
+        RankLost: another rank failed or stopped answering.
     """
-    # Signals are caught before data loaders make processes, which inherit that.
+    # Worker processes of data loaders inherit signal handlers, so signals are caught before.
     with (
         quiet(),
         Signals() as signals,
@@ -209,13 +256,12 @@ def train(args: Sequence[str]) -> Path:
         _interruptible(),
         one_line_misconfigurations(),
     ):
-        parts = {"signals": signals, "held": held, "save_config_callback": SaveConfig}
-        cli = TrainingCLI(args, [MetricsFile(), Progress()], **parts)
+        cli = TrainingCLI(args, signals=signals, held=held, save_config_callback=SaveConfig)
     return Path(cli.trainer.default_root_dir) / CHECKPOINT
 
 
 def _class_path(part: type) -> str:
-    """The import path of a part, by its public package where that exports it."""
+    """Return the import path of a class, by its package if the package exports the class."""
     package = part.__module__.rpartition(".")[0]
     public = getattr(sys.modules[package], part.__name__, None) is part
     return f"{package if public else part.__module__}.{part.__name__}"
@@ -223,7 +269,7 @@ def _class_path(part: type) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers an interruption by an exit and then ignores the next: undo both."""
+    """Turn the exit that Lightning makes of Ctrl-C into KeyboardInterrupt; let Ctrl-C act again."""
     try:
         yield
     except SystemExit as error:
@@ -235,7 +281,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def one_line_misconfigurations() -> Iterator[None]:
-    """What Lightning's trainer refuses is the user's mistake."""
+    """Raise what Lightning's trainer refuses as an InputError of one line."""
     try:
         yield
     except MisconfigurationException as error:
@@ -244,7 +290,7 @@ def one_line_misconfigurations() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's advertisements and hints that do not apply here off the screen."""
+    """Hide advertisements of Lightning, and hints that do not apply here."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

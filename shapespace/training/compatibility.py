@@ -1,4 +1,4 @@
-"""Whether a checkpoint belongs to the training that is to go on from it."""
+"""The check that a checkpoint belongs to the training that is resumed from it."""
 
 from pathlib import Path
 
@@ -10,16 +10,26 @@ from shapespace.training.datamodule import ScanData
 from shapespace.training.module import ShapeSpace
 
 MOMENT = {"rows": "visits", "dense": "exp_avg_sq"}
-"""What the optimiser of the codes knows of them, by its name."""
+"""A key in the state of each optimiser of the codes; it tells which optimiser wrote the state."""
 
 
 def check_same_run(path: Path, model: ShapeSpace, data: ScanData) -> int:
-    """InputError unless the checkpoint ``path`` holds this model, trained on these scans.
+    """Check that a checkpoint holds this model, trained on these scans with these optimisers.
 
-    Its step otherwise.
+    Args:
+        path: checkpoint that the training would be resumed from.
+        model: model as the options build it.
+        data: scans as the options name them.
+
+    Returns:
+        The number of steps that were taken before the checkpoint.
+
+    Raises:
+        InputError: scans, shapes of parameters or optimisers differ.
     """
     content = read_checkpoint(path)
-    before, now = content["state_dict"], model.state_dict()
+    before = content["state_dict"]
+    now = model.state_dict()
     try:
         model.codes.set_extra_state(before["codes._extra_state"])
         model.codes.assign(data.names, data.frames)

@@ -1,7 +1,7 @@
-"""From a store to batches: the scans in use, and one window of points a visit.
+"""Batches from a store: the scans in use, and one window of surface points for each visit.
 
-Everything random depends on (seed, epoch, place) alone, so that any epoch can be repeated, or gone
-on with from any place, by any number of ranks.
+All random numbers depend on seed, epoch and position in the epoch alone. So any number of ranks can
+repeat an epoch, or resume the epoch anywhere. Letters: B scans of a batch, N points, D dimension.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,26 @@ from shapespace.utils.files import read_lines
 
 
 class Windows(Dataset[Batch]):
-    """One contiguous window of ``num_points`` points for each (scan, visit).
+    """One contiguous window of a scan's points for each visit.
 
-    Points lie shuffled in the store, so that a window is a random subset; it goes on at the
-    beginning where it meets the end, so that every point is as likely as any other. Normals that
-    are not trusted are left out.
+    Points lie shuffled in the store, so a window is a random subset. A window that reaches the end
+    of the scan continues at the beginning, so all points are equally likely. Normals that are not
+    trusted are left out.
+
+    Args:
+        store: store of the scans.
+        names: names of the scans in use; a visit gives an index into them.
+        num_points: number of points N of a window.
+        seed: seed of the windows.
     """
 
     def __init__(
         self, store: ScanStore, names: tuple[str, ...], num_points: int, seed: int
     ) -> None:
-        self.store, self.names, self.num_points, self.seed = store, names, num_points, seed
+        self.store = store
+        self.names = names
+        self.num_points = num_points
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.names)
@@ -40,7 +49,7 @@ class Windows(Dataset[Batch]):
         return Batch(self.read(step.visits), step)
 
     def read(self, visits: Sequence[Visit]) -> Scan:
-        """The windows of all ``visits``, read straight into their own memory."""
+        """Read the windows of all visits, without a copy between store and batch."""
         names = [self.names[index] for index, _ in visits]
         size = (len(visits), self.num_points)
         points = np.empty((*size, self.store.dimension), np.float32)
@@ -51,21 +60,24 @@ class Windows(Dataset[Batch]):
             total = self.store.num_points(names[row])
             start = int(np.random.default_rng((self.seed, index, number)).integers(total))
             own = normals[row] if normals is not None and trusted[row] else None
-            self.store.read_into(names[row], start, points[row], sigma[row], own)
+            self.store.read_into(
+                names[row], start, points=points[row], sigma=sigma[row], normals=own
+            )
         return Scan(
-            torch.tensor([index for index, _ in visits]),
-            torch.from_numpy(points),
-            None if normals is None else torch.from_numpy(decoded_normals(normals)),
-            torch.from_numpy(sigma),
+            index=torch.tensor([index for index, _ in visits]),
+            points=torch.from_numpy(points),
+            normals=None if normals is None else torch.from_numpy(decoded_normals(normals)),
+            sigma=torch.from_numpy(sigma),
         )
 
 
 def _whole(batch: Any) -> Batch:
+    """Return the batch as it is: default_collate refuses None for normals."""
     return batch
 
 
 def _check_names(path: str | None, names: Sequence[str], store: ScanStore) -> None:
-    """InputError that names the list ``path`` for a name that is unknown, or there twice."""
+    """Raise InputError, with the path of the list, for a name that is unknown or given twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -82,14 +94,14 @@ class ScanData(pl.LightningDataModule):
 
     Args:
         store: HDF5 file written by ``shapespace prepare``.
-        scans: text file with one scan name a line (a split); None takes all of the store.
-        batch_size: scans of a step and rank.
-        num_points: surface points of a scan and step.
-        repeats: visits of each scan in an epoch; many for a store of one scan.
-        num_workers: processes that read ahead; 0 reads in the training process.
+        scans: text file with one scan name a line (a split); None takes all scans of the store.
+        batch_size: number of scans of each rank in a step.
+        num_points: number of surface points of each scan in a step.
+        repeats: number of visits of each scan in an epoch; many for a store of one scan.
+        num_workers: number of processes that read ahead; 0 reads in the training process.
         shuffle: visit the scans in a new order each epoch.
         drop_last: leave out a last step of an epoch that is smaller than the others.
-        seed: of order and windows.
+        seed: seed of order and windows.
         cache: folder on a disk of each node, to which the store is copied (once, and verified)
             before training; for stores on a network file system.
         verify: read the whole store before training and compare its checksums.
@@ -113,11 +125,17 @@ class ScanData(pl.LightningDataModule):
         at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
         at_least(0, num_workers=num_workers, seed=seed)
         self.store = self._near = self.open_store(store)
-        self.cache, self.verify = cache, verify
+        self.cache = cache
+        self.verify = verify
         self.names = self.store.names if scans is None else tuple(read_lines(scans))
-        self.batch_size, self.num_points, self.repeats = batch_size, num_points, repeats
-        self.num_workers, self.shuffle, self.drop_last = num_workers, shuffle, drop_last
-        self.seed, self._visits = seed, 0
+        self.batch_size = batch_size
+        self.num_points = num_points
+        self.repeats = repeats
+        self.num_workers = num_workers
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.seed = seed
+        self._visits = 0
         if not self.names:
             raise InputError(f"{store}: holds no scan; prepare some, or merge all shards")
         _check_names(scans, self.names, self.store)
@@ -134,26 +152,26 @@ class ScanData(pl.LightningDataModule):
             )
 
     def open_store(self, path: str) -> ScanStore:
-        """The store at ``path``; a subclass may make one up."""
+        """Open the store at ``path``; a subclass may return dummy data."""
         return ScanStore(path)
 
     @property
     def num_scans(self) -> int:
-        """S, the number of scans in use."""
+        """Number of scans in use."""
         return len(self.names)
 
     @property
     def dimension(self) -> int:
-        """D of the store, 3 or 2."""
+        """Dimension D of the store, 3 or 2."""
         return self.store.dimension
 
     @property
     def frames(self) -> list[Frame]:
-        """The frame of each scan in use, in the order of ``names``."""
+        """Frames of the scans in use, in the order of ``names``."""
         return [self.store.frame(name) for name in self.names]
 
     def prepare_data(self) -> None:
-        """Called by Lightning once on each node: verify and copy the store, if asked."""
+        """Verify and copy the store, if asked; Lightning calls this once on each node."""
         if self.verify:
             verify_store(self.store)
         if self.cache is not None:
@@ -162,25 +180,25 @@ class ScanData(pl.LightningDataModule):
                 verify_store(ScanStore(copy))
 
     def setup(self, stage: str) -> None:
-        """Called by Lightning in each process: read from the copy from now on."""
+        """Read from the copy, if there is one; Lightning calls this in each process."""
         if self.cache is not None:
             self._near = ScanStore(cached_path(self.store, self.cache))
 
     @property
     def steps(self) -> Steps:
-        """The steps that are left to this rank, from where the training stands."""
+        """Steps of this rank in the current epoch, from the next visit on."""
         return Steps(
-            self.num_scans,
-            self.batch_size,
-            self.repeats,
-            self.seed,
-            self.shuffle,
-            self.drop_last,
-            self._visits,
+            num_scans=self.num_scans,
+            batch_size=self.batch_size,
+            repeats=self.repeats,
+            seed=self.seed,
+            shuffle=self.shuffle,
+            drop_last=self.drop_last,
+            visits=self._visits,
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """A batch for each step; the order follows the trainer's epoch."""
+        """Return a loader with one batch for each step, in the order of the trainer's epoch."""
         steps = self.steps
         if not len(steps):
             raise InputError(
@@ -189,7 +207,7 @@ class ScanData(pl.LightningDataModule):
                 "raise data.repeats"
             )
         return DataLoader(
-            Windows(self._near, self.names, self.num_points, self.seed),
+            Windows(self._near, self.names, num_points=self.num_points, seed=self.seed),
             batch_size=None,
             sampler=steps,
             num_workers=self.num_workers,
@@ -201,16 +219,23 @@ class ScanData(pl.LightningDataModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """The batch on the trainer's device; a checkpoint from now on says that it was done."""
+        """Move a batch to a device and count its visits as done.
+
+        Args:
+            batch: batch of the next step.
+            device: device of the trainer.
+            dataloader_idx: number of the data loader; there is one.
+        """
+        # Worker processes read ahead, so only here is it known which batch is next.
         self._visits = batch.step.end
         return batch.to(device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the training stands in its data."""
+        """Return the number of visits done, and of an epoch, for a checkpoint."""
         return {"visits": self._visits, "visits_of_an_epoch": self.steps.num_visits}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there; an epoch of another length begins anew."""
+        """Resume after the visits of a checkpoint; an epoch of another length begins anew."""
         epoch, done = divmod(state_dict["visits"], state_dict["visits_of_an_epoch"])
         now = self.steps.num_visits
         self._visits = epoch * now + (done if now == state_dict["visits_of_an_epoch"] else 0)

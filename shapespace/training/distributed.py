@@ -1,4 +1,7 @@
-"""Gradients of a step: what ranks tell each other about codes, and whether all are finite."""
+"""Exchange of code gradients between ranks, its size in bytes, and the norm of all gradients.
+
+Letters: S rows of the code table, L code length, K rows with a gradient, W ranks.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -10,7 +13,7 @@ from torch.nn.utils import get_total_norm
 
 
 def gathered(part: Tensor) -> Tensor:
-    """The tensors of all ranks, of equal shapes, along a new first axis."""
+    """Return the tensors of all ranks, of equal shapes, stacked along a new first axis."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return part[None]
     parts = [torch.empty_like(part) for _ in range(torch.distributed.get_world_size())]
@@ -23,39 +26,56 @@ def mean_of_rows(
     num_rows: int,
     all_gather: Callable[[Tensor], Tensor] = gathered,
 ) -> Float[Tensor, "S L"]:
-    """The mean over ranks of a sparse gradient, itself sparse.
+    """Return the mean over ranks of a sparse gradient, itself sparse.
 
-    Each rank sends ``num_rows`` rows and their numbers, whatever S is, -1 where it has fewer.
-    ``all_gather`` puts a leading axis of ranks before a tensor.
+    Each rank sends ``num_rows`` rows and their indices, however large the table is.
+
+    Args:
+        gradient: sparse gradient of this rank; rows may occur more than once.
+        num_rows: number of rows that each rank sends, at least the number of rows that this rank
+            has; the same on all ranks.
+        all_gather: function that stacks the tensors of all ranks along a new first axis.
     """
     own = gradient.coalesce()
-    (numbers,), values = own.indices(), own.values()
-    missing = num_rows - len(numbers)
-    numbers = torch.cat([numbers, numbers.new_full((missing,), -1)])
+    rows = own.indices()[0]
+    values = own.values()
+    # all_gather needs equal shapes: a rank with fewer rows pads them with index -1.
+    missing = num_rows - len(rows)
+    rows = torch.cat([rows, rows.new_full((missing,), -1)])
     values = torch.cat([values, values.new_zeros(missing, values.shape[1])])
-    numbers, values = all_gather(numbers).flatten(), all_gather(values)
+    rows = all_gather(rows).flatten()
+    values = all_gather(values)
     mean = values.flatten(0, 1) / len(values)
-    kept = numbers >= 0
-    rows = numbers[kept][None], mean[kept]
-    return torch.sparse_coo_tensor(*rows, gradient.shape, check_invariants=False)
+    kept = rows >= 0
+    return torch.sparse_coo_tensor(
+        rows[kept][None], mean[kept], gradient.shape, check_invariants=False
+    )
 
 
 def bytes_of_rows(num_rows: int, latent_size: int) -> int:
-    """What a rank hands to ``all_gather`` in :func:`mean_of_rows`: rows [L] and their numbers."""
+    """Return the bytes that a rank hands to ``all_gather`` in :func:`mean_of_rows`.
+
+    A row has ``latent_size`` floats of 4 bytes and an index of 8 bytes.
+    """
     return num_rows * (4 * latent_size + 8)
 
 
 def bytes_sent(num_ranks: int, num_numbers: int, row_bytes: int) -> tuple[int, int]:
-    """What each rank sends in a step: to sum a gradient of ``num_numbers``, and to spread its rows.
+    """Return the bytes that each rank sends in a step, for the decoder and for the codes.
 
-    As rings of ranks do it, with the fewest bytes there can be: a sum of floats by 2 (W-1)/W of
-    them, a gathering of ``row_bytes`` by W-1 times those.
+    A ring of W ranks sends the fewest bytes: 2 (W-1)/W of the gradient to sum it, and W-1 times
+    the rows to gather them.
+
+    Args:
+        num_ranks: number of ranks, W.
+        num_numbers: number of floats of the decoder's gradient.
+        row_bytes: bytes of the rows of one rank, as :func:`bytes_of_rows` returns them.
     """
     others = num_ranks - 1
     return 4 * 2 * others * num_numbers // num_ranks, others * row_bytes
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Float[Tensor, ""]:
-    """Of all gradients together, dense and sparse; not finite if one of them is not."""
+    """Return the norm of all gradients together, dense and sparse; not finite if one is not."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     return get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])

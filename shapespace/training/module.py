@@ -1,6 +1,10 @@
-"""ShapeSpace: decoder, codes, objective, sampler and optimisers put together for Lightning."""
+"""The training step: decoder, codes, objective, sampler and optimisers in a LightningModule.
+
+Read ``ShapeSpace.training_step`` first. Letters: V visits of this rank in a step.
+"""
 
 import math
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal
@@ -11,7 +15,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
 
-from shapespace.checkpoint import FORMAT
+from shapespace.checkpoint import FORMAT, PLACE, with_scans
 from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, at_least, positive
@@ -20,6 +24,7 @@ from shapespace.sampling import Sampler, samples_of_visits
 from shapespace.scan import Samples
 from shapespace.training.batches import Batch
 from shapespace.training.distributed import gathered, gradient_norm, mean_of_rows
+from shapespace.training.lightning_private import attached_trainer
 from shapespace.training.optimisers import (
     CodeOptimiser,
     Optimiser,
@@ -27,7 +32,7 @@ from shapespace.training.optimisers import (
     code_optimiser,
     decoder_optimisers,
 )
-from shapespace.training.resume import go_on_from
+from shapespace.training.resume import set_batch_counts
 from shapespace.training.statistics import EpochMeans, StepResult
 from shapespace.utils.memory import points_that_fit
 from shapespace.utils.schedules import cosine, halved
@@ -37,38 +42,45 @@ from shapespace.version import __version__
 class ShapeSpace(pl.LightningModule):
     """An auto-decoder (DeepSDF, Park et al. 2019) trained on raw scans.
 
-    Adam or Muon moves the decoder; a row-wise Adam moves the codes of the scans in the batch and no
-    other, so ``code_lr`` is the step of a code per visit, whatever the size of the data set. Every
-    draw depends on seed and number of the visit alone: a resumed run repeats an undisturbed one,
-    and ranks repeat one process on all their batches. A step moves nothing if its loss or a
-    gradient is not finite.
+    Adam or Muon moves the decoder. An Adam for each row of the table moves the codes of the scans
+    in the batch. Every random draw depends on the seed and the number of the visit alone. So a
+    resumed run repeats an undisturbed run, and several ranks repeat one process on the union of
+    their batches. A step moves nothing if the loss or a gradient is not finite.
 
     Args:
-        decoder: f(x; z).
-        objective: terms and weights.
+        decoder: signed distance f(x; z).
+        objective: terms of the loss and their weights.
         sampler: draws the points that the objective sees, on the device.
-        num_scans: rows of the code table; linked to the data, not given by hand.
-        lr: of the decoder.
-        code_lr: of a code, per visit.
-        schedule: "halve" halves all rates every ``halve_every`` epochs, as published; "cosine" lets
-            them fall to ``min_lr`` over the whole run, which needs a last epoch or step.
-        halve_every: epochs after which the rates are halved.
+        num_scans: number of rows of the code table; linked to the data, not given by hand.
+        lr: learning rate of the decoder.
+        code_lr: learning rate of a code, per visit.
+        schedule: "halve" halves all learning rates every ``halve_every`` epochs, as published.
+            "cosine" lets the rates fall to ``min_lr`` over the whole run, which needs a last epoch
+            or step.
+        halve_every: number of epochs after which the rates are halved.
         warm_up: fraction of a run with "cosine" over which the rates first rise.
-        min_lr: floor of all rates.
-        optimiser: of the decoder: "adam", or "muon" for its matrices and Adam for the rest, which
-            needs about a third of the steps (experiments/time_to_quality).
-        matrix_lr: of the matrices with "muon".
-        code_optimiser: "rows", or "dense" for the published Adam over the whole table, which keeps
-            moving codes between their visits: with T steps an epoch, a visit moves a code by up to
-            sqrt((1 - 0.999^T) / 0.001) times ``code_lr`` (9.6 at T = 97), and each step costs what
-            the table costs.
-        code_init_std: codes begin as N(0, code_init_std^2); 0 is the published choice.
-        code_max_norm: longer codes are shortened to it after each step (1 in DeepSDF).
-        points_per_chunk: points in one backward pass, in whole scans and at least one; bounds the
-            memory and changes nothing but rounding. "auto" fits a quarter of the memory that is
-            free at the start, None takes the batch at once.
-        seed: of codes and samples; the weights follow seed_everything.
+        min_lr: lower bound of all rates.
+        optimiser: optimiser of the decoder: "adam", or "muon" for its matrices and Adam for the
+            rest, which needs about a third of the steps (experiments/time_to_quality).
+        matrix_lr: learning rate of the matrices with "muon".
+        code_optimiser: "rows" moves the codes of a batch only. "dense" is the published Adam over
+            the whole table, which also moves codes between their visits: with T steps an epoch, a
+            visit moves a code by up to sqrt((1 - 0.999^T) / 0.001) times ``code_lr`` (9.6 at
+            T = 97), and each step takes time for the whole table.
+        code_init_std: standard deviation of the normal distribution from which the first codes are
+            drawn; 0 is the published choice.
+        code_max_norm: norm to which longer codes are shortened after each step (1 in DeepSDF);
+            None shortens none.
+        points_per_chunk: number of points in one backward pass, in whole scans and at least one;
+            bounds the memory and changes nothing but rounding. "auto" fits a quarter of the memory
+            that is free at the start; None takes the batch at once.
+        seed: seed of codes and samples; the weights follow seed_everything.
     """
+
+    unit = "m"
+    """Unit of the scans; the data module's store sets it."""
+    _excluded: frozenset[int] = frozenset()
+    _batch_idx = 0
 
     def __init__(
         self,
@@ -92,36 +104,37 @@ class ShapeSpace(pl.LightningModule):
     ) -> None:
         super().__init__()
         positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
-        if not 0 <= warm_up < 1:
-            raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
         at_least(1, halve_every=halve_every)
         at_least(0, seed=seed)
+        _check_warm_up(warm_up)
+        _check_gradients_begin(decoder, code_init_std)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
-        if code_init_std == 0 and decoder.zero_latent_columns:
-            raise ValueError(
-                "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
-                "set one of the two"
-            )
-        self.decoder, self.objective, self.sampler = decoder, objective, sampler
-        table = num_scans, decoder.latent_size, code_init_std, seed, code_max_norm
-        self.codes = LatentCodes(*table)
-        self.lr, self.code_lr, self.min_lr, self.matrix_lr = lr, code_lr, min_lr, matrix_lr
-        self.schedule, self.warm_up = schedule, warm_up
+        self.decoder = decoder
+        self.objective = objective
+        self.sampler = sampler
+        self.codes = LatentCodes(
+            num_scans, decoder.latent_size, code_init_std, seed=seed, max_norm=code_max_norm
+        )
+        self.lr = lr
+        self.code_lr = code_lr
+        self.min_lr = min_lr
+        self.matrix_lr = matrix_lr
+        self.schedule = schedule
+        self.warm_up = warm_up
         self.optimiser: Optimiser = optimiser
         self.code_optimiser: CodeOptimiser = code_optimiser
-        self.unit = "m"
         # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
         self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
-        self.halve_every, self.points_per_chunk, self.seed = halve_every, points_per_chunk, seed
-        self.means, self.report = EpochMeans(), StepResult({}, 0, taken=False)
-        self.excluded: set[int] = set()
-        self.diverging = False
-        self._batch_idx = 0
+        self.halve_every = halve_every
+        self.points_per_chunk = points_per_chunk
+        self.seed = seed
+        self.means = EpochMeans()
+        self.last_step = StepResult({}, 0, taken=False)
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:
-        """Take the names and frames of the scans from the data module."""
+        """Take names, frames and unit of the scans from the data module."""
         data = getattr(self.trainer, "datamodule", None)
         if data is None or stage != "fit":
             return
@@ -134,7 +147,7 @@ class ShapeSpace(pl.LightningModule):
         self.unit = data.store.unit
 
     def on_train_start(self) -> None:
-        """Settle how many points one backward pass takes, and that the rates have an end."""
+        """Choose the number of points of one backward pass; check that a cosine schedule ends."""
         if self.schedule == "cosine" and math.isinf(self.trainer.estimated_stepping_batches):
             raise InputError(
                 "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
@@ -146,38 +159,43 @@ class ShapeSpace(pl.LightningModule):
             self.most_points = points_that_fit(bytes_per_point, self.device, sharers)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the means of an epoch; one that is gone on with keeps those of its checkpoint."""
+        """Begin the means of an epoch; Lightning does not call this for a resumed epoch."""
         self.means = EpochMeans()
 
     def on_train_epoch_end(self) -> None:
-        """Hand the means to loggers and to callbacks that monitor them."""
+        """Log the means of the epoch."""
         self.log_dict(self.means.values(), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the file is and where in the epoch it stands."""
+        """Add format, version, unit and the means of the epoch so far."""
         kind = {"format": FORMAT, "version": __version__, "unit": self.unit}
         checkpoint["shapespace"] = kind | {"means": asdict(self.means)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on in the middle of an epoch, with any number of ranks."""
-        data = getattr(self._trainer, "datamodule", None)
+        """Fit a checkpoint to the scans and ranks of this run, in the middle of an epoch too."""
+        data = getattr(attached_trainer(self), "datamodule", None)
         if data is not None:
-            go_on_from(checkpoint, data)
+            # The checkpoint may hold the scans in another order; Lightning loads it after this.
+            checkpoint.update(with_scans(checkpoint, data.names))
+            if PLACE in checkpoint:
+                data.load_state_dict(checkpoint[PLACE])
+                set_batch_counts(checkpoint, data.steps)
         self.means = EpochMeans(**checkpoint["shapespace"].get("means", {}))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Those of the decoder, and that of the codes."""
+        """Return the optimisers of the decoder and, last, the optimiser of the codes."""
         weights = self.decoder.parameters()
         return [
-            *decoder_optimisers(weights, self.optimiser, self.lr, self.matrix_lr),
+            *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
             code_optimiser(self.codes.parameters(), self.code_optimiser, self.code_lr),
         ]
 
     def learning_rate(self, start: float) -> float:
-        """That of the step at hand for a rate that begins as ``start``; not below ``min_lr``."""
+        """Return the rate in the current step of a learning rate that begins as ``start``."""
         if self.schedule == "halve":
             factor = halved(self.current_epoch, self.halve_every)
         else:
+            # The middle of the step; a run ends by its epochs or by its steps, whichever is first.
             trainer = self.trainer
             in_epoch = (self._batch_idx + 0.5) / trainer.num_training_batches
             by_epochs = (self.current_epoch + in_epoch) / (trainer.max_epochs or -1)
@@ -186,24 +204,35 @@ class ShapeSpace(pl.LightningModule):
         return max(start * factor, self.min_lr)
 
     def _set_rates(self) -> None:
-        """Of all optimisers, from epoch and step alone."""
+        """Set the learning rates of all optimisers, from epoch and step alone."""
         of_decoder = [self.lr] if self.optimiser == "adam" else [self.lr, self.matrix_lr]
         for optimiser, start in zip(self._optimisers(), [*of_decoder, self.code_lr], strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = self.learning_rate(start)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of all optimisers on the mean loss over the scans of all ranks."""
+        """Move decoder and codes once, by the mean loss over the scans of all ranks.
+
+        The result is kept in ``last_step`` and added to ``means``.
+
+        Args:
+            batch: scans of this rank.
+            batch_idx: number of the step in the epoch.
+        """
         self._batch_idx = batch_idx
         self._set_rates()
-        batch = batch.without(self.excluded)
-        self.report = self._reported(batch, self._gradients(batch))
-        self.means.add(self.report)
-        if self.report.taken:
+        batch = batch.without(self._excluded)
+        self.last_step = self._reported(batch, self._gradients(batch))
+        self.means.add(self.last_step)
+        if self.last_step.taken:
             self._move()
 
+    def exclude(self, rows: Collection[int]) -> None:
+        """Leave the scans of these rows, and no others, out of all later steps."""
+        self._excluded = frozenset(rows)
+
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
-        """Those of all ranks together; return this rank's share of the mean loss and terms."""
+        """Set the gradients of all ranks; return this rank's share of the mean loss and terms."""
         for optimiser in self._optimisers():
             optimiser.zero_grad()
         shares = self._backward(batch)
@@ -211,22 +240,29 @@ class ShapeSpace(pl.LightningModule):
         return shares
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
-        """Accumulate the gradient of the mean loss, chunk by chunk; ranks meet in the last one."""
+        """Accumulate the gradient of the mean loss chunk by chunk; return loss and terms by name.
+
+        Ranks may have different numbers of chunks, so they exchange gradients in the last one only.
+        """
         numbers = [number for _, number in batch.step.visits]
-        samples = samples_of_visits(self.sampler, batch.scan, self.seed, numbers)
+        samples = samples_of_visits(self.sampler, batch.scan, seed=self.seed, visits=numbers)
         weights = samples.surface.new_tensor(batch.step.weights)
         shares: dict[str, Tensor] = {}
         *rest, last = samples.chunks(self.most_points)
         for rows in rest:
             with self._alone():
-                self._backward_of(samples[rows], batch.scan.index[rows], weights[rows], shares)
-        self._backward_of(samples[last], batch.scan.index[last], weights[last], shares)
+                self._backward_of(
+                    samples[rows], batch.scan.index[rows], weights=weights[rows], shares=shares
+                )
+        self._backward_of(
+            samples[last], batch.scan.index[last], weights=weights[last], shares=shares
+        )
         return shares
 
     def _backward_of(
         self, samples: Samples, index: Tensor, weights: Tensor, shares: dict[str, Tensor]
     ) -> None:
-        """Add the share of some scans; a method, so that their graph is gone before the next."""
+        """Add gradient and terms of some scans; the autograd graph is freed when this returns."""
         terms = self.objective.terms(self.decoder, samples, self.codes(index))
         loss = self.objective.total(terms)
         # DDP takes the mean over ranks of what are shares of a sum.
@@ -235,13 +271,13 @@ class ShapeSpace(pl.LightningModule):
             shares[name] = shares.get(name, 0.0) + (weights * value.detach()).sum()
 
     def _alone(self) -> AbstractContextManager[None]:
-        """Without an exchange between ranks."""
+        """Return a context in which DDP does not exchange gradients between ranks."""
         strategy = self.trainer.strategy
         is_parallel = isinstance(strategy, ParallelStrategy)
         return strategy.block_backward_sync() if is_parallel else nullcontext()
 
     def _share_code_gradients(self, num_scans: int) -> None:
-        """Give every rank the mean over ranks of the gradients of all rows in use, each once."""
+        """Give every rank the mean over ranks of the code gradients, each row once."""
         weight = self.codes.table.weight
         assert weight.grad is not None
         is_shared = self.trainer.world_size > 1
@@ -249,20 +285,28 @@ class ShapeSpace(pl.LightningModule):
         weight.grad = shared.coalesce()
 
     def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> StepResult:
-        """The sums over ranks of their shares, and whether all is finite; if not, whose fault."""
+        """Return the result of the step: means over all ranks, and the offending scans."""
         weights = batch.step.weights
+        # One exchange for all numbers, and one copy to the host.
         facts = torch.tensor([sum(weights), sum(weight > 0 for weight in weights)])
         part = torch.cat([torch.stack([*shares.values()]), facts.to(self.device)])
         total = self.trainer.strategy.reduce(part, reduce_op="sum")
         size = gradient_norm(self.parameters()).to(total)
         *sums, weight, num_scans, size = torch.cat([total, size[None]]).tolist()
         sound = math.isfinite(sums[0]) and math.isfinite(size)
-        offending_rows = () if sound else self._culprits(batch)
+        offending_rows = () if sound else self._offending_rows(batch)
+        # Weights sum to less than 1 if scans were excluded.
         terms = {name: part / (weight or 1.0) for name, part in zip(shares, sums, strict=True)}
-        return StepResult(terms, int(num_scans), sound and num_scans > 0, offending_rows)
+        return StepResult(
+            terms=terms,
+            num_scans=int(num_scans),
+            taken=sound and num_scans > 0,
+            offending_rows=offending_rows,
+        )
 
-    def _culprits(self, batch: Batch) -> tuple[int, ...]:
-        """Rows of the scans, of all ranks, whose loss or gradient alone is not finite."""
+    def _offending_rows(self, batch: Batch) -> tuple[int, ...]:
+        """Find the rows of the scans, of all ranks, whose own loss or gradient is not finite."""
+        # All ranks have V visits, so all take part in the same gathering; -1 is a sound scan.
         found = torch.full((len(batch.step.visits),), -1, device=self.device)
         for row in range(len(found)):
             for optimiser in self._optimisers():
@@ -274,14 +318,14 @@ class ShapeSpace(pl.LightningModule):
         return tuple(sorted(set(gathered(found).flatten().tolist()) - {-1}))
 
     def _move(self) -> None:
-        """Let all optimisers take their step; codes that grew too long are shortened."""
+        """Let all optimisers take their step; shorten codes that have become too long."""
         weight = self.codes.table.weight
         assert weight.grad is not None
         rows = weight.grad.indices()[0]
         if self.code_optimiser == "dense":
             weight.grad = weight.grad.to_dense()
             rows = torch.arange(len(self.codes), device=rows.device)
-        # One wrapped: Lightning counts a step per wrapped optimiser, and a step is one batch.
+        # Lightning counts a step for each wrapped optimiser, and one batch is to count as one step.
         wrapped, *others = self._optimisers()
         wrapped.step()
         for optimiser in others:
@@ -290,3 +334,19 @@ class ShapeSpace(pl.LightningModule):
 
     def _optimisers(self) -> list[LightningOptimizer]:
         return self.optimizers()  # pyright: ignore[reportReturnType]
+
+
+def _check_warm_up(warm_up: float) -> None:
+    """Raise ValueError for a fraction of the run that is negative or the whole run."""
+    if not 0 <= warm_up < 1:
+        raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
+
+
+def _check_gradients_begin(decoder: Decoder, code_init_std: float) -> None:
+    """Raise ValueError if codes and the decoder's columns for them both begin as zero."""
+    # The gradient of each is proportional to the other.
+    if code_init_std == 0 and decoder.zero_latent_columns:
+        raise ValueError(
+            "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
+            "set one of the two"
+        )

@@ -1,6 +1,6 @@
-"""Adam for a table of which a step moves a few rows: the codes of the scans in the batch.
+"""Optimisers of decoder and codes: Adam, Muon, and an Adam of its own for each row of a table.
 
-Letters: S rows, L columns.
+Letters: S rows of the table, L columns, K rows with a gradient.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,22 +15,24 @@ Schedule = Literal["halve", "cosine"]
 Optimiser = Literal["adam", "muon"]
 CodeOptimiser = Literal["rows", "dense"]
 SMALLEST_MATRIX = 16
-"""Rows and columns of a matrix that is worth orthogonalising."""
+"""Fewest rows and columns of a matrix that Muon takes."""
 
 
 class RowAdam(torch.optim.Optimizer):
-    """Each row is moved by an Adam of its own (Kingma and Ba 2015), which counts its own visits.
+    """Adam (Kingma and Ba 2015) with moments and a step count of its own for each row of a table.
 
-    A row moves only in steps whose sparse gradient holds it, by what a single Adam would have done
-    that saw the gradients of this row alone: ``lr`` is a length per visit, however many other rows
-    there are and whenever the row was first seen. (torch.optim.SparseAdam corrects all rows by the
-    number of steps of the table, so that rows that are rarely seen begin with steps up to six times
-    too long.) A step costs what its rows cost.
+    A row moves only in steps whose sparse gradient contains the row. The row then moves as by an
+    Adam that has seen the gradients of this row alone. So ``lr`` is the step length per visit,
+    however many rows there are and whenever a row is first seen. A step costs time in proportion
+    to the rows that move.
+
+    torch.optim.SparseAdam corrects the bias of all rows by the number of steps of the table.
+    There, the first steps of rows that are rarely seen are up to six times too long.
 
     Args:
         params: tables [S, L] with sparse gradients.
-        lr: length of a step.
-        betas: decay of the mean and of the mean square of the gradients.
+        lr: step length.
+        betas: decay rates of the mean and of the mean square of the gradients.
         eps: added to the root of the mean square.
     """
 
@@ -46,45 +48,60 @@ class RowAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Move the rows that the gradients hold."""
+        """Move the rows that the gradients contain; ``closure`` is not used."""
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None:
                     self._move(table, table.grad.coalesce(), group)
 
     def _move(self, table: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state, (beta1, beta2) = self._state_of(table), group["betas"]
-        rows, values = gradient.indices()[0], gradient.values()
+        """Move the rows [K] of one table by their gradient [K, L], as Adam does."""
+        state = self._state_of(table)
+        beta1, beta2 = group["betas"]
+        rows = gradient.indices()[0]
+        values = gradient.values()
         visits = state["visits"][rows] + 1
         mean = state["mean"][rows].lerp_(values, 1 - beta1)
         square = state["square"][rows].lerp_(values.square(), 1 - beta2)
         first, second = (_correction(beta, visits).to(mean) for beta in (beta1, beta2))
         root = (square / second).sqrt_().add_(group["eps"])
         table.index_add_(0, rows, mean / first / root, alpha=-group["lr"])
+        # The state of the other rows is neither read nor written.
         for name, value in (("visits", visits), ("mean", mean), ("square", square)):
             state[name].index_copy_(0, rows, value)
 
     def _state_of(self, table: Tensor) -> dict[str, Tensor]:
-        """Visits [S], mean and mean square [S, L], all zero before the first step."""
+        """Return number of visits [S], mean and mean square [S, L]; zero before the first step."""
         state = self.state[table]
         if not state:
-            state["visits"] = table.new_zeros(len(table))  # whole numbers, as torch restores them
-            state["mean"], state["square"] = torch.zeros_like(table), torch.zeros_like(table)
+            # Floats, because load_state_dict casts the state to the type of the table.
+            state["visits"] = table.new_zeros(len(table))
+            state["mean"] = torch.zeros_like(table)
+            state["square"] = torch.zeros_like(table)
         return state
 
 
 def _correction(beta: float, visits: Tensor) -> Tensor:
-    """1 - beta^visits [K, 1], in double precision: beta is near 1."""
+    """Return 1 - beta^visits [K, 1], in double precision because beta is near 1."""
     return 1 - (beta ** visits.double())[:, None]
 
 
 def decoder_optimisers(
     parameters: Iterable[Tensor], optimiser: Optimiser, lr: float, matrix_lr: float
 ) -> list[torch.optim.Optimizer]:
-    """Adam with ``lr`` for all, or for what Muon does not take.
+    """Return the optimisers of a decoder: one Adam, or an Adam and a Muon.
 
     Muon (Jordan et al. 2024) moves matrices by their orthogonalised momentum, scaled to the size of
-    an Adam step of ``matrix_lr`` (Liu et al. 2025).
+    an Adam step of ``matrix_lr`` (Liu et al. 2025). Adam moves all other parameters.
+
+    Args:
+        parameters: parameters of the decoder.
+        optimiser: "adam" or "muon".
+        lr: step length of Adam.
+        matrix_lr: step length of Muon.
+
+    Raises:
+        ValueError: "muon" without a matrix of at least SMALLEST_MATRIX rows and columns.
     """
     parameters = list(parameters)
     if optimiser == "adam":
@@ -104,5 +121,12 @@ def decoder_optimisers(
 def code_optimiser(
     table: Iterable[Tensor], optimiser: CodeOptimiser, lr: float
 ) -> torch.optim.Optimizer:
-    """A table's: an Adam for each row, or the published one that moves all rows in every step."""
+    """Return the optimiser of a code table.
+
+    Args:
+        table: the table, as the one parameter in the iterable.
+        optimiser: "rows" for :class:`RowAdam`; "dense" for the published Adam, which moves all
+            rows in every step.
+        lr: step length.
+    """
     return RowAdam(table, lr) if optimiser == "rows" else torch.optim.Adam(table, lr)

@@ -1,25 +1,26 @@
-"""Going on in the middle of an epoch, with any number of ranks and the scans in any order."""
+"""Resuming in the middle of an epoch, with any number of ranks and the scans in any order."""
 
 from typing import Any
 
-from shapespace.checkpoint import PLACE, with_scans
-from shapespace.training.datamodule import ScanData
+from shapespace.training.batches import Steps
 
 
-def go_on_from(checkpoint: dict[str, Any], data: ScanData) -> None:
-    """Let codes, optimisers and counts of batches in ``checkpoint`` stand where ``data`` goes on.
+def set_batch_counts(checkpoint: dict[str, Any], steps: Steps) -> None:
+    """Make Lightning's counts of batches in a checkpoint fit the steps that are left.
 
-    Lightning counts batches of one rank, and with another number of ranks or another batch size an
-    epoch has another number of them; scans that were visited are counted alike by all.
+    Lightning counts the batches of one rank. With another number of ranks or another batch size an
+    epoch has another number of batches. Visits of scans are counted alike by all ranks, so
+    ``steps`` knows the place in the epoch.
+
+    Args:
+        checkpoint: content of a checkpoint; its batch counts and epoch means are changed in place.
+        steps: steps of this rank, which start where the training is resumed.
     """
-    checkpoint.update(with_scans(checkpoint, data.names))
-    if PLACE not in checkpoint:
-        return
-    data.load_state_dict(checkpoint[PLACE])
-    steps = data.steps
     if not steps.start:
+        # The means in the checkpoint are of an epoch that is complete or begins anew.
         checkpoint["shapespace"].pop("means", None)
     batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+    # At the start of an epoch Lightning still has the counts of the completed epoch before.
     done = len(steps) - steps.steps_after(steps.start) if steps.start else len(steps)
     shift = done - batches["ready"]
     for count in batches:

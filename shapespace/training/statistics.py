@@ -1,4 +1,8 @@
-"""What came of a training step, and the means of an epoch."""
+"""The result of a training step, the judgement of it, the means of an epoch, and the metrics file.
+
+The module makes a :class:`StepResult` of each step. The divergence monitor judges it and writes a
+:class:`Verdict`. The checkpoint callback, which is given the same verdict, reads it.
+"""
 
 import csv
 from collections.abc import Mapping
@@ -6,15 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 METRICS = "metrics.csv"
+"""File of a run folder with one row for each epoch."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step, the same on all ranks.
+    """The result of one step, the same on all ranks.
 
-    terms: mean loss and terms over the scans of all ranks. num_scans: how many those are. taken:
-    whether decoder and codes moved; they do not where the loss or a gradient is not finite.
-    culprits: rows of the scans whose loss or gradient alone is not finite.
+    Args:
+        terms: mean loss and mean terms over the scans of all ranks.
+        num_scans: number of those scans.
+        taken: whether decoder and codes moved. They do not move if the loss or the gradient is not
+            finite.
+        offending_rows: rows of the scans whose own loss or gradient is not finite.
     """
 
     terms: Mapping[str, float]
@@ -24,29 +32,48 @@ class StepResult:
 
 
 @dataclass
+class Verdict:
+    """The judgement of the last step, written by the divergence monitor.
+
+    Args:
+        diverging: whether the weights are not worth a checkpoint: the last loss was a spike, or no
+            step was taken since the spike.
+    """
+
+    diverging: bool = False
+
+
+@dataclass
 class EpochMeans:
-    """Means over the scans of an epoch's steps that were taken; refused: steps that were not."""
+    """Running means of an epoch, over the scans of the steps that were taken.
+
+    Args:
+        sums: sum over scans of the loss and of each term.
+        num_scans: number of scans in the sums.
+        refused: number of steps that were not taken.
+    """
 
     sums: dict[str, float] = field(default_factory=dict)
     num_scans: int = 0
     refused: int = 0
 
-    def add(self, report: StepResult) -> None:
-        """One more step."""
-        if not report.taken:
-            self.refused += report.num_scans > 0  # with all scans left out there was no step
+    def add(self, result: StepResult) -> None:
+        """Add one step."""
+        if not result.taken:
+            # A step without scans, all of them excluded, is no refused step.
+            self.refused += result.num_scans > 0
             return
-        for name, value in report.terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * report.num_scans
-        self.num_scans += report.num_scans
+        for name, value in result.terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * result.num_scans
+        self.num_scans += result.num_scans
 
     def values(self) -> dict[str, float]:
-        """The means; nothing before the first step."""
+        """Mean loss and terms by name; empty before the first step."""
         return {name: value / max(self.num_scans, 1) for name, value in self.sums.items()}
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a metrics file, none if it is missing."""
+    """Read the rows of a metrics file; an incomplete last row is left out, a missing file is []."""
     if not path.exists():
         return []
     with path.open(newline="") as file:

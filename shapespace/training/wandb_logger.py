@@ -1,4 +1,4 @@
-"""Weights & Biases on request: never a prompt, never a stop of training."""
+"""Logging to Weights & Biases, if asked for; it never prompts and never ends a training."""
 
 import hashlib
 import netrc
@@ -17,12 +17,17 @@ Mode = Literal["auto", "online", "offline"]
 
 
 def resolve_mode(mode: Mode) -> str:
-    """``auto`` becomes WANDB_MODE if set, else online; online without a key becomes offline."""
+    """Return the mode that wandb is started in.
+
+    "auto" becomes the variable WANDB_MODE if it is set, else "online". "online" without an API key
+    becomes "offline".
+    """
     wanted = os.environ.get("WANDB_MODE", "online") if mode == "auto" else mode
     return "offline" if wanted == "online" and not _has_key() else wanted
 
 
 def _has_key() -> bool:
+    """Return whether wandb would find an API key, in the environment or in ~/.netrc."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
@@ -32,14 +37,16 @@ def _has_key() -> bool:
         return False
 
 
+# The end of the message after a failure, by mode that failed.
 _NEXT = defaultdict(lambda: "trying offline", offline="training goes on without it")
 
 
 def wandb_logger(folder: Path, mode: Mode) -> "WandbLogger | bool":
-    """A logger of the run in ``folder``, the same run after a resume; False if wandb fails.
+    """Return a logger for the run in ``folder``, or False if wandb fails.
 
-    Online that cannot be reached within 30 s becomes offline, and so does online without a key:
-    wandb would ask for one.
+    A resumed run goes on with its wandb run, whose id follows from the path of the folder. If
+    wandb cannot be reached within 30 s, the logger is offline. Without an API key the logger is
+    offline too, because wandb would prompt for a key.
     """
     wanted = resolve_mode(mode)
     for attempt in dict.fromkeys((wanted, "offline")):

@@ -1,1 +1,1 @@
-"""Files, progress, processes, memory, text: nothing about shapes."""
+"""Helpers that know nothing about shapes: files, progress, processes, memory, time, text."""

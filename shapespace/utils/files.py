@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Files: atomic writes, locks, output folders, lists of names."""
 
 import fcntl
 import os
@@ -12,17 +12,22 @@ from shapespace.errors import InputError, one_line
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary name to write to; it takes the place of ``path`` when the block ends well.
+    """Write a file atomically: readers see the old file or the new one, never a part.
 
-    The bytes are on the disk before the rename, the folder after it. On an exception the
-    temporary file is removed and ``path`` is as it was. The suffix is kept, for writers that
-    choose a format by it. An OSError becomes an :class:`InputError` that names ``path``.
+    Yields the name of a temporary file in the same folder, with the same suffix. The temporary
+    file replaces ``path`` when the block ends without an exception. After an exception the
+    temporary file is removed and ``path`` is unchanged.
+
+    Raises:
+        InputError: The operating system refuses to write; the message names ``path``.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")  # see remove_leftovers
+    # Writers choose a format by the suffix. remove_leftovers looks for this pattern.
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     output_folder(path.parent)
     try:
         yield part
+        # A rename may reach the disk before the bytes: a power cut would leave an empty file.
         _to_disk(part)
         part.replace(path)
         _to_disk(path.parent)
@@ -35,9 +40,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Remove what killed processes left of writing ``path``, or any file of the folder ``path``.
+    """Remove temporary files of killed processes, as :func:`replacing` makes them.
 
-    No other may be writing it now.
+    No other process may be writing at the same time.
+
+    Args:
+        path: file whose temporary files are removed, or a folder, where all are removed.
     """
     path = Path(path)
     is_folder = path.is_dir()
@@ -50,13 +58,15 @@ def remove_leftovers(path: str | Path) -> None:
 
 @contextmanager
 def alone(lock: str | Path, busy: str | None = None) -> Iterator[None]:
-    """Hold the lock file ``lock``, which ends with the process at the latest.
+    """Hold a lock file during the block; the end of the process frees the lock too.
 
-    While another process holds it: :class:`InputError` ``busy``, or wait if that is None.
+    Args:
+        lock: path of the lock file, which is made if missing and never removed.
+        busy: message of the InputError if another process holds the lock; None waits instead.
     """
     output_folder(Path(lock).parent)
     try:
-        # a link would let others choose which file is opened
+        # A symbolic link would let another user choose the file that is opened.
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise InputError(f"{lock}: cannot be a lock ({error.strerror}); remove it") from error
@@ -69,7 +79,7 @@ def alone(lock: str | Path, busy: str | None = None) -> Iterator[None]:
 
 
 def output_folder(path: str | Path) -> Path:
-    """The folder ``path``, made if missing; InputError if nothing can be written to it."""
+    """Make the folder ``path`` if missing; InputError if no file can be written there."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -81,6 +91,7 @@ def output_folder(path: str | Path) -> Path:
 
 
 def _to_disk(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -89,7 +100,7 @@ def _to_disk(path: Path) -> None:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file that are not empty; InputError if there are none."""
+    """Read the lines of a text file, without empty ones; InputError if no line is left."""
     try:
         lines = [line.strip() for line in Path(path).read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:

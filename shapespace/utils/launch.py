@@ -1,6 +1,6 @@
-"""One process of many: which part of the work is its own, and which GPU.
+"""One process of several: its rank, its share of the work, its GPU.
 
-torchrun and srun tell each process by its environment; nothing is sent between them.
+torchrun and srun pass the rank in environment variables. The processes exchange no messages.
 """
 
 import os
@@ -10,22 +10,25 @@ from collections.abc import Mapping
 from shapespace.errors import InputError, one_line
 
 FIRST_SPECIAL_STEP = 0xFFFFFFF0
-"""Steps of Slurm from here on are shells, batch scripts and the like: one process each."""
+"""Slurm's SLURM_STEP_ID from which on a step is a shell or a batch script: one process alone."""
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """The numbers i and n of "i/n", 1 <= i <= n."""
+    """Parse "i/n" into (i, n); InputError unless 1 <= i <= n."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
-    part, of = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= part <= of:
-        raise InputError(f"shard={one_line(text)}: give i/n with i from 1 to n, as in 3/8")
-    return part, of
+    if found and 1 <= int(found[1]) <= int(found[2]):
+        return int(found[1]), int(found[2])
+    raise InputError(f"shard={one_line(text)}: give i/n with i from 1 to n, as in 3/8")
 
 
 def own_share(shard: str | None) -> tuple[int, int]:
-    """Which of how many parts of the work is ours, from 1: by "i/n", or as torchrun or srun say.
+    """Say which part of the work this process does.
 
-    (1, 1) of a process alone; ``shard`` "1/1" makes one of any.
+    Args:
+        shard: "i/n" for the i-th of n parts, "1/1" for all; None asks torchrun or srun.
+
+    Returns:
+        (i, n), counted from 1; (1, 1) for a process that is alone.
     """
     if shard is not None:
         return parse_shard(shard)
@@ -34,23 +37,37 @@ def own_share(shard: str | None) -> tuple[int, int]:
 
 
 def rank_and_world(environ: Mapping[str, str]) -> tuple[int, int]:
-    """Which process this is, from 0, and how many there are; (0, 1) of one alone.
+    """Read the rank of this process and the number of processes.
 
-    environ: RANK and WORLD_SIZE of torchrun count before SLURM_PROCID and SLURM_NTASKS of srun;
-    the shell of sbatch or salloc is alone, whatever was allocated. InputError if they contradict.
+    torchrun's RANK and WORLD_SIZE come before srun's SLURM_PROCID and SLURM_NTASKS, as torchrun may
+    run under srun.
+
+    Args:
+        environ: environment variables.
+
+    Returns:
+        (rank, number of processes), with the rank counted from 0; (0, 1) for a process alone.
+
+    Raises:
+        InputError: The rank is not smaller than the number of processes.
     """
     if environ.get("RANK") and environ.get("WORLD_SIZE"):
         return _checked(environ, "RANK", "WORLD_SIZE")
+    # The shell of sbatch or salloc has SLURM_NTASKS of the allocation, but runs once.
     if environ.get("SLURM_PROCID") and environ.get("SLURM_NTASKS") and _in_step(environ):
         return _checked(environ, "SLURM_PROCID", "SLURM_NTASKS")
     return 0, 1
 
 
 def own_device(environ: Mapping[str, str], num_gpus: int) -> str:
-    """The device of this process, as torch names it: "cpu", "cuda", or one GPU of several.
+    """Choose the device of this process: "cpu", "cuda", or "cuda:i" beside other processes.
 
-    The processes of a node share out the ``num_gpus`` that they see, by LOCAL_RANK of torchrun,
-    SLURM_LOCALID of srun or, without either, their rank.
+    The processes of a node take turns on its GPUs, by torchrun's LOCAL_RANK or srun's
+    SLURM_LOCALID. Without those variables the rank decides.
+
+    Args:
+        environ: environment variables.
+        num_gpus: GPUs that this process sees.
     """
     rank, world = rank_and_world(environ)
     if world == 1 or num_gpus == 0:
@@ -61,13 +78,16 @@ def own_device(environ: Mapping[str, str], num_gpus: int) -> str:
 
 
 def _in_step(environ: Mapping[str, str]) -> bool:
+    """True if srun started this process, as part of a step of its own."""
     step = environ.get("SLURM_STEP_ID", "")
     return step.isdecimal() and int(step) < FIRST_SPECIAL_STEP
 
 
 def _checked(environ: Mapping[str, str], rank: str, world: str) -> tuple[int, int]:
-    found = environ[rank], environ[world]
-    if all(value.isdecimal() for value in found) and int(found[0]) < int(found[1]):
-        return int(found[0]), int(found[1])
-    given = one_line(f"{rank}={found[0]} {world}={found[1]}")
+    """The values of the variables ``rank`` and ``world``; InputError if they contradict."""
+    number = environ[rank]
+    count = environ[world]
+    if number.isdecimal() and count.isdecimal() and int(number) < int(count):
+        return int(number), int(count)
+    given = one_line(f"{rank}={number} {world}={count}")
     raise InputError(f"{given}: a process is one of 0 to {world} - 1; unset both if it is alone")

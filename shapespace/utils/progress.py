@@ -1,4 +1,4 @@
-"""How long it still takes: a bar on a terminal, a plain line now and then in a log file."""
+"""Progress bars on a terminal; in a log file, a plain line every 20 seconds."""
 
 import os
 import sys
@@ -22,10 +22,16 @@ def progress(
     shown: bool = True,
     delay: float = 0.0,
 ) -> tqdm:
-    """A tqdm bar on standard error that suits where it is written to; none unless ``shown``.
+    """Make a tqdm progress bar on standard error; only rank 0 shows one.
 
-    Of processes that were started together only the first shows any. delay: seconds that pass
-    before it shows.
+    Args:
+        iterable: steps to count; None counts by ``update``.
+        desc: name of the work, in front of the bar.
+        total: number of steps; the length of ``iterable`` by default.
+        unit: name of one step.
+        initial: steps that were done before.
+        shown: whether there is a bar at all.
+        delay: seconds before the bar shows.
     """
     plain = not sys.stderr.isatty()
     return tqdm(

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by the name of a stage."""
+"""Wall time of the stages of a computation."""
 
 import time
 from collections.abc import Generator
@@ -6,11 +6,14 @@ from contextlib import contextmanager
 
 
 class Timings(dict[str, float]):
-    """Seconds by stage, in the order in which they first ended: ``with stages("sigma"): ...``."""
+    """Seconds by name of a stage, in the order in which the stages first ended.
+
+    Usage: ``with timings("sigma"): ...``.
+    """
 
     @contextmanager
     def __call__(self, name: str) -> Generator[None, None, None]:
-        """Add the wall time of the block to ``name``, also when it raises."""
+        """Add the wall time of the block to the stage ``name``, also if the block raises."""
         start = time.perf_counter()
         try:
             yield

@@ -1,4 +1,8 @@
-"""Work on many items in processes: few in flight, and one that dies takes no other with it."""
+"""A pool of worker processes that survives the death of a worker.
+
+A worker may die of a crash in a library or for want of memory. The standard pool then gives up all
+items; this pool loses at most the item that killed the worker.
+"""
 
 import os
 import signal
@@ -17,16 +21,21 @@ Result = TypeVar("Result")
 def run_in_workers(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, lost: Result
 ) -> Generator[tuple[Item, Result], None, None]:
-    """Each item with what ``function`` makes of it, as they become ready.
+    """Apply a function to many items in worker processes; yield (item, result) as they end.
 
-    workers: processes, each with one item in flight; 1 works in this process, in order, and a
-    script that asks for more needs its ``__main__`` guard. lost: the result of an item whose
-    process died, by a crash in a library or for want of memory; it was tried again alone before.
+    A script that calls this with more than one worker needs a ``__main__`` guard.
+
+    Args:
+        function: function of one item; it must be picklable, as the items must be.
+        items: the items, read one by one as workers become free.
+        workers: number of processes; 1 works in this process and keeps the order.
+        lost: result for an item whose process died twice, the second time alone.
     """
     if workers == 1:
         yield from ((item, function(item)) for item in items)
         return
     left = iter(items)
+    # A broken pool does not say which item killed it: all that were in flight run again, alone.
     while suspects := (yield from _until_one_dies(function, left, workers)):
         for item in suspects:
             yield item, _alone(function, item, lost)
@@ -40,10 +49,11 @@ def num_cores() -> int:
 def _until_one_dies(
     function: Callable[[Item], Result], items: Iterator[Item], workers: int
 ) -> Generator[tuple[Item, Result], None, list[Item]]:
-    """Results of ``items`` until all are done or a process dies; then those that were in flight."""
+    """Yield (item, result) until all are done or a process dies; return the items in flight."""
     running: dict[Future[Result], Item] = {}
     with _pool(workers) as pool:
         while True:
+            # One item a worker: few are in flight, and so run again, if a process dies.
             for item in islice(items, workers - len(running)):
                 running[_submit(pool, function, item)] = item
             if not running:
@@ -56,6 +66,7 @@ def _until_one_dies(
 
 
 def _alone(function: Callable[[Item], Result], item: Item, lost: Result) -> Result:
+    """The result of one item in a process of its own; ``lost`` if that process dies."""
     with _pool(1) as pool:
         try:
             return _submit(pool, function, item).result()
@@ -66,6 +77,7 @@ def _alone(function: Callable[[Item], Result], item: Item, lost: Result) -> Resu
 def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
 ) -> Future[Result]:
+    """Submit one item; a pool that broke just now answers with a failed future."""
     try:
         return pool.submit(function, item)
     except BrokenProcessPool as error:
@@ -75,18 +87,21 @@ def _submit(
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
+    # A forked process would inherit locks of threads that it does not have (torch, HDF5).
     return ProcessPoolExecutor(workers, get_context("spawn"), _begin)
 
 
 def _begin() -> None:
-    """One thread a process; an interruption is the parent's to handle, and its death ends us."""
+    """Prepare a worker: one thread, no reaction to Ctrl-C, and an end together with the parent."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # A terminal sends Ctrl-C to all processes; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
+    """Wait for the death of the parent, which a killed parent cannot announce."""
     parent = parent_process()
     if parent is not None:
         parent.join()

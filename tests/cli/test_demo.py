@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from shapespace.cli.demo_steps import Size, run_demo
+from shapespace.cli.demo_steps import DemoSize, run_demo
 
 pytest.importorskip("embreex", reason="pictures and the scanner need shapespace[report]")
 pytest.importorskip("igl", reason="exact distances need shapespace[report]")
 
-TINY = Size(
+TINY = DemoSize(
     subjects=2,
     motions=("hips", "punching"),
     frames=1,

@@ -1,5 +1,6 @@
 """The command line: instant help, one line for every mistake of the user, nothing half-written."""
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -116,9 +117,13 @@ def test_command_help_names_every_option(name, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"usage: shapespace {' '.join(name)} ")
     for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
-        option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        shown = "--" + parameter.name.replace("_", "-") if option else parameter.name
-        assert re.search(rf"^  {shown}\b", text, re.MULTILINE)
+        given = [parameter.name]
+        if dataclasses.is_dataclass(parameter.annotation):
+            given = [field.name for field in dataclasses.fields(parameter.annotation)]
+        for each in given:
+            option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            shown = "--" + each.replace("_", "-") if option else each
+            assert re.search(rf"^  {shown}\b", text, re.MULTILINE), shown
     parser = build_parser(FUNCTIONS[name])
     assert [action.dest for action in parser._actions if not action.help] == []
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from shapespace.data.names import FrameName, frame_gaps, parse_names
+from shapespace.data.names import PATTERN, FrameName, frame_gaps, parse_names
 from shapespace.data.sources import find_sources
-from shapespace.data.splits import parse_name, scan_names, split, split_files
+from shapespace.data.splits import scan_names, split, split_files
 from shapespace.errors import InputError
 from shapespace.training.datamodule import ScanData
 from shapespace.utils.files import read_lines
@@ -42,6 +42,10 @@ def sequence(name):
 
 def frame(name):
     return int(name.rpartition("_")[2])
+
+
+def parse_name(name, pattern=PATTERN):
+    return parse_names([name], pattern).get(name)
 
 
 def slow_gaps(train, test):
@@ -189,10 +193,10 @@ def test_text():
     assert lines[4].startswith("LEAK: 50 % of the test scans lie within 10 frames")
 
 
-def test_names_without_a_place_split_at_random_alone():
+def test_names_that_do_not_fit_split_at_random_alone():
     found = split(["bunny", "armadillo", "dragon", "a_x_1"], "random", share=0.7)
     unknown = set(found.test) - {"a_x_1"}
-    assert len(found.test) == 3 and found.unplaced == unknown
+    assert len(found.test) == 3 and found.unparsed == unknown
     assert all(f"{name}  gap ?" in str(found) for name in unknown)
     assert f"gaps unknown: {len(unknown)} of 3" in str(found) and "LEAK" not in str(found)
     with pytest.raises(InputError, match=r"'bunny' and 1 more: not named by <subject>_.*--pattern"):

@@ -1,4 +1,4 @@
-"""What a certificate says of exact distances, and of fields that are wrong in a known way."""
+"""What the diagnostics say of exact distances, and of fields that are wrong in a known way."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def measured(field, latent=NONE, **options):
 
 @pytest.fixture(scope="module")
 def distances():
-    """Certificates of exact distances."""
+    """Diagnostics of exact distances."""
     return {name: measured(field) for name, field in ALL.items()}
 
 

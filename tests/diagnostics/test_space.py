@@ -1,4 +1,4 @@
-"""The certificate of a checkpoint: its files, its words, and shapes without a surface."""
+"""The diagnostics of a checkpoint: their files, their words, and shapes without a surface."""
 
 import json
 import math
@@ -41,8 +41,8 @@ def test_the_command_writes_a_table_numbers_and_a_page(toy_checkpoint, tmp_path,
     line = ["diagnose", str(toy_checkpoint), "--names", names, f"--out={tmp_path}", *OPTIONS]
     assert main(line) == 0
     text = capsys.readouterr().out
-    assert "ball" in text and "median" in text and "last.certificate.json" in text
-    content = json.loads((tmp_path / "last.certificate.json").read_text())
+    assert "ball" in text and "median" in text and "last.diagnostics.json" in text
+    content = json.loads((tmp_path / "last.diagnostics.json").read_text())
     assert list(content) == [
         *("checkpoint", "digest", "settings", "meaning", "shapes", "summary", "verdict")
     ]
@@ -51,7 +51,7 @@ def test_the_command_writes_a_table_numbers_and_a_page(toy_checkpoint, tmp_path,
     assert [shape["name"] for shape in content["shapes"]] == ["egg", "ball"]
     assert set(content["shapes"][0]) == {"name", "remarks", *content["meaning"]}
     assert set(content["summary"]) == set(MEANING) - set(FACTS)
-    page = (tmp_path / "last.certificate.html").read_text()
+    page = (tmp_path / "last.diagnostics.html").read_text()
     assert page.count("data:image/png;base64,") == 2
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert all(column in page for column in content["summary"])
@@ -74,12 +74,12 @@ def test_shapes_without_a_surface_have_a_page_too(dimension, lift, tmp_path):
     flat = space(dimension)
     with torch.no_grad():
         flat.decoder.linears()[-1].bias.add_(lift)
-    certified = diagnose_space(flat, names=["b"], settings=QUICK)
-    page = write_page(certified, tmp_path / "page.html").read_text()
+    diagnosed = diagnose_space(flat, names=["b"], settings=QUICK)
+    page = write_page(diagnosed, tmp_path / "page.html").read_text()
     assert page.count("data:image/png;base64,") == 1
-    assert certified.median("size") is None and certified.median("gradient_rms_space") is not None
+    assert diagnosed.median("size") is None and diagnosed.median("gradient_rms_space") is not None
     assert ("empty" if dimension == 3 else "not 3-D") in page and "As a distance" not in page
-    json.dumps(certified.plain(), allow_nan=False)
+    json.dumps(diagnosed.plain(), allow_nan=False)
 
 
 def test_shapes_are_taken_evenly():
@@ -97,13 +97,13 @@ def test_worst_is_what_is_farthest_from_a_distance():
         "b": made(gradient_mean_space=0.1, safe_factor=0.4, normal_mean=0.7, sheets=3.0),
         "c": made(gradient_mean_space=0.2, distance_rmse_space=0.1, gradient_rms_space=0.1),
     }
-    certified = DiagnosedSpace(space(), QUICK, shapes)
-    assert certified.worst("gradient_mean_space") == -0.3
-    assert certified.median("gradient_mean_space") == pytest.approx(0.1)
-    assert (certified.worst("safe_factor"), certified.worst("normal_mean")) == (0.4, 0.7)
-    assert (certified.median("sheets"), certified.worst("overshoot_one")) == (1.5, None)
-    assert certified.ordered()[0] == "c"
+    diagnosed = DiagnosedSpace(space(), QUICK, shapes)
+    assert diagnosed.worst("gradient_mean_space") == -0.3
+    assert diagnosed.median("gradient_mean_space") == pytest.approx(0.1)
+    assert (diagnosed.worst("safe_factor"), diagnosed.worst("normal_mean")) == (0.4, 0.7)
+    assert (diagnosed.median("sheets"), diagnosed.worst("overshoot_one")) == (1.5, None)
+    assert diagnosed.ordered()[0] == "c"
     assert math.isnan(shapes["a"]["size"])
     assert any(
-        "1 of 3 shapes" in sentence and "3 extra" in sentence for sentence in verdict(certified)
+        "1 of 3 shapes" in sentence and "3 extra" in sentence for sentence in verdict(diagnosed)
     )

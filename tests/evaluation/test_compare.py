@@ -1,4 +1,4 @@
-"""Cards of shapes whose distance is known, from meshes and from files."""
+"""Scores of shapes whose distance is known, from meshes and from files."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def files(tmp_path):
     return [str(tmp_path / name) for name in ("outer.ply", "inner.stl", "scan.xyz")]
 
 
-def test_a_card_has_a_part_for_each_target_and_facts_of_the_mesh():
+def test_scores_have_a_part_for_each_target_and_facts_of_the_mesh():
     ball = sphere(1.1)
     ball.metadata.update(dropped_components=2, dropped_area_share=0.1)
     found = scores_of(
@@ -44,7 +44,7 @@ def test_a_card_has_a_part_for_each_target_and_facts_of_the_mesh():
     assert math.isnan(found.value("fit", "steps"))
 
 
-def test_a_lost_shape_has_a_card_and_a_lost_target_is_named():
+def test_a_lost_shape_has_scores_and_a_lost_target_is_named():
     lost = scores_of("ghost", trimesh.Trimesh(), {"registration": sphere(1.0)}, SAMPLES)
     assert lost.value("registration", "chamfer_half_unsquared") == math.inf
     assert lost.parts["mesh"]["components"] == 0

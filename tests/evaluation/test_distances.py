@@ -9,7 +9,7 @@ import trimesh
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import DISTANCES, Thresholds, definition, sentences
 from shapespace.evaluation.distances import surface_distances
-from shapespace.evaluation.metrics import Sampled
+from shapespace.evaluation.metrics import SampledSurface
 from tests.evaluation.test_metrics import naive
 
 LENGTHS = [name for name, known in DISTANCES.items() if known.kind == "length"]
@@ -26,7 +26,9 @@ def sphere(radius):
 
 def test_concentric_spheres_in_the_same_directions_differ_by_exactly_their_radii():
     rays = directions()
-    found = surface_distances(Sampled(1.01 * rays, rays), Sampled(rays, rays), Thresholds())
+    found = surface_distances(
+        SampledSurface(1.01 * rays, rays), SampledSurface(rays, rays), Thresholds()
+    )
     same = ("chamfer_half_unsquared", "chamfer_to", "chamfer_from", "median_to", "median_from")
     for name in (*same, "hausdorff", "hausdorff_to", "hausdorff_from", "mesh_accuracy_90"):
         assert found[name] == pytest.approx(0.01, abs=1e-12), name
@@ -38,7 +40,9 @@ def test_concentric_spheres_in_the_same_directions_differ_by_exactly_their_radii
 
 
 def test_concentric_spheres_of_triangles_differ_by_their_radii_within_the_tessellation():
-    outer, inner = (Sampled.of_mesh(sphere(r), 4000, seed) for r, seed in ((1.1, 0), (1.0, 1)))
+    outer, inner = (
+        SampledSurface.of_mesh(sphere(r), 4000, seed) for r, seed in ((1.1, 0), (1.0, 1))
+    )
     found = surface_distances(outer, inner, num_points=20_000)
     sag = 1.1 - np.linalg.norm(sphere(1.1).triangles_center, axis=1).min()
     for name in ("accuracy_exact", "completeness_exact", "point_to_mesh", "hausdorff_exact"):
@@ -54,7 +58,9 @@ def test_a_shifted_plane_is_off_by_exactly_its_shift():
         trimesh.Trimesh(corners + np.array([0, 0, z]), [[0, 1, 2], [0, 2, 3]], process=False)
         for z in (0, 0.003)
     )
-    found = surface_distances(Sampled.of_mesh(high, 500), Sampled.of_mesh(low, 500, 1))
+    found = surface_distances(
+        SampledSurface.of_mesh(high, 500), SampledSurface.of_mesh(low, 500, 1)
+    )
     for name in LENGTHS:
         if "exact" in name or name == "point_to_mesh":
             assert found[name] == pytest.approx(0.003, abs=1e-12), name
@@ -63,7 +69,7 @@ def test_a_shifted_plane_is_off_by_exactly_its_shift():
 
 
 def test_all_columns_equal_their_naive_twins():
-    a, b = (Sampled(points, directions(len(points))) for points in blobs())
+    a, b = (SampledSurface(points, directions(len(points))) for points in blobs())
     there, back = naive(a.points, b.points), naive(b.points, a.points)
     found = surface_distances(a, b, Thresholds((0.05, 0.1), 0.2))
     close = {
@@ -99,11 +105,13 @@ def blobs():
 def test_order_does_not_matter_sides_do():
     a, b = blobs()
     found, back = (
-        surface_distances(Sampled(a), Sampled(b)),
-        surface_distances(Sampled(b), Sampled(a)),
+        surface_distances(SampledSurface(a), SampledSurface(b)),
+        surface_distances(SampledSurface(b), SampledSurface(a)),
     )
     rng = np.random.default_rng(0)
-    mixed = surface_distances(Sampled(rng.permutation(a)), Sampled(rng.permutation(b)))
+    mixed = surface_distances(
+        SampledSurface(rng.permutation(a)), SampledSurface(rng.permutation(b))
+    )
     assert mixed == pytest.approx(found, rel=1e-12)
     for name in ("chamfer_half_unsquared", "chamfer_sum_squared", "hausdorff", "fscore_10mm"):
         assert back[name] == pytest.approx(found[name], rel=1e-12)
@@ -114,7 +122,7 @@ def test_order_does_not_matter_sides_do():
 
 def test_a_surface_is_at_no_distance_from_itself():
     ball = sphere(0.5)
-    mine = Sampled.of_mesh(ball, 500)
+    mine = SampledSurface.of_mesh(ball, 500)
     found = surface_distances(mine, mine)
     assert all(found[name] < 1e-7 for name in LENGTHS if name != "sampling_floor")
     assert found["volume_iou"] == found["fscore_1mm"] == 1
@@ -123,7 +131,9 @@ def test_a_surface_is_at_no_distance_from_itself():
 
 def test_the_floor_is_the_chamfer_of_two_samplings():
     ball = sphere(1.0)
-    found = surface_distances(Sampled.of_mesh(ball, 3000), Sampled.of_mesh(ball, 3000, 1))
+    found = surface_distances(
+        SampledSurface.of_mesh(ball, 3000), SampledSurface.of_mesh(ball, 3000, 1)
+    )
     assert found["sampling_floor"] == pytest.approx(found["chamfer_half_unsquared"], rel=0.05)
     # the nearest of a Poisson process of density n in the plane is 1 / (2 sqrt n) off
     assert found["sampling_floor"] == pytest.approx(0.5 / np.sqrt(3000 / ball.area), rel=0.05)
@@ -134,8 +144,8 @@ def test_lengths_scale_and_shares_stay():
     thresholds = Thresholds(relative=True)
     small, large = (
         surface_distances(
-            Sampled.of_mesh(sphere(1.01 * size), 500),
-            Sampled.of_mesh(sphere(size), 500, 1),
+            SampledSurface.of_mesh(sphere(1.01 * size), 500),
+            SampledSurface.of_mesh(sphere(size), 500, 1),
             thresholds,
             2000,
         )
@@ -151,15 +161,17 @@ def test_lengths_scale_and_shares_stay():
 def test_inside_out_is_told():
     ball, turned = sphere(1.0), sphere(1.0)
     turned.invert()
-    found = surface_distances(Sampled.of_mesh(turned, 2000), Sampled.of_mesh(ball, 2000, 1))
+    found = surface_distances(
+        SampledSurface.of_mesh(turned, 2000), SampledSurface.of_mesh(ball, 2000, 1)
+    )
     assert found["normal_consistency"] > 0.99 and found["normal_consistency_signed"] < -0.99
 
 
 @pytest.mark.parametrize("target", ["mesh", "cloud"])
 def test_an_empty_reconstruction_is_infinitely_far_and_shares_nothing(target):
-    ball = Sampled.of_mesh(sphere(1.0), 100)
-    other = ball if target == "mesh" else Sampled(ball.points)
-    found = surface_distances(Sampled.of_mesh(trimesh.Trimesh()), other)
+    ball = SampledSurface.of_mesh(sphere(1.0), 100)
+    other = ball if target == "mesh" else SampledSurface(ball.points)
+    found = surface_distances(SampledSurface.of_mesh(trimesh.Trimesh()), other)
     assert ("normal_consistency" in found, "volume_iou" in found) == 2 * (target == "mesh",)
     for name, value in found.items():
         if name != "sampling_floor":
@@ -167,30 +179,32 @@ def test_an_empty_reconstruction_is_infinitely_far_and_shares_nothing(target):
             expected = 1 if name.startswith("far_share") else math.inf if far else 0
             assert value == expected, name
     with pytest.raises(InputError, match="the target has no surface"):
-        surface_distances(ball, Sampled.of_mesh(trimesh.Trimesh()))
+        surface_distances(ball, SampledSurface.of_mesh(trimesh.Trimesh()))
 
 
 def test_a_cloud_has_no_columns_of_triangles_and_unknown_normals_are_left_out():
     a, b = blobs()
-    bare = surface_distances(Sampled(a), Sampled(b))
+    bare = surface_distances(SampledSurface(a), SampledSurface(b))
     assert not {"accuracy_exact", "completeness_exact", "normal_consistency", "volume_iou"} & set(
         bare
     )
     normals = directions(400)
     normals[::2] = 0
-    known = surface_distances(Sampled(a, directions(300)), Sampled(b, normals))
+    known = surface_distances(SampledSurface(a, directions(300)), SampledSurface(b, normals))
     assert 0 < known["normal_consistency"] <= 1
-    assert "normal_consistency" not in surface_distances(Sampled(a, 0 * a), Sampled(b, normals))
-    flat = surface_distances(Sampled(a[:, :2]), Sampled(b[:, :2]))
+    assert "normal_consistency" not in surface_distances(
+        SampledSurface(a, 0 * a), SampledSurface(b, normals)
+    )
+    flat = surface_distances(SampledSurface(a[:, :2]), SampledSurface(b[:, :2]))
     assert flat["chamfer_to"] == pytest.approx(naive(a[:, :2], b[:, :2]).mean(), rel=1e-12)
-    ball = Sampled.of_mesh(sphere(1.0), 100)
+    ball = SampledSurface.of_mesh(sphere(1.0), 100)
     assert "completeness_exact" in surface_distances(
-        ball, Sampled(b)
-    ) and "volume_iou" not in surface_distances(ball, Sampled(b))
+        ball, SampledSurface(b)
+    ) and "volume_iou" not in surface_distances(ball, SampledSurface(b))
 
 
 def test_every_column_has_a_sentence():
-    ball = Sampled.of_mesh(sphere(1.0), 50)
+    ball = SampledSurface.of_mesh(sphere(1.0), 50)
     for thresholds in (Thresholds(), Thresholds((1e-7, 0.0025), relative=True)):
         found = surface_distances(ball, ball, thresholds)
         assert set(DISTANCES) <= set(found)

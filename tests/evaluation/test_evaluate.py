@@ -1,4 +1,4 @@
-"""A toy space evaluated: cards of all scans, truths by name, baselines against naive search."""
+"""A toy space evaluated: scores of all scans, truths by name, baselines against naive search."""
 
 import csv
 import json
@@ -10,17 +10,18 @@ import trimesh
 
 from shapespace.baselines.shapes import NEAREST_SHARE, Baselines, pose_of
 from shapespace.cli.main import main
+from shapespace.config.options import EvaluationOptions, FitOptions, MeshOptions
 from shapespace.data.sources import collect_sources
 from shapespace.errors import InputError
-from shapespace.evaluation.evaluate import Protocol, evaluate_scans
+from shapespace.evaluation.evaluate import evaluate_scans
 from shapespace.fitting import Pose
-from shapespace.reconstruction.method import FitOptions
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from tests.conftest import RADII, ellipsoid
 
 FIT = FitOptions(num_points=200)
-PROTOCOL = Protocol(num_samples=400, resolution=24, baselines=True)
+MESHING = MeshOptions(resolution=24)
+OPTIONS = EvaluationOptions(num_samples=400, baselines=True)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,9 @@ def truth(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(toy_checkpoint, toy_store, truth, tmp_path_factory):
-    out = tmp_path_factory.mktemp("card") / "out"
+    out = tmp_path_factory.mktemp("scores") / "out"
     sources = collect_sources([toy_store])
-    return evaluate_scans(toy_checkpoint, sources, out, truth, FIT, PROTOCOL), out
+    return evaluate_scans(toy_checkpoint, sources, out, truth, FIT, MESHING, OPTIONS), out
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +49,24 @@ def space(toy_checkpoint):
     return TrainedSpace.load(toy_checkpoint)
 
 
-def test_each_scan_has_a_card_to_itself_and_to_its_truth(result):
+def test_each_scan_has_scores_to_itself_and_to_its_truth(result):
     found, _ = result
-    cards = {card.name: card for card in found.cards}
-    assert list(cards) == ["ball", "egg", "lens"]
+    all_scores = {scores.name: scores for scores in found.all_scores}
+    assert list(all_scores) == ["ball", "egg", "lens"]
     assert [name for name, _ in found.skipped] == ["melon"]
     of_all = {"scan", "mesh", "seconds", "fit", "nearest_scan", "mean_scan"}
     both = {"registration", "nearest_registration", "mean_registration"}
-    assert set(cards["lens"].parts) == of_all
-    assert set(cards["ball"].parts) == of_all | both
-    assert 0 < cards["egg"].value("registration", "point_to_mesh") < 0.3
-    assert 0 < cards["egg"].value("scan", "completeness_exact_median") < 0.3
-    assert {"fit", "mesh", "metrics", "baselines"} == set(cards["egg"].parts["seconds"])
-    assert cards["egg"].group == "egg"
+    assert set(all_scores["lens"].parts) == of_all
+    assert set(all_scores["ball"].parts) == of_all | both
+    assert 0 < all_scores["egg"].value("registration", "point_to_mesh") < 0.3
+    assert 0 < all_scores["egg"].value("scan", "completeness_exact_median") < 0.3
+    assert {"fit", "mesh", "metrics", "baselines"} == set(all_scores["egg"].parts["seconds"])
+    assert all_scores["egg"].group == "egg"
 
 
 def test_the_files_say_what_was_done(result, toy_checkpoint):
     _, out = result
-    content = json.loads((out / "card.json").read_text())
+    content = json.loads((out / "scores.json").read_text())
     assert [shape["name"] for shape in content["shapes"]] == ["ball", "egg", "lens"]
     facts = content["facts"]
     assert facts["without_registration"] == ["lens"]
@@ -73,9 +74,9 @@ def test_the_files_say_what_was_done(result, toy_checkpoint):
     assert facts["skipped"][0]["name"] == "melon"
     assert facts["unit"] == "m" and facts["fit"]["num_points"] == 200
     assert content["summary"]["registration"]["chamfer_half_unsquared"]["shapes"] == 2
-    rows = list(csv.DictReader((out / "card.csv").open(newline="")))
+    rows = list(csv.DictReader((out / "scores.csv").open(newline="")))
     assert [row["name"] for row in rows] == ["ball", "egg", "lens"]
-    text = (out / "card.txt").read_text()
+    text = (out / "scores.txt").read_text()
     assert "NOT UNSEEN: ball, egg, lens" in text and "skipped melon: " in text
     assert "nearest training shape" in text and "mean shape" in text
     made = {path.name for path in (out / "shapes").iterdir()}
@@ -88,10 +89,10 @@ def test_what_is_there_is_kept_and_measured_alike(result, toy_checkpoint, toy_st
     first, out = result
     before = {path: path.stat().st_mtime_ns for path in (out / "shapes").iterdir()}
     sources = collect_sources([toy_store])
-    again = evaluate_scans(toy_checkpoint, sources, out, truth, FIT, PROTOCOL)
+    again = evaluate_scans(toy_checkpoint, sources, out, truth, FIT, MESHING, OPTIONS)
     assert {path: path.stat().st_mtime_ns for path in (out / "shapes").iterdir()} == before
     assert again.facts["kept"] == 4
-    for old, new in zip(first.cards, again.cards, strict=True):
+    for old, new in zip(first.all_scores, again.all_scores, strict=True):
         for part in set(old.parts) - {"seconds"}:
             assert new.parts[part] == old.parts[part]
 
@@ -116,9 +117,9 @@ def test_the_nearest_training_shape_is_that_of_a_search_by_hand(space):
             field = space.decoder(moved[None].float(), code).abs()[0] / 1.1
         kept = field.sort().values[: int(NEAREST_SHARE * len(field))]
         off.append(float(kept.mean()))
-    found = baselines.distances(local, torch.arange(len(space.names)), pose)
+    found = baselines.mean_distances(local, torch.arange(len(space.names)), pose)
     np.testing.assert_allclose(found.numpy(), off, rtol=1e-4)
-    assert baselines.nearest(2 * points + 0.5, frame, pose) == int(np.argmin(off))
+    assert baselines.nearest_training_shape(2 * points + 0.5, frame, pose) == int(np.argmin(off))
 
 
 def test_baselines_lie_in_the_pose_of_the_scan(space):
@@ -129,7 +130,7 @@ def test_baselines_lie_in_the_pose_of_the_scan(space):
     back = pose(torch.from_numpy(frame.to_store(posed.vertices))[None])[0].numpy()
     np.testing.assert_allclose(back, still.vertices, atol=1e-6)
     np.testing.assert_array_equal(baselines.mean_mesh(frame, pose).vertices, posed.vertices)
-    near = baselines.nearest_mesh(1, frame, pose)
+    near = baselines.training_mesh(1, frame, pose)
     again = space.mesh(space.code("egg"), frame, 24, pose=pose)
     np.testing.assert_array_equal(near.vertices, again.vertices)
 
@@ -153,9 +154,11 @@ def test_files_in_millimetres_are_measured_in_metres(toy_checkpoint, tmp_path):
     for folder in ("m", "mm"):
         sources = collect_sources([tmp_path / folder])
         out, truth = tmp_path / f"out_{folder}", tmp_path / "m"
-        protocol = Protocol(num_samples=300, resolution=24, unit="auto")
-        (card,) = evaluate_scans(toy_checkpoint, sources, out, truth, FIT, protocol).cards
-        found[folder] = card
+        options = EvaluationOptions(num_samples=300)
+        (scores,) = evaluate_scans(
+            toy_checkpoint, sources, out, truth, FIT, MESHING, options
+        ).all_scores
+        found[folder] = scores
     for part in ("registration", "scan"):
         expected = dict(found["m"].parts[part])
         assert found["mm"].parts[part] == pytest.approx(expected, rel=0.02, abs=2e-4)
@@ -172,7 +175,13 @@ def test_truth_without_any_of_the_names_is_refused_before_the_work(
     trimesh.creation.box().export(folder / "other.ply")
     with pytest.raises(InputError, match="truth: has no surface with the name of a scan"):
         evaluate_scans(
-            toy_checkpoint, collect_sources([toy_store]), tmp_path / "out", folder, FIT, PROTOCOL
+            toy_checkpoint,
+            collect_sources([toy_store]),
+            tmp_path / "out",
+            folder,
+            FIT,
+            MESHING,
+            OPTIONS,
         )
     assert not (tmp_path / "out" / "shapes").exists()
 
@@ -185,7 +194,7 @@ def test_the_command(toy_checkpoint, toy_store, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "scan median" in text and "egg" in text and "NOT UNSEEN: egg" in text
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("card.csv", "card.json", "card.txt", "shapes"),
+        *("scores.csv", "scores.json", "scores.txt", "shapes"),
     }
     assert main([str(word) for word in [*words, "--num-samples", 0]]) == 2
     assert "num_samples=0: give at least 1" in capsys.readouterr().err

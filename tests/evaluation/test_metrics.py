@@ -5,11 +5,10 @@ import pytest
 import trimesh
 
 from shapespace.evaluation.metrics import (
-    Sampled,
+    SampledSurface,
     chamfer,
-    nearest,
     nearest_distances,
-    surface_points,
+    nearest_samples,
     volume_iou,
 )
 from shapespace.geometry.proximity import inside, nearest_on_mesh, point_to_mesh
@@ -41,7 +40,7 @@ def test_chamfer_equals_its_naive_twin(dimension):
     a, b = clouds(dimension)
     there, back = naive(a, b), naive(b, a)
     np.testing.assert_allclose(nearest_distances(a, b), there, rtol=1e-12)
-    rows = nearest(a, Sampled(b))[1]
+    rows = nearest_samples(a, SampledSurface(b))[1]
     np.testing.assert_allclose(np.linalg.norm(a - b[rows], axis=1), there, rtol=1e-12)
     assert chamfer(a, b) == pytest.approx(0.5 * (there.mean() + back.mean()), rel=1e-12)
 
@@ -57,9 +56,9 @@ def test_chamfer_is_a_symmetric_difference_of_sets():
 
 
 def test_nothing_is_infinitely_far():
-    empty = Sampled.of_mesh(trimesh.Trimesh())
-    assert np.isinf(nearest(np.zeros((3, 3)), empty)[0]).all() and empty.diagonal == 0
-    assert nearest(empty.points, Sampled(np.zeros((1, 3))))[0].shape == (0,)
+    empty = SampledSurface.of_mesh(trimesh.Trimesh())
+    assert np.isinf(nearest_samples(np.zeros((3, 3)), empty)[0]).all() and empty.diagonal == 0
+    assert nearest_samples(empty.points, SampledSurface(np.zeros((1, 3))))[0].shape == (0,)
     assert np.isinf(point_to_mesh(np.zeros((2, 3)), trimesh.Trimesh())).all()
     assert not inside(np.zeros((2, 3)), trimesh.Trimesh()).any()
     assert volume_iou(trimesh.Trimesh(), trimesh.creation.box()) == 0
@@ -88,15 +87,16 @@ def test_a_sphere_is_measured_within_its_tessellation():
 
 def test_samples_lie_on_the_surface_evenly_with_its_normals_and_repeat():
     box = trimesh.creation.box(extents=(4.0, 1.0, 1.0))
-    sampled = Sampled.of_mesh(box, 2000, seed=3)
-    points = surface_points(box, 2000, seed=3)
-    np.testing.assert_array_equal(points, sampled.points)
+    sampled = SampledSurface.of_mesh(box, 2000, seed=3)
+    points = sampled.points
+    again = SampledSurface.of_mesh(box, 2000, seed=3)
+    np.testing.assert_array_equal(points, again.points)
     assert points.shape == (2000, 3)
     assert point_to_mesh(points, box).max() < 1e-12
     on_end = np.isclose(np.abs(points[:, 0]), 2)
     assert on_end.mean() == pytest.approx(2 / 18, abs=0.03)
     np.testing.assert_allclose(sampled.normals[on_end, 0], np.sign(points[on_end, 0]), atol=1e-12)
-    assert not np.array_equal(points, surface_points(box, 2000, seed=4))
+    assert not np.array_equal(points, SampledSurface.of_mesh(box, 2000, seed=4).points)
 
 
 @pytest.mark.parametrize("subdivisions", [0, 3])

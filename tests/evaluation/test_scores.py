@@ -1,4 +1,4 @@
-"""Cards, their summary, and the files and tables that they go to."""
+"""Scores, their summary, and the files and tables that they go to."""
 
 import csv
 import json
@@ -20,16 +20,16 @@ from shapespace.evaluation.tables import (
 from shapespace.utils.text import aligned
 
 
-def card(name, chamfer, watertight=True, **more):
+def made(name, chamfer, watertight=True, **more):
     registration = {"chamfer_half_unsquared": chamfer, "fscore_5mm": 0.5}
     parts = {"registration": registration, "mesh": {"watertight": watertight, "components": 1}}
     return Scores(name, group_of(name), parts | more)
 
 
-CARDS = [
-    card("60001_hips_000001", 0.001),
-    card("60001_hips_000002", 0.002, watertight=False),
-    card("60002_hips_000001", 0.009, fit={"steps": 12}),
+ALL_SCORES = [
+    made("60001_hips_000001", 0.001),
+    made("60001_hips_000002", 0.002, watertight=False),
+    made("60002_hips_000001", 0.009, fit={"steps": 12}),
 ]
 
 
@@ -40,23 +40,23 @@ def test_the_group_of_a_name_is_the_person():
     assert group_of("a_b", "") == "a_b"
 
 
-def test_the_summary_is_over_the_cards_that_have_a_column():
-    found = summary(CARDS)
+def test_the_summary_is_over_the_shapes_that_have_a_column():
+    found = summary(ALL_SCORES)
     item = found["registration"]["chamfer_half_unsquared"]
     assert (item.p50, item.shapes, item.groups) == (0.002, 3, 2)
     assert item.mean == pytest.approx(0.004, rel=1e-12)
     assert found["fit"]["steps"].shapes == 1 and found["fit"]["steps"].mean_ci is None
     assert found["mesh"]["watertight"].mean == pytest.approx(2 / 3)
-    assert list(columns(CARDS))[-1] == ("fit", "steps")
+    assert list(columns(ALL_SCORES))[-1] == ("fit", "steps")
     assert summary([]) == {}
 
 
 def test_the_csv_holds_exact_numbers(tmp_path):
-    path = tmp_path / "new" / "card.csv"
-    write_csv(CARDS, path)
+    path = tmp_path / "new" / "scores.csv"
+    write_csv(ALL_SCORES, path)
     rows = list(csv.DictReader(path.open(newline="")))
-    assert [row["name"] for row in rows] == [card.name for card in CARDS]
-    for row, each in zip(rows, CARDS, strict=True):
+    assert [row["name"] for row in rows] == [scores.name for scores in ALL_SCORES]
+    for row, each in zip(rows, ALL_SCORES, strict=True):
         found = float(row["registration.chamfer_half_unsquared"])
         assert found == each.parts["registration"]["chamfer_half_unsquared"]
     assert [row["fit.steps"] for row in rows] == ["", "", "12"]
@@ -64,9 +64,9 @@ def test_the_csv_holds_exact_numbers(tmp_path):
 
 
 def test_the_json_says_what_its_numbers_are(tmp_path):
-    path = tmp_path / "card.json"
-    lost = card("60003_hips_000001", math.inf)
-    write_json([*CARDS, lost], {"unit": "m"}, path)
+    path = tmp_path / "scores.json"
+    lost = made("60003_hips_000001", math.inf)
+    write_json([*ALL_SCORES, lost], {"unit": "m"}, path)
     found = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
     assert list(found) == ["letters", "conventions", "facts", "shapes", "summary"]
     assert found["facts"] == {"unit": "m"}
@@ -85,37 +85,37 @@ def test_the_json_says_what_its_numbers_are(tmp_path):
 
 def test_short_rows_are_in_millimetres_and_end_with_the_median():
     shorts = (DISTANCES[0], DISTANCES[1], *MESH)
-    head, *rows, median = short_rows(CARDS, shorts)
-    assert head == ["mm", "chamfer", "point-to-mesh", "watertight", "parts"]
+    head, *rows, median = short_rows(ALL_SCORES, shorts)
+    assert head == ["mm", "chamfer", "point-to-mesh", "watertight", "components"]
     assert rows[1] == ["60001_hips_000002", "2.00", "-", "NO", "1"]
     assert median == ["median", "2.00", "-", "2/3", "1"]
     header, *lines = aligned([head, *rows, median])
     assert len({len(line) for line in (header, *lines)}) == 1
-    text = short_table(CARDS, shorts)
+    text = short_table(ALL_SCORES, shorts)
     assert definition("chamfer_half_unsquared").text in text
 
 
 def test_without_a_unit_lengths_stay_as_they_are():
-    head, row, _ = short_rows([card("ball", 0.25)], DISTANCES[:1], "none")
+    head, row, _ = short_rows([made("ball", 0.25)], DISTANCES[:1], "none")
     assert (head[0], row) == ("", ["ball", "0.25"])
 
 
 def test_an_infinite_distance_stops_no_table():
-    lost = card("60003_hips_000001", math.inf)
-    assert "inf" in short_table([lost], DISTANCES) and "inf" in scores_text([lost, *CARDS])
+    lost = made("60003_hips_000001", math.inf)
+    assert "inf" in short_table([lost], DISTANCES) and "inf" in scores_text([lost, *ALL_SCORES])
 
 
 def test_the_text_has_every_number_over_shapes_with_its_interval_and_meaning():
-    text = scores_text(CARDS)
+    text = scores_text(ALL_SCORES)
     assert "registration, 3 shapes" in text
     (line,) = [each for each in text.splitlines() if each.startswith("chamfer_half_unsquared mm")]
     assert line.split()[2:6] == ["1.10", "2.00", "8.30", "4.00"] and " to " in line
-    assert all(f"\n{column}: " in text for _, column in columns(CARDS))
+    assert all(f"\n{column}: " in text for _, column in columns(ALL_SCORES))
 
 
 def test_baselines_stand_beside_the_space():
     nearest = {"nearest_registration": {"chamfer_half_unsquared": 0.03}}
-    found = [Scores(c.name, c.group, {**c.parts, **nearest}) for c in CARDS]
+    found = [Scores(c.name, c.group, {**c.parts, **nearest}) for c in ALL_SCORES]
     lines = scores_text(found).splitlines()
     (ours,) = [line for line in lines if line.startswith("the space ")]
     (theirs,) = [line for line in lines if line.startswith("nearest training shape ")]
@@ -123,7 +123,7 @@ def test_baselines_stand_beside_the_space():
 
 
 def test_pairs_stand_side_by_side():
-    lines = pair_table(CARDS[:2]).splitlines()
-    assert lines[0].split() == [card.name for card in CARDS[:2]]
+    lines = pair_table(ALL_SCORES[:2]).splitlines()
+    assert lines[0].split() == [scores.name for scores in ALL_SCORES[:2]]
     assert lines[1].split()[:4] == ["chamfer_half_unsquared", "mm", "1.00", "2.00"]
     assert np.all([definition("watertight").text in text for text in lines if "watertight" in text])

@@ -11,41 +11,49 @@ from shapespace.checkpoint import CHECKPOINT
 from shapespace.cli.main import main
 from shapespace.decoders import SkipMLP
 from shapespace.errors import InputError
-from shapespace.planning import rehearsal
-from shapespace.planning.cli import measure, num_devices, plan
-from shapespace.planning.estimate import estimate_run
-from shapespace.planning.fake_data import FakeScans
-from shapespace.planning.job import Job, Measured
-from shapespace.planning.rehearsal import Trial, sizes
+from shapespace.planning import measure as measuring
+from shapespace.planning.cli import plan
+from shapespace.planning.estimate import Job, Measured, MeasuredStep, estimate_run, table
+from shapespace.planning.measure import PlanCLI, measure, num_devices, sizes
 from shapespace.training import batches as steps
 from shapespace.training.batches import Steps
+from shapespace.training.cli import one_line_misconfigurations
 from shapespace.training.distributed import bytes_of_rows, bytes_sent, mean_of_rows
 from tests.conftest import TOY
 
-JOB = Job(4, 1, 100, 8, 1000, 5, 64, 1, False, 10, None)
+JOB = Job(
+    ranks=4,
+    num_scans=100,
+    latent_size=8,
+    num_numbers=1000,
+    batch_size=5,
+    num_points=64,
+    repeats=1,
+    drop_last=False,
+    max_epochs=10,
+    max_steps=None,
+)
 MEASURED = Measured(
     device="a device",
-    trials=(Trial(1, 32, 68, 0.1, 6800), Trial(1, 64, 136, 0.2, 13600)),
-    seconds=None,
-    seconds_of_an_end=0.0,
-    num_steps=0,
-    program=100,
-    decoder=20,
-    codes=3,
+    steps=(MeasuredStep(1, 32, 68, 0.1, 100.0), MeasuredStep(1, 64, 136, 0.2, 100.0)),
+    memory={"program": 100, "decoder": 20, "codes": 3},
     checkpoint=1000,
     free=10**6,
     most_points=300,
-    bytes_per_point=100,
 )
 
 
 @pytest.fixture(scope="module")
 def measured(toy_arguments):
-    """Job, measurement and remarks of the toy recipe."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rehearsal, "LOOP_SECONDS", 0.2)
-        patch.setattr(rehearsal, "TRIAL_SECONDS", 0.01)
-        return measure(toy_arguments, None, None)
+    """Job and measurement of the toy recipe."""
+    return measured_by(toy_arguments)
+
+
+def measured_by(arguments, ranks=None, num_scans=None):
+    with one_line_misconfigurations():
+        cli = PlanCLI(arguments, num_scans)
+        job = cli.job(ranks)
+        return job, measure(cli, job)
 
 
 @pytest.mark.parametrize("latent_size", [0, 1, 8])
@@ -97,94 +105,88 @@ def test_bounds_of_a_run():
     assert dataclasses.replace(JOB, limit=0.4).steps_per_epoch == 2
     assert dataclasses.replace(JOB, max_steps=7).total_steps == 7
     endless = estimate_run(dataclasses.replace(JOB, max_epochs=None), MEASURED)
-    assert endless.hours is None and "no end" in str(endless)
+    assert endless["hours"] is None and "no end" in table(endless)
     with pytest.raises(InputError, match=r"make no step: data\.drop_last .* lower data"):
         dataclasses.replace(JOB, num_scans=3, drop_last=True)
 
 
 def test_what_was_not_measured_is_scaled():
     found = estimate_run(JOB, MEASURED)
-    assert found.num_points == 5 * 136
-    assert found.seconds_per_step == pytest.approx(0.2 * 5)
-    assert found.memory.activations == 13600 * 2  # 300 points of a backward pass hold two scans
-    assert found.memory.peak == 13600 * 2 + 123
-    assert found.hours == pytest.approx(10 * 5 * 1.0 / 3600)
-    assert found.epochs_per_hour == pytest.approx(3600 / 5)
-    assert (found.decoder_bytes, found.code_bytes) == (6000, 3 * 5 * 40)
-    assert "those of 136 points, scaled" in str(found) and "network" in str(found)
-    whole = dataclasses.replace(MEASURED, seconds=0.5, num_steps=9)
-    assert estimate_run(JOB, whole).seconds_per_step == 0.5
+    assert found["num_points"] == 5 * 136
+    assert found["seconds_per_step"] == pytest.approx(0.2 * 5)
+    assert found["memory"]["activations"] == 13600 * 2  # a backward pass of 300 holds two scans
+    assert found["memory"]["peak"] == 13600 * 2 + 123
+    assert found["hours"] == pytest.approx(10 * 5 * 1.0 / 3600)
+    assert found["epochs_per_hour"] == pytest.approx(3600 / 5)
+    assert (found["decoder_bytes"], found["code_bytes"]) == (6000, 3 * 5 * 40)
+    assert "those of a step of 136 points, scaled" in table(found) and "network" in table(found)
+    whole = (*MEASURED.steps, MeasuredStep(5, 320, 680, 0.5, 100.0))
+    found = estimate_run(JOB, dataclasses.replace(MEASURED, steps=whole))
+    assert found["seconds_per_step"] == 0.5 and "scaled" not in table(found)
 
 
 def test_suggestions():
-    text = str(estimate_run(JOB, MEASURED))
-    assert "points_per_chunk=680 would still fit" in text
-    assert "each rank sends 66 kB a second" in text
+    text = table(estimate_run(JOB, MEASURED))
+    assert "8,000 points fits 1 MB that are free: data.batch_size=58 at most" in text
+    assert "model.points_per_chunk=8000" in text
     tight = dataclasses.replace(MEASURED, free=10**4)
-    assert "do not fit 10 kB that are free: lower" in str(estimate_run(JOB, tight))
-    trials = (*MEASURED.trials, Trial(5, 320, 680, 0.5, 1), Trial(10, 640, 1360, 1.0, 1))
-    flat = dataclasses.replace(MEASURED, trials=trials, seconds=0.5)
-    assert "10 scans a step do 1.00 times the points a second of 5: a larger" in str(
-        estimate_run(JOB, flat)
+    assert "do not fit 10 kB that are free: lower data.num_points to 37" in table(
+        estimate_run(JOB, tight)
     )
-    rising = dataclasses.replace(flat, trials=(*trials[:-1], Trial(10, 640, 1360, 0.6, 1)))
-    assert "data.batch_size=10 or more" in str(estimate_run(JOB, rising))
-    assert "lower data.batch_size" in str(estimate_run(dataclasses.replace(JOB, num_scans=8), flat))
+    rows = (*MEASURED.steps, MeasuredStep(5, 320, 680, 0.5, 1.0))
+    flat = dataclasses.replace(MEASURED, steps=(*rows, MeasuredStep(10, 640, 1360, 1.0, 1.0)))
+    assert "data.batch_size=5 is the smallest of 1, 5, 10 " in table(estimate_run(JOB, flat))
+    rising = dataclasses.replace(MEASURED, steps=(*rows, MeasuredStep(10, 640, 1360, 0.6, 1.0)))
+    assert "data.batch_size=10 is the smallest of 1, 5, 10 " in table(estimate_run(JOB, rising))
 
 
 def test_sizes_grow_to_twice_the_batch():
-    assert list(sizes(1, 100)) == [(1, 16), (1, 100), (2, 100)]
-    assert list(sizes(6, 1000)) == [(1, 16), (1, 256), *((n, 1000) for n in (1, 2, 4, 6, 12))]
+    assert list(sizes(1, 100)) == [(1, 16), (1, 64), (1, 100), (2, 100)]
+    assert list(sizes(6, 1000)) == [
+        *((1, n) for n in (16, 64, 256)),
+        *((n, 1000) for n in (1, 2, 4, 6, 12)),
+    ]
 
 
 def test_the_toy_recipe(measured, toy_checkpoint):
-    job, found, remarks = measured
+    job, found = measured
     assert (job.ranks, job.num_scans, job.steps_per_epoch, job.total_steps) == (1, 4, 2, 10)
-    assert found.seconds is not None and found.num_steps > 2
-    for trial in found.trials:
-        assert 0 < trial.seconds < 60 and trial.points > trial.surface > 0
-    assert found.trials[-1].scans == 4
-    assert min(found.program, found.decoder, found.codes, found.free) > 0
-    assert found.codes == 4 * (3 * 8 * 4 + 4)
-    assert found.decoder == pytest.approx(16 * job.num_numbers, rel=0.01)
+    for step in found.steps:
+        assert 0 < step.seconds < 60 and step.points > step.surface > 0
+    assert found.steps[-1].scans == 4
+    assert min(*found.memory.values(), found.free) > 0
+    assert found.memory["codes"] == 4 * (3 * 8 * 4 + 4)
+    assert found.memory["decoder"] == pytest.approx(16 * job.num_numbers, rel=0.01)
     size = toy_checkpoint.with_name(CHECKPOINT).stat().st_size
     assert found.checkpoint == pytest.approx(size, rel=0.1)
-    predicted = estimate_run(job, found, remarks)
-    assert all(math.isfinite(x) and x > 0 for x in (predicted.hours, predicted.points_per_second))
-    assert (predicted.decoder_bytes, predicted.code_bytes) == (0, 0)
-    assert "toy.hdf5; loading them from this disk is timed" in str(predicted)
+    predicted = estimate_run(job, found)
+    assert all(0 < predicted[name] < math.inf for name in ("hours", "points_per_second"))
+    assert (predicted["decoder_bytes"], predicted["code_bytes"]) == (0, 0)
 
 
 def test_without_a_store(tmp_path, monkeypatch):
-    monkeypatch.setattr(rehearsal, "LONGEST_STEP", 0.0)
+    monkeypatch.setattr(measuring, "LONGEST_STEP", 0.0)
     arguments = [f"--config={TOY}", f"--data.store={tmp_path / 'none.hdf5'}"]
     arguments += ["--model.decoder.dimension=2", "--trainer.devices=2", "--trainer.num_nodes=4"]
-    job, found, remarks = measure(arguments, None, 1000)
-    assert (job.ranks, job.sharers, job.num_scans) == (8, 2, 1000)
-    assert found.codes == 1000 * (3 * 8 * 4 + 4)
-    assert found.seconds is None and len(found.trials) == 1
-    assert "1000 imagined scans" in remarks[1] and "not timed" in remarks[1]
-    assert measure(arguments, 3, 1000)[0].ranks == 3
+    job, found = measured_by(arguments, num_scans=1000)
+    assert (job.ranks, job.num_scans) == (8, 1000)
+    assert found.memory["codes"] == 1000 * (3 * 8 * 4 + 4)
+    assert len(found.steps) == 2, "after a step that takes too long there is no larger one"
+    assert "too long to be measured" in table(estimate_run(job, found))
+    assert PlanCLI(arguments, 1000).job(3).ranks == 3
     with pytest.raises(InputError, match=r"none.hdf5: there is no such file; .* --scans N"):
-        measure(arguments, None, None)
+        measured_by(arguments)
+    with pytest.raises(InputError, match="batch_size=0: give at least 1"):
+        measured_by([*arguments, "--data.batch_size=0"], num_scans=1000)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_codes_of_length_0(tmp_path):
+def test_codes_of_length_0():
     changes = ["--model.decoder.latent_size=0", "--data.batch_size=1", "--data.num_points=16"]
     arguments = [f"--config={TOY}", *changes, "--trainer.max_steps=3"]
-    job, found, _ = measure(arguments, 2, 1)
-    assert found.seconds is not None
-    assert estimate_run(job, found).code_bytes == 8
-
-
-def test_imagined_scans_are_those_of_a_ball():
-    data = FakeScans(5, store="none", num_points=30)
-    scan = data.train_dataloader().dataset.read([(0, 0), (4, 1)])
-    torch.testing.assert_close(scan.points, 0.5 * scan.normals, atol=1e-4, rtol=0)
-    assert len(data.frames) == len(set(data.names)) == 5
-    with pytest.raises(InputError, match="scans=0: give at least 1"):
-        FakeScans(0, store="none", num_points=30)
+    job, found = measured_by(arguments, ranks=2, num_scans=1)
+    assert len(found.steps) == 2 and job.total_steps == 3
+    assert estimate_run(job, found)["code_bytes"] == 8
 
 
 @pytest.mark.parametrize(
@@ -200,8 +202,9 @@ def test_the_command(toy_arguments, tmp_path, capfd, monkeypatch):
     predicted = plan([toy_arguments[0], "--ranks", "2", *options, *toy_arguments[1:]])
     assert predicted is not None
     out = capfd.readouterr().out
-    assert out == f"{predicted}\n" and "ranks: 2, from --ranks" in out
+    assert out == f"{table(predicted)}\n" and "ranks: 2, from --ranks" in out
     written = json.loads(file.read_text())
+    assert written == predicted
     assert written["job"]["ranks"] == 2 and written["steps_per_epoch"] == 1
     assert written["seconds_per_step"] > 0 and written["memory"]["peak"] > 10**7
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
@@ -219,7 +222,7 @@ def test_help_teaches(capsys):
     ("arguments", "message"),
     [
         (["--ranks", "0"], "ranks=0: give at least 1"),
-        (["--ranks", "many"], "--ranks: 'many' must be a whole number, as in 8"),
+        (["--ranks", "many"], "--ranks: invalid int value: 'many'"),
         (["--scans"], "--scans: expected one argument"),
         (["--scans=0"], "scans=0: give at least 1"),
         (["--model.lrr=1"], "unknown key 'model.lrr'; did you mean 'model.lr'?"),
@@ -241,7 +244,7 @@ def test_a_mistake_is_one_line(arguments, message, toy_arguments, capfd):
 )
 def test_what_fit_refuses_is_refused(argument, message, toy_arguments):
     with pytest.raises(InputError, match=message):
-        measure([*toy_arguments, argument], None, None)
+        measured_by([*toy_arguments, argument])
 
 
 def test_one_process_plans(toy_arguments, monkeypatch):

@@ -33,5 +33,5 @@ def test_places_between_are_even():
 
 @pytest.mark.parametrize(("count", "steps"), [(1, 3), (2, 1), (0, 0)])
 def test_too_few_are_refused(count, steps):
-    with pytest.raises(ValueError, match="at least 2 of each are needed"):
+    with pytest.raises(ValueError, match="give at least 2 of each"):
         interpolate([stop(1.0)] * count, steps)

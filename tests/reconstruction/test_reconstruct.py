@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 import trimesh
 
+from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.sources import collect_sources, find_sources
 from shapespace.errors import InputError
 from shapespace.fitting import Search
 from shapespace.reconstruction.export import mesh_names, remark, write_mesh
 from shapespace.reconstruction.inputs import likely_unit
 from shapespace.reconstruction.interpolate import interpolate_shapes
-from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
-from shapespace.reconstruction.record import bare_share
+from shapespace.reconstruction.record import share_without_points
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid
 
 SHIFT = np.array([100.0, -200.0, 50.0])
-QUICK = {"fit": FitOptions(num_points=64), "resolution": 20}
-PUBLISHED = {"fit": FitOptions("adam-published", num_points=64, steps=4), "resolution": 20}
+QUICK = {"fit": FitOptions(num_points=64), "meshing": MeshOptions(resolution=20)}
+PUBLISHED = {**QUICK, "fit": FitOptions("adam-published", num_points=64, steps=4)}
 
 
 def write_cloud(path, unit=1.0, shift=SHIFT, count=300):
@@ -44,7 +44,8 @@ def test_everything_is_written_in_the_frame_of_the_scan(
 ):
     scan, out = write_cloud(tmp_path / "a.npz", per_metre), tmp_path / "out"
     before = toy_checkpoint.read_bytes()
-    result = reconstruct_files(toy_checkpoint, find_sources(scan), out, unit=unit, **options)
+    options = {**options, "meshing": MeshOptions(resolution=20, unit=unit)}
+    result = reconstruct_files(toy_checkpoint, find_sources(scan), out, **options)
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.npy", "a.ply"]
     assert toy_checkpoint.read_bytes() == before
     (done,) = result.done
@@ -57,7 +58,7 @@ def test_everything_is_written_in_the_frame_of_the_scan(
     np.testing.assert_array_equal(np.load(out / "a.npy"), done.code.numpy())
     facts = json.loads((out / "a.json").read_text())
     assert facts["terms"] == done.terms and facts["made_by"]["method"] == options["fit"].method
-    assert (facts["steps"] == 4) == (options is PUBLISHED)
+    assert (facts["steps"] == 4) == (options["fit"] is PUBLISHED["fit"])
     assert facts["off_unit"] == "mm" and 0 <= facts["off_median"] <= facts["off_95_percent"] < 500
     assert facts["scale"] == per_metre and len(facts["scan_sha256"]) == 64
     np.testing.assert_allclose(facts["centre"], centre)
@@ -73,7 +74,11 @@ def test_batches_change_nothing_but_the_cost(toy_checkpoint, tmp_path):
         batch: [
             item.code
             for item in reconstruct_files(
-                toy_checkpoint, sources, tmp_path / "out", batch=batch, **QUICK
+                toy_checkpoint,
+                sources,
+                tmp_path / "out",
+                fit=QUICK["fit"],
+                meshing=MeshOptions(resolution=20, batch=batch),
             ).done
         ]
         for batch in (1, 2)
@@ -109,11 +114,10 @@ def test_a_scan_of_another_dimension(toy_checkpoint, tmp_path):
         reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK)
 
 
-@pytest.mark.parametrize("option", [{"batch": 0}, {"resolution": 1}])
-def test_a_number_that_is_too_small(option, toy_checkpoint, tmp_path):
-    sources = find_sources(write_cloud(tmp_path / "a.npz"))
+@pytest.mark.parametrize("option", [{"batch": 0}, {"resolution": 1}, {"cell": 0.0}])
+def test_a_number_that_is_too_small(option):
     with pytest.raises(InputError, match=f"{next(iter(option))}="):
-        reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **{**QUICK, **option})
+        MeshOptions(**option)
 
 
 @pytest.mark.parametrize("option", [{"steps": 0}, {"steps": -1}, {"num_points": 0}, {"seed": -1}])
@@ -141,9 +145,10 @@ def test_what_was_done_is_kept_unless_something_changed(toy_checkpoint, tmp_path
     assert written() == "a"
     write_cloud(tmp_path / "in" / "b.npz", shift=2 * SHIFT)
     assert written() == "b"
-    assert written(resolution=16) == "ab"
-    assert written(resolution=16, again=True) == "ab"
-    assert written(resolution=16, fit=FitOptions(num_points=65)) == "ab"
+    coarse = MeshOptions(resolution=16)
+    assert written(meshing=coarse) == "ab"
+    assert written(meshing=coarse, again=True) == "ab"
+    assert written(meshing=coarse, fit=FitOptions(num_points=65)) == "ab"
 
 
 def test_two_scans_of_one_name(tmp_path):
@@ -187,7 +192,7 @@ def test_interpolation_from_a_scan_file(toy_checkpoint, tmp_path):
     paths = interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", **options)
     assert len(paths) == 4
     found = reconstruct_files(
-        toy_checkpoint, find_sources(scan), tmp_path / "out2", FitOptions(), resolution=20
+        toy_checkpoint, find_sources(scan), tmp_path / "out2", meshing=QUICK["meshing"]
     )
     np.testing.assert_allclose(
         load(paths[0]).vertices, load(found.done[0].path).vertices, atol=1e-4
@@ -241,7 +246,10 @@ def test_scan_in_another_unit_is_refused_with_the_remedy(tmp_path, toy_checkpoin
     trimesh.Trimesh(points, vertex_normals=normals, process=False).export(tmp_path / "mm.ply")
     with pytest.raises(InputError, match=r"mm\.ply: reaches to .*--unit mm"):
         reconstruct_files(
-            toy_checkpoint, collect_sources([tmp_path / "mm.ply"]), tmp_path / "out", unit="m"
+            toy_checkpoint,
+            collect_sources([tmp_path / "mm.ply"]),
+            tmp_path / "out",
+            meshing=MeshOptions(unit="m"),
         )
 
 
@@ -253,7 +261,8 @@ def test_the_unit_of_a_scan_is_seen_from_its_size_and_named(
     result = reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK)
     (done,) = result.done
     assert done.facts["unit"] == unit and f"read as {unit}" in result.lines()[0]
-    given = reconstruct_files(toy_checkpoint, sources, tmp_path / "b", unit=unit, **QUICK)
+    options = {**QUICK, "meshing": MeshOptions(resolution=20, unit=unit)}
+    given = reconstruct_files(toy_checkpoint, sources, tmp_path / "b", **options)
     np.testing.assert_array_equal(done.code, given.done[0].code)
     assert "read as" not in given.lines()[0]
 
@@ -272,7 +281,7 @@ def test_scans_of_any_size_are_fitted_as_if_alone(tmp_path, toy_checkpoint):
         trimesh.Trimesh(points, vertex_normals=normals, process=False).export(
             tmp_path / f"{name}.ply"
         )
-    options = {"fit": FitOptions(num_points=256), "resolution": 16}
+    options = {"fit": FitOptions(num_points=256), "meshing": MeshOptions(resolution=16)}
     paths = [tmp_path / f"{name}.ply" for name in ("large", "larger", "small")]
     together = reconstruct_files(toy_checkpoint, collect_sources(paths), tmp_path / "a", **options)
     for item in together.done:
@@ -316,8 +325,8 @@ def test_the_share_of_a_mesh_without_points():
     sigma = np.full(len(half), 0.01, np.float32)
     scan = PreparedScan("a", half, None, sigma, frame, "", "", 0, 0, 0, "none")
     placed = trimesh.Trimesh(frame.to_source(ball.vertices), ball.faces, process=False)
-    assert bare_share(placed, scan, 1.0) == pytest.approx(0.49, abs=0.04)
-    assert bare_share(trimesh.Trimesh(), scan, 1.0) == 1.0
+    assert share_without_points(placed, scan, 1.0) == pytest.approx(0.49, abs=0.04)
+    assert share_without_points(trimesh.Trimesh(), scan, 1.0) == 1.0
 
 
 def test_how_sure_a_fit_is_stands_in_the_mesh_and_beside_it(toy_checkpoint, tmp_path):
@@ -346,7 +355,7 @@ def test_a_refined_mesh_is_nearer_and_says_so(toy_checkpoint, tmp_path):
     for steps in (0, 60):
         fit = FitOptions(num_points=256, refine=steps)
         (done,) = reconstruct_files(
-            toy_checkpoint, find_sources(scan), tmp_path / str(steps), fit, resolution=20
+            toy_checkpoint, find_sources(scan), tmp_path / str(steps), fit, QUICK["meshing"]
         ).done
         found[steps] = done
     plain, refined = found[0].facts, found[60].facts

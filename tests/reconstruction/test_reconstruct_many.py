@@ -9,13 +9,13 @@ import pytest
 import trimesh
 
 from shapespace.cli.main import main
+from shapespace.config.options import FitOptions
 from shapespace.data.formats.readers import checked
 from shapespace.data.prepare.points import prepare_scan
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import collect_sources
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
-from shapespace.reconstruction.method import FitOptions
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.scan import Frame
 from tests.conftest import ROOT, ellipsoid
@@ -140,7 +140,7 @@ def test_a_mesh_of_a_store_is_sampled_once(toy_checkpoint, tmp_path):
     fit, found = FitOptions(num_points=4000), []
     for number, source in enumerate(("in", "s.hdf5")):
         sources, out = collect_sources([tmp_path / source]), tmp_path / f"out{number}"
-        found += reconstruct_files(toy_checkpoint, sources, out, fit, resolution=20).done
+        found += reconstruct_files(toy_checkpoint, sources, out, fit, QUICK["meshing"]).done
     bounds = [load(done.path).bounds for done in found]
     np.testing.assert_allclose(*bounds, atol=0.05)
     assert np.abs(bounds[0].mean(0) - 7).max() < 0.3
@@ -257,7 +257,7 @@ def test_what_was_done_is_known_without_reading_the_points(
             collect_sources([store]),
             tmp_path,
             FitOptions(num_points=65),
-            resolution=20,
+            QUICK["meshing"],
         )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from shapespace.config.options import SurfaceOptions
 from shapespace.errors import InputError
 from shapespace.reconstruction.single_scan import reconstruct_surface
 
@@ -42,9 +43,13 @@ def scan(tmp_path):
     return tmp_path / "scan.npz"
 
 
+def options(recipe, **others):
+    return SurfaceOptions(config=str(recipe), **others)
+
+
 def test_the_mesh_surrounds_the_scan_in_its_own_units(scan, recipe, tmp_path):
     out = tmp_path / "out" / "mesh.obj"
-    text = reconstruct_surface(scan, out, recipe, steps=60, resolution=24)
+    text = reconstruct_surface(scan, out, options(recipe, steps=60, resolution=24))
     mesh = trimesh.load_mesh(out)
     assert text == f"wrote {out}: {len(mesh.faces)} faces, watertight"
     assert mesh.volume > 0
@@ -57,7 +62,9 @@ def test_the_mesh_surrounds_the_scan_in_its_own_units(scan, recipe, tmp_path):
 def test_a_run_folder_is_kept_and_goes_on(scan, recipe, tmp_path, capsys):
     run = tmp_path / "run"
     for name in ("a.ply", "b.ply"):
-        reconstruct_surface(scan, tmp_path / name, recipe, steps=50, resolution=16, run=run)
+        reconstruct_surface(
+            scan, tmp_path / name, options(recipe, steps=50, resolution=16, run=str(run))
+        )
     assert {"last.ckpt", "metrics.csv", "config.yaml"} <= {path.name for path in run.iterdir()}
     assert "going on from" in capsys.readouterr().err
     assert (tmp_path / "a.ply").read_bytes() == (tmp_path / "b.ply").read_bytes()
@@ -70,7 +77,7 @@ def test_the_output_is_checked_before_the_training(scan, recipe, tmp_path, monke
     monkeypatch.setattr(surface, "_train", lambda *_: pytest.fail("trained in vain"))
     for out, run in (("wall/mesh.ply", None), ("mesh.ply", tmp_path / "wall" / "run")):
         with pytest.raises(InputError, match="wall"):
-            reconstruct_surface(scan, tmp_path / out, recipe, run=run)
+            reconstruct_surface(scan, tmp_path / out, options(recipe, run=run and str(run)))
 
 
 def test_a_scan_of_fewer_points_than_the_recipe_takes(tmp_path):
@@ -78,7 +85,7 @@ def test_a_scan_of_fewer_points_than_the_recipe_takes(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE)
     text = reconstruct_surface(
-        tmp_path / "few.npz", tmp_path / "m.ply", recipe, steps=1, resolution=16
+        tmp_path / "few.npz", tmp_path / "m.ply", options(recipe, steps=1, resolution=16)
     )
     assert text.startswith(f"wrote {tmp_path / 'm.ply'}")
 
@@ -86,7 +93,7 @@ def test_a_scan_of_fewer_points_than_the_recipe_takes(tmp_path):
 @pytest.mark.parametrize(("out", "steps"), [("mesh.txt", 10), ("mesh", 10), ("mesh.ply", 0)])
 def test_a_wrong_argument(out, steps, scan, tmp_path):
     with pytest.raises(InputError, match=r"unknown mesh suffix|steps=0"):
-        reconstruct_surface(scan, tmp_path / out, steps=steps)
+        reconstruct_surface(scan, tmp_path / out, SurfaceOptions(steps=steps))
     assert list(tmp_path.iterdir()) == [scan]
 
 

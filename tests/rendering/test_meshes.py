@@ -8,7 +8,7 @@ from shapespace.rendering.meshes import (
     Figure,
     colour_map,
     render_grid,
-    render_strip,
+    render_row,
     save_image,
 )
 
@@ -27,7 +27,7 @@ def painted(image):
 
 
 def test_a_ball_is_round_and_lit_from_above():
-    image = render_strip([Figure(ball(), RED)], height=120)
+    image = render_row([Figure(ball(), RED)], height=120)
     mask = painted(image)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
@@ -38,17 +38,17 @@ def test_a_ball_is_round_and_lit_from_above():
 
 
 def test_the_floor_is_white_and_shadowed_at_the_foot():
-    image = render_strip([Figure(ball(), RED)], height=120)
+    image = render_row([Figure(ball(), RED)], height=120)
     assert np.all(image[0] >= 250)
     floor = image[~painted(image)]
     assert floor.min() < 215
 
 
 def test_any_unit_gives_the_same_picture():
-    metres = render_strip([Figure(ball())], height=60)
-    millimetres = render_strip([Figure(ball(500.0))], height=60)
+    metres = render_row([Figure(ball())], height=60)
+    millimetres = render_row([Figure(ball(500.0))], height=60)
     assert np.abs(metres.astype(int) - millimetres).mean() < 0.5
-    assert np.array_equal(metres, render_strip([Figure(ball())], height=60))
+    assert np.array_equal(metres, render_row([Figure(ball())], height=60))
 
 
 @pytest.mark.parametrize("up", ["x", "y", "z"])
@@ -56,13 +56,13 @@ def test_up_axis(up):
     column = trimesh.creation.box([1 + (axis == up) for axis in "xyz"])
     heavy = column.copy()
     heavy.vertices[heavy.vertices[:, "xyz".index(up)] > 0] *= 0.3
-    mask = painted(render_strip([Figure(heavy, RED)], height=80, up=up))
+    mask = painted(render_row([Figure(heavy, RED)], height=80, up=up))
     rows = np.flatnonzero(mask.any(1))
     assert mask[rows[-len(rows) // 4]].sum() > mask[rows[len(rows) // 8]].sum() + 5
 
 
 def test_figures_stand_in_order_with_their_colours():
-    image = render_strip([Figure(ball(), RED), Figure(ball(0.3), GREEN)], height=80)
+    image = render_row([Figure(ball(), RED), Figure(ball(0.3), GREEN)], height=80)
     half = image.shape[1] // 2
     colours = [part[painted(part)].mean(0) for part in (image[:, :half], image[:, half:])]
     assert colours[0].argmax() == 0 and colours[1].argmax() == 1
@@ -81,7 +81,7 @@ def test_vertex_colours():
     mesh = ball()
     left = mesh.vertices[:, :1] < 0
     figure = Figure(mesh, vertex_colors=np.where(left, RED, GREEN))
-    colours = render_strip([figure], height=80, azimuth=0.0)
+    colours = render_row([figure], height=80, azimuth=0.0)
     mask = painted(colours)
     middle = int(np.flatnonzero(mask.any(0)).mean())
     assert colours[:, :middle][mask[:, :middle]].mean(0).argmax() == 0
@@ -90,10 +90,10 @@ def test_vertex_colours():
 
 def test_points_are_drawn():
     points = ball().sample(3000, seed=0)
-    of_mesh = painted(render_strip([Figure(ball(), RED)], height=100)).mean()
-    of_points = painted(render_strip([Figure(np.asarray(points), RED)], height=100)).mean()
+    of_mesh = painted(render_row([Figure(ball(), RED)], height=100)).mean()
+    of_points = painted(render_row([Figure(np.asarray(points), RED)], height=100)).mean()
     no_faces = trimesh.Trimesh(points, np.zeros((0, 3), int), process=False)
-    of_vertices = painted(render_strip([Figure(no_faces, RED)], height=100)).mean()
+    of_vertices = painted(render_row([Figure(no_faces, RED)], height=100)).mean()
     assert of_points == of_vertices == pytest.approx(of_mesh, rel=0.3)
 
 
@@ -111,13 +111,13 @@ def test_points_are_drawn():
     ids=["empty", "no points", "a point", "equal points", "nan", "tiny", "flat"],
 )
 def test_degenerate_shapes_do_not_stop_a_picture(shape):
-    assert render_strip([Figure(shape, RED)], height=40).shape[0] == 40
-    beside = render_strip([Figure(ball(), RED), Figure(shape)], height=40)
+    assert render_row([Figure(shape, RED)], height=40).shape[0] == 40
+    beside = render_row([Figure(ball(), RED), Figure(shape)], height=40)
     assert painted(beside).any()
 
 
 def test_no_figures():
-    assert np.all(render_strip([], height=30) == 255)
+    assert np.all(render_row([], height=30) == 255)
 
 
 def test_a_corner_at_nan_is_left_out():
@@ -125,12 +125,12 @@ def test_a_corner_at_nan_is_left_out():
     vertices = mesh.vertices.copy()
     vertices[0] = np.nan
     broken = trimesh.Trimesh(vertices, mesh.faces, process=False)
-    assert painted(render_strip([Figure(broken, RED)], height=60)).mean() > 0.1
+    assert painted(render_row([Figure(broken, RED)], height=60)).mean() > 0.1
 
 
 def test_unknown_up():
     with pytest.raises(InputError, match="up 'w'"):
-        render_strip([], up="w")
+        render_row([], up="w")
 
 
 def test_save_image(tmp_path):

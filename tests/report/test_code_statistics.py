@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shapespace.report.code_statistics import code_statistics, nearest_codes, spread_out
+from shapespace.report.code_statistics import code_statistics, farthest_point_sample, nearest_codes
 
 
 def orthogonal(rows, columns, seed=0):
@@ -38,7 +38,7 @@ def test_a_line_has_rank_one():
     assert found.effective_rank == pytest.approx(1)
     assert found.participation_ratio == pytest.approx(1)
     assert found.axes_for(0.99) == 1
-    assert not found.places[:, 1].any()
+    assert not found.coordinates[:, 1].any()
 
 
 def test_the_spectrum_is_that_of_the_covariance():
@@ -47,7 +47,7 @@ def test_the_spectrum_is_that_of_the_covariance():
     found = code_statistics(table)
     np.testing.assert_allclose(found.spectrum, slow)
     np.testing.assert_allclose(found.norms, [sum(x * x for x in row) ** 0.5 for row in table])
-    np.testing.assert_allclose(found.places.var(axis=0), slow[:2])
+    np.testing.assert_allclose(found.coordinates.var(axis=0), slow[:2])
 
 
 def test_rank_does_not_change_by_shift_scale_turn_or_order():
@@ -69,8 +69,8 @@ def test_known_values_between():
 def test_nothing_varies(shape):
     found = code_statistics(np.full(shape, 2.5))
     assert found.effective_rank == found.participation_ratio == found.axes_for(0.9) == 0
-    assert found.spectrum.shape == shape[1:] and found.places.shape == (shape[0], 2)
-    assert len(found.norms) == shape[0] and not found.places.any()
+    assert found.spectrum.shape == shape[1:] and found.coordinates.shape == (shape[0], 2)
+    assert len(found.norms) == shape[0] and not found.coordinates.any()
 
 
 def test_neighbours_are_those_of_a_slow_search():
@@ -90,6 +90,9 @@ def test_neighbours_are_those_of_a_slow_search():
 def test_spread_out_codes_lie_far_apart():
     corners = np.array([[0.0, 0], [10, 0], [0, 10], [10, 10]])
     table = np.concatenate([corners, corners + 0.1])
-    assert {row % 4 for row in spread_out(table, 4)} == {0, 1, 2, 3}
-    assert spread_out(np.ones((5, 3)), 4) == [0]
-    assert spread_out(np.zeros((3, 0)), 4) == [0] and spread_out(np.zeros((0, 3)), 4) == []
+    assert {row % 4 for row in farthest_point_sample(table, 4)} == {0, 1, 2, 3}
+    assert farthest_point_sample(np.ones((5, 3)), 4) == [0]
+    assert (
+        farthest_point_sample(np.zeros((3, 0)), 4) == [0]
+        and farthest_point_sample(np.zeros((0, 3)), 4) == []
+    )

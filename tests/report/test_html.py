@@ -38,6 +38,7 @@ def test_a_page_is_whole_and_self_contained(tmp_path):
     reader.feed(text)
     assert reader.open == []
     assert "<script" not in text and reader.text.count(EVIL) == 8
+    assert "main { max-width" in text and ".player canvas" in text, "the style is in the page"
     assert base64.b64encode(b"pixels").decode() in text
     assert re.findall(r"https?://|src=\"(?!data:)|<link", text) == []
     assert [found.name for found in path.parent.iterdir()] == ["index.html"]

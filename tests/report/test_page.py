@@ -19,7 +19,11 @@ from shapespace.geometry.proximity import point_to_mesh
 from shapespace.report.cases import Case, ranked, read_case
 from shapespace.report.page import write_report
 from shapespace.report.run import read_run
-from shapespace.report.sections.cases import beside, neighbours, usual_gap
+from shapespace.report.sections.cases import (
+    median_nearest_distance,
+    nearest_shapes,
+    training_figure,
+)
 from shapespace.space import TrainedSpace
 from tests.browser import opened
 
@@ -88,7 +92,7 @@ def summary(value):
 
 @pytest.fixture(scope="module")
 def evaluation(run, toy_store, tmp_path_factory):
-    """What shapespace evaluate leaves: a card, and results that are training shapes a bit moved."""
+    """What shapespace evaluate leaves: scores, and results that are training shapes a bit moved."""
     folder = tmp_path_factory.mktemp("evaluation")
     space = TrainedSpace.load(run / "last.ckpt")
     (folder / "shapes").mkdir()
@@ -105,17 +109,17 @@ def evaluation(run, toy_store, tmp_path_factory):
         shapes.append({"name": name, "group": name, "registration": None})
         shapes[-1]["scan"] = numbers(0.02 - 0.01 * row)
     shapes.append({"name": "lost", "group": "lost", "registration": None, "scan": {}})
-    card = {
+    content = {
         "conventions": {"chamfer_half_unsquared": "both <ways>, halved"},
         "facts": {"num_samples": 1000, "truth": None},
         "shapes": shapes,
         "summary": {"scan": summary(0.01), "nearest_scan": summary(0.03)},
     }
-    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "scores.json").write_text(json.dumps(content))
     return folder
 
 
-CERTIFICATE = {
+DIAGNOSTICS = {
     "meaning": {"eikonal_rms": "root mean square of |grad f| - 1"},
     "shapes": [{"name": "ball", "eikonal_rms": 0.1}],
     "summary": {"eikonal_rms": {"median": 0.1, "worst": None}},
@@ -125,30 +129,30 @@ CERTIFICATE = {
 
 @pytest.fixture(scope="module")
 def whole(run, evaluation, tmp_path_factory):
-    """The page of a run that was evaluated and certified."""
-    certificate = run / "last.certificate.json"
-    certificate.write_text(json.dumps(CERTIFICATE))
+    """The page of a run that was evaluated and diagnosed."""
+    diagnostics = run / "last.diagnostics.json"
+    diagnostics.write_text(json.dumps(DIAGNOSTICS))
     path = write_report(run, evaluation, tmp_path_factory.mktemp("page") / "page.html", **QUICK)
-    certificate.unlink()
+    diagnostics.unlink()
     return path
 
 
 def test_a_whole_page(whole):
     page = read(whole)
     assert page.headings == [
-        "A walk through the space",
-        "What was trained on what",
-        "How far off",
+        "Animation between training shapes",
+        "Model and data",
+        "Scores",
         "Reconstructions, from the best to the worst",
-        "Is it only remembering?",
-        "Is it a distance?",
+        "Nearest training shapes",
+        "Is it a distance? (diagnostics, sampled)",
         "Codes",
         "Training",
     ]
     assert page.tables >= 8
     for text in ("both <ways>, halved", "Nearly a distance.", "nearest training shape", "∞"):
         assert text in page.words
-    assert "1 of 2" in page.words and "1 without this number are left out" in page.words
+    assert "1 of 2" in page.words and "Left out because they lack this score: 1." in page.words
     assert "600 points a scan, normals: measured 4" in page.words
 
 
@@ -159,6 +163,26 @@ def test_a_browser_opens_the_whole_page(whole):
     assert dom.count("<table") >= 8 and "loading</figcaption>" not in dom
 
 
+def test_the_files_of_earlier_versions_are_read(run, evaluation, whole, tmp_path):
+    old = tmp_path / "old"
+    (old / "evaluation").mkdir(parents=True)
+    for name in ("last.ckpt", "config.yaml", "metrics.csv"):
+        shutil.copy(run / name, old / name)
+    shutil.copytree(evaluation / "shapes", old / "evaluation" / "shapes")
+    shutil.copy(evaluation / "scores.json", old / "evaluation" / "card.json")
+    (old / "last.certificate.json").write_text(json.dumps(DIAGNOSTICS))
+    (old / "last.certificate.html").write_text("")
+    page, today = read(write_report(old, **QUICK)), read(whole)
+    assert page.headings == today.headings and page.tables == today.tables
+    assert "Nearly a distance." in page.words and "1 of 2" in page.words
+    assert "last.certificate.html, beside the checkpoint" in page.words
+    newer = {"shapes": [{"name": "ball"}]}
+    (old / "evaluation" / "scores.json").write_text(json.dumps(newer))
+    (old / "last.diagnostics.json").write_text(json.dumps({"verdict": ["Newer."]}))
+    record = read_run(old)
+    assert record.scores == newer and record.diagnostics["verdict"] == ["Newer."]
+
+
 def test_a_page_of_what_there_is(run, tmp_path, capsys):
     out = tmp_path / "page.html"
     options = ["--out", str(out), "--steps", "2", "--resolution", "16"]
@@ -167,7 +191,7 @@ def test_a_page_of_what_there_is(run, tmp_path, capsys):
     page = read(out)
     assert page.headings[-1] == "Not on this page"
     assert "shapespace evaluate" in page.words and "shapespace diagnose" in page.words
-    assert "How far off" not in page.headings
+    assert "Scores" not in page.headings
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
@@ -221,11 +245,11 @@ def test_a_training_shape_is_its_own_neighbour(run, evaluation):
     record = read_run(run, evaluation)
     for shape in record.shapes[:2]:
         case = read_case(record, shape, "scan")
-        near = neighbours(record.space, case, 1.0)
+        near = nearest_shapes(record.space, case, 1.0)
         assert near.by_code == near.by_surface == shape["name"]
-        assert near.gap < 0.1 and near.off < 20
-        told = neighbours(record.space, case, 1.0, "lens")
-        assert told.by_surface == "lens" and told.off > near.off
+        assert near.code_distance < 0.1 and near.mean_abs_f < 20
+        told = nearest_shapes(record.space, case, 1.0, "lens")
+        assert told.by_surface == "lens" and told.mean_abs_f > near.mean_abs_f
 
 
 def test_a_neighbour_stands_in_the_pose_and_unit_of_the_case(run):
@@ -235,8 +259,8 @@ def test_a_neighbour_stands_in_the_pose_and_unit_of_the_case(run):
     facts = {"unit": "mm", "scale": 1000.0, "centre": [5.0, 6.0, 7.0]}
     facts |= {"pose": {"rotation": turn, "shift": [0.1, 0.2, 0.3], "scale": 2.0}}
     moved = Case("egg", {}, space.mesh(code, None, 16), facts, code.numpy())
-    moved = replace(moved, mesh=space.mesh(code, moved.place[0], 16, pose=moved.place[1]))
-    figure = beside(space, moved, "egg", 16)
+    moved = replace(moved, mesh=space.mesh(code, moved.placement[0], 16, pose=moved.placement[1]))
+    figure = training_figure(space, moved, "egg", resolution=16)
     np.testing.assert_allclose(figure.shape.vertices, moved.drawn(moved.mesh).vertices)
     still = {"unit": "m", "scale": 1.0, "centre": [0.0] * 3}
     still |= {"pose": {"rotation": np.eye(3).tolist(), "shift": [0.0] * 3, "scale": 1.0}}
@@ -244,18 +268,18 @@ def test_a_neighbour_stands_in_the_pose_and_unit_of_the_case(run):
     assert np.ptp(figure.shape.vertices[:, 2]) == pytest.approx(
         np.ptp(plain.mesh.vertices[:, 2]) / 2
     )
-    off = [neighbours(space, case, 1.0, "egg").off for case in (moved, plain)]
+    off = [nearest_shapes(space, case, 1.0, "egg").mean_abs_f for case in (moved, plain)]
     assert off[0] == pytest.approx(off[1] / 2, rel=1e-3)
 
 
-def test_usual_gap_is_that_of_a_slow_search():
+def test_the_median_nearest_distance_is_that_of_a_slow_search():
     table = np.random.default_rng(0).normal(size=(9, 3))
     slow = [
         min(np.linalg.norm(a - b) for j, b in enumerate(table) if j != i)
         for i, a in enumerate(table)
     ]
-    assert usual_gap(table) == pytest.approx(np.median(slow))
-    assert usual_gap(table[:1]) == usual_gap(np.zeros((3, 0))) == 1
+    assert median_nearest_distance(table) == pytest.approx(np.median(slow))
+    assert median_nearest_distance(table[:1]) == median_nearest_distance(np.zeros((3, 0))) == 1
 
 
 def test_numbers_are_read_in_millimetres():
@@ -279,10 +303,10 @@ def test_mistakes(run, tmp_path):
         write_report(tmp_path)
     with pytest.raises(InputError, match="make it by shapespace evaluate"):
         write_report(run, tmp_path)
-    (tmp_path / "card.json").write_text("{")
+    (tmp_path / "scores.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         write_report(run, tmp_path)
-    (tmp_path / "card.json").write_text('{"shapes": [{"group": "a"}]}')
+    (tmp_path / "scores.json").write_text('{"shapes": [{"group": "a"}]}')
     with pytest.raises(InputError, match="holds a shape without a name; redo"):
         write_report(run, tmp_path)
     with pytest.raises(InputError, match="steps=0"):
@@ -291,7 +315,7 @@ def test_mistakes(run, tmp_path):
         write_report(run, truth=tmp_path / "mistyped")
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_film(run, tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_found_before_the_animation(run, tmp_path, monkeypatch):
     monkeypatch.setattr("shapespace.report.sections.space.animation", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be an output folder"):
@@ -303,20 +327,20 @@ def test_a_place_that_cannot_be_written_is_found_before_the_film(run, tmp_path, 
 def test_what_is_of_other_weights_is_left_out(toy_checkpoint, tmp_path):
     (tmp_path / "last.ckpt").write_bytes(toy_checkpoint.read_bytes())
     (tmp_path / "evaluation").mkdir()
-    card, shapes = tmp_path / "evaluation" / "card.json", [{"name": "ball"}]
+    scores, shapes = tmp_path / "evaluation" / "scores.json", [{"name": "ball"}]
     digest = TrainedSpace.load(toy_checkpoint).digest
     for space, kept in (("0" * 64, False), (digest, True)):
-        card.write_text(json.dumps({"facts": {"space": space}, "shapes": shapes}))
-        told = json.dumps(CERTIFICATE | {"digest": space})
-        (tmp_path / "last.certificate.json").write_text(told)
+        scores.write_text(json.dumps({"facts": {"space": space}, "shapes": shapes}))
+        told = json.dumps(DIAGNOSTICS | {"digest": space})
+        (tmp_path / "last.diagnostics.json").write_text(told)
         record = read_run(tmp_path)
-        assert (record.card is not None, record.certificate is not None) == (kept, kept)
+        assert (record.scores is not None, record.diagnostics is not None) == (kept, kept)
         said = [line for line in record.remarks if "is of an earlier state of the run" in line]
         assert len(said) == (0 if kept else 2)
         if not kept:
             with pytest.raises(InputError, match="is of other weights than"):
-                read_run(tmp_path, card.parent)
-    card.write_text(json.dumps({"facts": {"truth": str(tmp_path / "gone")}, "shapes": shapes}))
+                read_run(tmp_path, scores.parent)
+    scores.write_text(json.dumps({"facts": {"truth": str(tmp_path / "gone")}, "shapes": shapes}))
     assert "which are gone" in read(write_report(tmp_path, **QUICK)).words
     (tmp_path / "other.ply").write_text("")
     with pytest.raises(InputError, match="has no surface with the name of a shape such as 'ball'"):
@@ -346,5 +370,5 @@ def test_errors_are_to_the_true_surface_in_its_own_unit(run, evaluation, tmp_pat
     assert len(case.errors) == len(case.mesh.vertices)
     assert 90 < case.errors.max() < 101
     protocol = {"facts": {"protocol": {"unit": "m"}}}
-    named = replace(record, card=record.card | protocol, truths=given.truths)
+    named = replace(record, scores=record.scores | protocol, truths=given.truths)
     assert np.ptp(read_case(named, shape, "scan").truth.vertices[:, 0]) > 1000

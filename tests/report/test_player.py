@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -11,16 +12,23 @@ import trimesh
 
 from shapespace.errors import InputError
 from shapespace.report.html import Page
-from shapespace.report.player import STEPS, AnimationFrame, packed, player, unpacked
+from shapespace.report.player import POSITION_STEPS, AnimationFrame, packed, player
 from tests.browser import opened
 
 
-def film():
+def animation():
     return [
         AnimationFrame(trimesh.creation.icosphere(2, radius=0.8), "a <ball>"),
         AnimationFrame(trimesh.creation.box((1, 2, 0.5)), "box", 1.0),
         AnimationFrame(trimesh.Trimesh(), "nothing", 0.5),
     ]
+
+
+def unpacked(text):
+    """The inverse of ``packed``, as player.js does it."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(4, -1)
+    signs = np.ascontiguousarray(planes.T).view("<u4")[:, 0].astype(np.int64)
+    return (signs >> 1) ^ -(signs & 1)
 
 
 def sent(text):
@@ -35,8 +43,8 @@ def test_numbers_survive():
 
 
 def test_meshes_survive():
-    head, numbers = sent(player(film()))
-    for frame, told in zip(film(), head["frames"], strict=True):
+    head, numbers = sent(player(animation()))
+    for frame, told in zip(animation(), head["frames"], strict=True):
         mesh = frame.mesh
         assert (told["vertices"], told["faces"]) == (len(mesh.vertices), len(mesh.faces))
         assert told["label"] == frame.label
@@ -48,16 +56,16 @@ def test_meshes_survive():
                 running = running + row
                 slow.append(running)
             parts.append(np.array(slow).reshape(-1, 3))
-        places = np.array(head["low"]) + parts[0] * head["size"] / STEPS
-        np.testing.assert_allclose(places, mesh.vertices, atol=0.51 * head["size"] / STEPS)
+        places = np.array(head["low"]) + parts[0] * head["size"] / POSITION_STEPS
+        np.testing.assert_allclose(places, mesh.vertices, atol=0.51 * head["size"] / POSITION_STEPS)
         np.testing.assert_allclose(parts[1] / 127, mesh.vertex_normals, atol=0.51 / 127)
         assert (parts[2] == mesh.faces).all()
     assert len(numbers) == 0
 
 
 def test_one_frame_has_no_controls_and_none_is_refused():
-    assert 'class="controls" hidden' in player(film()[:1])
-    assert 'class="controls" hidden' not in player(film())
+    assert 'class="controls" hidden' in player(animation()[:1])
+    assert 'class="controls" hidden' not in player(animation())
     with pytest.raises(InputError, match="no frames"):
         player([])
 
@@ -82,16 +90,16 @@ setTimeout(() => {
 @pytest.mark.slow
 def test_a_browser_draws_each_frame(tmp_path):
     image = pytest.importorskip("PIL.Image", reason="pictures need shapespace[report]")
-    page = Page("film")
-    page.section("player", "", player(film()), PROBE)
-    dom, console = opened(page.write(tmp_path / "film.html"))
+    page = Page("animation")
+    page.section("player", "", player(animation()), PROBE)
+    dom, console = opened(page.write(tmp_path / "animation.html"))
     assert console == []
     seen = json.loads(re.search('<pre id="seen">(.*?)</pre>', dom, re.S)[1])
     drawn = {}
     for frame, (label, url) in seen.items():
         pixels = np.asarray(image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
         drawn[frame] = pixels[pixels[..., 3] > 128]
-        assert label.replace("&lt;", "<").replace("&gt;", ">") == film()[int(frame)].label
+        assert label.replace("&lt;", "<").replace("&gt;", ">") == animation()[int(frame)].label
     assert len(drawn["0"]) > 20_000 and len(drawn["1"]) > 20_000 and len(drawn["2"]) == 0
     blue, orange = (np.median(drawn[frame], axis=0) for frame in ("0", "1"))
     assert blue[2] > blue[0] + 40 and orange[0] > orange[2] + 40

@@ -52,7 +52,7 @@ def test_blocks_are_handed_out_once():
 def test_a_steeper_slope_opens_what_was_left_out():
     octree = Octree(evaluator(exact.sphere(), NONE), GRID)
     first = octree.open()
-    octree.see(2 * octree.slope)
+    octree.observe(2 * octree.slope)
     more = octree.open()
     assert len(more) > 0
     assert not set(map(tuple, first.tolist())) & set(map(tuple, more.tolist()))

@@ -1,6 +1,6 @@
-"""The recipes: config files that are part of the package, so that each is known by its name.
+"""The recipes: config files of the package, which are found by their names.
 
-``configs/`` of the repository links to them; here is the one place where each lies.
+The files are here; ``configs/`` of the repository holds links to them.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,21 @@ FOLDER = Path(__file__).parent
 RECIPES = {
     str(path.relative_to(FOLDER).with_suffix("")): path for path in sorted(FOLDER.rglob("*.yaml"))
 }
-"""Name of a recipe, such as ``bodies-cpu`` or ``hardware/gpu``, and its file."""
-DEMO, SURFACE = RECIPES["demo"], RECIPES["surface"]
+"""File of each recipe by its name, such as ``bodies-cpu`` or ``hardware/gpu``."""
+DEMO = RECIPES["demo"]
+SURFACE = RECIPES["surface"]
 
 
 def with_recipes(arguments: Sequence[str]) -> list[str]:
     """Replace the name of a recipe after ``--config`` by the path of its file.
 
-    A file of that name in the working folder comes first. All other words stay as they are.
+    A file of that name in the working folder comes first. All other words do not change.
 
     Args:
         arguments: words of a command line.
     """
-    found, before = [], ""
+    found: list[str] = []
+    before = ""
     for word in arguments:
         option, sign, value = word.partition("=")
         if before in ("--config", "-c"):
@@ -35,4 +37,5 @@ def with_recipes(arguments: Sequence[str]) -> list[str]:
 
 
 def _path(name: str) -> str:
+    """The file of a recipe; ``name`` itself if it is a file or no recipe."""
     return name if Path(name).is_file() else str(RECIPES.get(name, name))

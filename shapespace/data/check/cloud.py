@@ -1,8 +1,8 @@
-"""What is looked at of one scan: some thousand random points, whatever it comes from.
+"""The random points of one scan that are examined, whether it comes from a file or from a store.
 
 Frame: stored units, about the scan's centre, as training sees it.
 
-Letters: n points looked at, V vertices, F faces, D dimension (2 or 3).
+Letters: n points examined, V vertices, F faces, D dimension (2 or 3).
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,27 @@ from shapespace.data.prepare.targets import welded
 from shapespace.errors import InputError, one_line
 from shapespace.scan import NormalsKind, PreparedScan
 
-LOOKED_AT = 20_000
-"""Points that are looked at: every neighbour of every one is found in 40 ms."""
+NUM_EXAMINED = 20_000
+"""Number of points that are examined: finding all their neighbours takes 40 ms."""
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points of one scan, a random subset, and what is known of the whole.
+    """A random subset of the points of one scan, and facts about the whole scan.
 
-    normals: as they are, a zero row is unknown; None if there are none. reach: largest coordinate
-    of all points that training may see. offset: distance of their mean from the centre. origin:
-    distance of the centre from the source's origin, in stored units. num_points: points of the
-    source or of the store; prepared: points that training has or will have. sigma: their median
-    noise scale, None where it is to be guessed. moments: of all vertices, see :func:`moments`.
+    Args:
+        points: the subset, in stored units about the centre.
+        normals: the normals as they are, zero rows where unknown; None if there are none.
+        normals_kind: where the normals come from.
+        reach: largest coordinate of all points that training may see.
+        offset: distance of the mean of all points from the centre.
+        origin: distance of the centre from the source's origin, in stored units.
+        num_points: number of points of the source, or of the store.
+        prepared: number of points that training has or will have.
+        source_hash: sha256 of the source, hexadecimal.
+        sigma: median sigma of a stored scan; None for a file, whose sigma is to be predicted.
+        moments: moments of all vertices of a file, see :func:`moments`.
+        faces: the faces of a mesh, else None.
     """
 
     points: Float64[np.ndarray, "n D"]
@@ -46,15 +54,24 @@ class Cloud:
 
 
 def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
-    """What prepare would make of ``raw``. scale: source units per stored unit."""
+    """Choose the points to examine from a file, as ``prepare`` would centre and scale them.
+
+    Args:
+        raw: the scan, in source units.
+        source_hash: sha256 of the source, hexadecimal.
+        scale: source units per stored unit.
+    """
     rng = np.random.default_rng(0)
+    # As in ``prepare``: differences to a vertex keep their digits far from the source's origin.
     start = raw.vertices[0 if raw.faces is None else raw.faces[0, 0]]
-    every, points, normals = _chosen(raw, rng)
-    mean = (every - start).mean(axis=0)
-    reach = np.abs((every - start) - mean).max() / scale
-    bare, faces = raw.faces is None, raw.faces
+    all_points, points, normals = _chosen(raw, rng)
+    mean = (all_points - start).mean(axis=0)
+    reach = np.abs((all_points - start) - mean).max() / scale
+    faces = raw.faces
+    # Three vertices for each face: separate triangles, as in an STL file. Unless their corners are
+    # joined, every edge would count as open.
     if faces is not None and len(raw.vertices) >= 3 * len(faces):
-        faces = welded(raw.vertices, faces)  # a soup of triangles, as in an STL
+        faces = welded(raw.vertices, faces)
     return Cloud(
         points=((points - start) - mean) / scale,
         normals=normals,
@@ -63,7 +80,7 @@ def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
         offset=0.0,
         origin=float(np.linalg.norm(start + mean) / scale),
         num_points=len(raw.vertices),
-        prepared=min(NUM_POINTS, len(raw.vertices)) if bare else NUM_POINTS,
+        prepared=NUM_POINTS if raw.faces is not None else min(NUM_POINTS, len(raw.vertices)),
         source_hash=source_hash,
         moments=moments((raw.vertices - start) / scale),
         faces=faces,
@@ -71,14 +88,18 @@ def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
 
 
 def cloud_of_scan(scan: PreparedScan) -> Cloud:
-    """What the store holds; :class:`InputError` if it is not made of numbers."""
-    numbers = np.isfinite(scan.points).all(axis=1) & np.isfinite(scan.sigma)
+    """Choose the points to examine from a stored scan.
+
+    Raises:
+        InputError: a number of the scan is NaN or infinite, or the scan has no points.
+    """
+    finite = np.isfinite(scan.points).all(axis=1) & np.isfinite(scan.sigma)
     if scan.normals is not None:
-        numbers &= np.isfinite(scan.normals).all(axis=1)
-    if not numbers.all() or not len(numbers):
-        bad = f"{int((~numbers).sum())} of {len(numbers)} points are NaN or infinite"
+        finite &= np.isfinite(scan.normals).all(axis=1)
+    if not finite.all() or not len(finite):
+        bad = f"{int((~finite).sum())} of {len(finite)} points are NaN or infinite"
         raise InputError(f"{one_line(scan.source)}: {bad}; run: shapespace prepare again")
-    rows = np.random.default_rng(0).permutation(len(scan.points))[:LOOKED_AT]
+    rows = np.random.default_rng(0).permutation(len(scan.points))[:NUM_EXAMINED]
     return Cloud(
         points=scan.points[rows].astype(np.float64),
         normals=None if scan.normals is None else scan.normals[rows].astype(np.float64),
@@ -93,54 +114,82 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
     )
 
 
-def guessed_sigma(spacing: float, neighbours: int, cloud: Cloud) -> float:
-    """Median distance to the 50th neighbour that prepare will find, on a surface.
+def predicted_sigma(spacing: float, neighbours: int, cloud: Cloud) -> float:
+    """Predict the median sigma that ``prepare`` will measure, for points on a surface.
 
-    spacing: median distance to the neighbour number ``neighbours`` among the points looked at.
+    Args:
+        spacing: median distance to the neighbour number ``neighbours`` among the points examined.
+        neighbours: number of that neighbour.
+        cloud: the points examined.
+
+    Returns:
+        The median distance to the 50th neighbour among the prepared points, in stored units.
     """
+    # On a surface, the area that holds k neighbours grows with k and shrinks with the density, and
+    # the distance is its root (D - 1 = 2). On a curve the distance itself does so (D - 1 = 1).
     fewer = NEIGHBOUR / neighbours * len(cloud.points) / cloud.prepared
     return spacing * fewer ** (1 / (cloud.points.shape[1] - 1))
 
 
 def moments(points: Float64[np.ndarray, "V D"]) -> tuple[float, ...]:
-    """Numbers that stay when points are moved or put in another order, rarely otherwise.
+    """Compute numbers that stay the same when the points are moved or reordered.
 
-    The root mean square radius, then the second, third and fourth moments along each axis in radii.
+    Two different sets of points rarely have the same numbers.
+
+    Returns:
+        The root mean square radius; then the second, third and fourth moment along each axis, in
+        radii.
     """
     local = points - points.mean(axis=0)
     radius = float(np.sqrt((local**2).sum(axis=1).mean()))
     local /= radius or 1.0
     square = local * local
     powers = (square, square * local, square * square)
-    return radius, *(float(x) for power in powers for x in power.mean(axis=0))
+    return radius, *(float(moment) for power in powers for moment in power.mean(axis=0))
 
 
 def _chosen(
     raw: RawScan, rng: np.random.Generator
-) -> tuple[np.ndarray, Float64[np.ndarray, "n D"], Float64[np.ndarray, "n D"] | None]:
-    """All points that there are, those looked at, and their normals."""
+) -> tuple[
+    Float64[np.ndarray, "N D"], Float64[np.ndarray, "n D"], Float64[np.ndarray, "n D"] | None
+]:
+    """Return all points that there are, those to examine, and the normals of the latter."""
     if raw.faces is not None:
-        points, normals = spread(raw.vertices, raw.faces, LOOKED_AT, rng)
+        points, normals = sample_faces(raw.vertices, raw.faces, count=NUM_EXAMINED, rng=rng)
         return points, points, normals
-    rows = rng.permutation(len(raw.vertices))[:LOOKED_AT]
+    rows = rng.permutation(len(raw.vertices))[:NUM_EXAMINED]
     normals = None if raw.normals is None else raw.normals[rows]
     return raw.vertices, raw.vertices[rows], normals
 
 
-def spread(
+def sample_faces(
     vertices: Float64[np.ndarray, "V 3"],
     faces: Int64[np.ndarray, "F 3"],
     count: int,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "n 3"], Float64[np.ndarray, "n 3"]]:
-    """Points spread evenly over the area, in random order, and their faces' normals."""
+    """Sample points evenly by area, in random order.
+
+    Args:
+        vertices: vertices of the mesh.
+        faces: its faces.
+        count: number of points, n.
+        rng: source of all random numbers.
+
+    Returns:
+        The points, and the unit normals of their faces.
+    """
     normals = double_area_normals(vertices, faces)
     area = np.linalg.norm(normals, axis=1)
-    heap = np.cumsum(area)
-    steps = (np.arange(count) + rng.random(count)) / count
+    cumulative = np.cumsum(area)
+    # Stratified: one number in each of ``count`` equal intervals of the total area.
+    shares = (np.arange(count) + rng.random(count)) / count
+    # A share that rounds to 1 must not lead to a face without area at the end.
     last = np.flatnonzero(area)[-1]
-    chosen = np.minimum(np.searchsorted(heap, steps * heap[-1], side="right"), last)
-    chosen = rng.permutation(chosen)
-    side, along = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
-    a, b, c = (vertices[faces[chosen, i]] for i in range(3))
-    return a + side * ((b - a) + along * (c - b)), normals[chosen] / area[chosen, None]
+    chosen = np.searchsorted(cumulative, shares * cumulative[-1], side="right")
+    chosen = rng.permutation(np.minimum(chosen, last))
+    # The root makes the points uniform within the triangle, see prepare/points.py.
+    from_a = np.sqrt(rng.random((count, 1)))
+    from_b = rng.random((count, 1))
+    a, b, c = (vertices[faces[chosen, corner]] for corner in range(3))
+    return a + from_a * ((b - a) + from_b * (c - b)), normals[chosen] / area[chosen, None]

@@ -1,7 +1,4 @@
-"""What a check found, in readable lines and as JSON.
-
-Letters: S scans.
-"""
+"""The report of a check: findings and statistics of the set, as text and as JSON."""
 
 import json
 from collections import Counter, defaultdict
@@ -18,8 +15,9 @@ from shapespace.data.check.sets import common_dimension, longest_axes
 from shapespace.errors import one_line
 
 SHOWN = 10
-"""Scans that are named for each kind of finding."""
+"""Number of scans that are named for each kind of finding and remedy."""
 LEVELS = ("error", "warning", "note")
+"""Levels of findings, the gravest first."""
 Column = Callable[[ScanFacts], float | None]
 COLUMNS: dict[str, Column] = {
     "longest side": lambda f: f.length or None,
@@ -30,16 +28,20 @@ COLUMNS: dict[str, Column] = {
     "border edges": lambda f: f.border,
     "pieces apart": lambda f: len(f.pieces),
 }
-"""Rows of the table of the set: what is shown of each scan."""
+"""Rows of the table of percentiles: title and value of one scan, None where it has none."""
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was checked and found.
+    """The outcome of a check; ``str`` gives the lines for the user.
 
-    path: as given. is_store: a store, else files. unit: of stored lengths; of files, the one they
-    were taken to be in. extent: half side of the sampling box. facts: by name. findings: errors
-    first, then by kind and name.
+    Args:
+        path: the path as given.
+        is_store: whether it is a store, else files.
+        unit: unit of stored lengths; of files, the unit that they were taken to be in.
+        extent: half side of the sampling box, in stored units.
+        facts: measurements of the scans, sorted by name.
+        findings: findings, errors first, then by kind and name.
     """
 
     path: str
@@ -51,12 +53,12 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether training may start: there is no error."""
+        """True if training may start: there is no error."""
         return not any(finding.level == "error" for finding in self.findings)
 
     @property
     def strict_ok(self) -> bool:
-        """Whether there is neither an error nor a warning."""
+        """True if there is neither an error nor a warning."""
         return all(finding.level == "note" for finding in self.findings)
 
     def __str__(self) -> str:
@@ -67,9 +69,12 @@ class CheckReport:
         return "\n".join([*lines, "", self._verdict()])
 
     def as_json(self) -> str:
-        """All facts and findings as JSON; numbers as in ``ScanFacts``."""
+        """Write all facts and findings as JSON. Keys and units are those of ``ScanFacts``."""
         hidden = ("occupancy", "moments")
-        facts = [{k: v for k, v in asdict(f).items() if k not in hidden} for f in self.facts]
+        facts = []
+        for scan in self.facts:
+            fields = asdict(scan)
+            facts.append({key: value for key, value in fields.items() if key not in hidden})
         content = {
             "path": self.path,
             "is_store": self.is_store,
@@ -92,14 +97,14 @@ class CheckReport:
 
     def _verdict(self) -> str:
         count = Counter(finding.level for finding in self.findings)
-        found = ", ".join(f"{_times(count[level], level)}" for level in LEVELS if count[level])
+        found = ", ".join(_counted(count[level], level) for level in LEVELS if count[level])
         if not self.ok:
             return f"{found}: training should not start"
         return f"ready to train ({found or 'nothing found'})"
 
 
 def _rounded(value: Any) -> Any:
-    """Plain data with six digits a number: more depend on the number of threads."""
+    """Round the numbers of plain data to six digits. Further digits depend on the threads."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -108,10 +113,10 @@ def _rounded(value: Any) -> Any:
 
 
 def _summary(facts: list[ScanFacts]) -> list[str]:
-    """The set in sum: percentiles, normals, the longest axis."""
+    """Describe the set: percentiles, kinds of normals, longest axes."""
     lines = [f"{'percentiles':18s}{'5':>10s}{'50':>10s}{'95':>10s}"]
     for title, column in COLUMNS.items():
-        values = [value for value in map(column, facts) if value is not None]
+        values = [value for value in (column(scan) for scan in facts) if value is not None]
         if values:
             low, middle, high = np.percentile(values, [5, 50, 95])
             lines.append(f"{title:18s}{low:10.4g}{middle:10.4g}{high:10.4g}")
@@ -121,10 +126,11 @@ def _summary(facts: list[ScanFacts]) -> list[str]:
 
 
 def _group(findings: list[Finding]) -> list[str]:
-    """One kind: how many scans, then for each remedy the remedy and the first scans."""
-    level, kind = findings[0].level, findings[0].kind
+    """Describe the findings of one kind: each remedy, and the first scans that need it."""
+    level = findings[0].level
+    kind = findings[0].kind
     scans = len({name for finding in findings for name in finding.names})
-    lines = [f"{level.upper()} {kind}: {_times(scans, 'scan')}"]
+    lines = [f"{level.upper()} {kind}: {_counted(scans, 'scan')}"]
     by_remedy: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_remedy[finding.remedy].append(finding)
@@ -137,7 +143,7 @@ def _group(findings: list[Finding]) -> list[str]:
 
 
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Errors first, then warnings, then notes; by kind, then by name."""
+    """Sort findings: errors first, then warnings, then notes; by kind, then by name."""
     return tuple(sorted(findings, key=lambda f: (LEVELS.index(f.level), f.kind, f.names)))
 
 
@@ -150,5 +156,5 @@ def _counts(pairs: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{what} {count}" for what, count in pairs)
 
 
-def _times(count: int, noun: str) -> str:
+def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

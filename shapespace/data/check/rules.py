@@ -1,49 +1,94 @@
-"""From what was measured of each scan to what is wrong with it, and what to do about it.
+"""Rules: from the measurements of one scan to what is wrong with it, and the remedy.
 
-The numbers were chosen on registered and raw scans of people and animals and on planted faults:
-clean scans stay well below each, planted faults lie well above.
+The limits were chosen on registered and raw scans of people and animals and on planted faults.
+Clean scans stay well below each limit, planted faults lie well above. The numbers beside the limits
+are those of such scans. A scan at or below a limit has no finding, unless the limit says otherwise.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from shapespace.data.check.measurements import ScanFacts
+from shapespace.data.check.measurements import Component, ScanFacts
+from shapespace.data.check.spacing import LARGE
 from shapespace.data.prepare.points import NEIGHBOUR
 from shapespace.errors import one_line
 
 Level = Literal["error", "warning", "note"]
 FLAT = 1e-3
-"""Thickness below which a scan lies in a plane or on a line; a plate of 1 by 100 has 0.01."""
+"""Thickness below which a scan lies in a plane or on a line. A plate of 1 by 100 has 0.01."""
+OFF_CENTRE = 0.02
+"""Distance of the mean from the centre, in longest sides, above which a scan is not centred.
+
+``prepare`` centres every scan: the store was changed afterwards, or made in another way.
+"""
 OPPOSED = 0.05
-"""Share of opposite neighbours: 0.008 at most in clean scans, 0.5 if half of all are flipped."""
-BOUNDARY, REGION = 0.002, 0.2
-"""Opposite neighbours at the border of a flipped region (0.003 at least; raw scans 0.0001, meshes
-that cut themselves 0.008), and share of the outermost points that look inward: clean 0.16 at most,
-a flipped half 0.27 at least, a flipped fifth 0.1 to 0.6. Only both together are told."""
-INWARD, WHOLE = 0.65, 0.8
-"""Share of the outermost points that look inward where all normals do: 0.84 at least, but 0.68 of a
-body seen from one side, where no neighbours are opposed."""
+"""Share of opposite normals above which the normals are inconsistent.
+
+Clean scans have 0.008 at most, a scan with half of all normals flipped has 0.5.
+"""
+BOUNDARY = 0.002
+"""Share of opposite normals above which a region may be flipped; ``REGION`` has to be exceeded too.
+
+The border of a flipped region has 0.003 at least, raw scans 0.0001, meshes that cut themselves
+0.008: alone it would report the last.
+"""
+REGION = 0.2
+"""Share of inward outermost points above which a region may be flipped; so has ``BOUNDARY``.
+
+Clean scans have 0.16 at most, a flipped half 0.27 at least, a flipped fifth 0.1 to 0.6.
+"""
+INWARD = 0.65
+"""Share of inward outermost points above which all normals are flipped, if ``outward`` is negative.
+
+Scans whose normals all point inward have 0.84 at least. A body that is seen from one side has only
+0.68, with no neighbours opposed.
+"""
+WHOLE = 0.8
+"""Share of inward outermost points above which a scan is flipped as a whole, not in a region."""
 OPEN = 0.2
-"""Mean normal of the area: raw scans 0.04, three cameras 0.07, one camera 0.7."""
+"""Length of the mean normal above which views from one side are missing.
+
+Raw scans have 0.04, scans of three cameras 0.07, of one camera 0.7.
+"""
 RAW = 0.05
-"""Share of border edges above which a mesh is a raw scan, open as such (they have 0.09 to 0.2)."""
+"""Share of boundary edges above which a mesh is a raw scan, whose borders are not worth a note.
+
+Raw scans have 0.09 to 0.2.
+"""
 SPARSE = 0.1
-"""Noise scale in longest sides of the shape; people at 250 000 points have 0.006."""
+"""Median sigma, in longest sides of the shape, above which a scan is sparse.
+
+People at 250 000 points have 0.006.
+"""
 UNEVEN = 100.0
-"""Area a point stands for, 95th by 5th percentile; vertices of registered people have 27."""
+"""Area that a point stands for, 95th by 5th percentile, above which a scan is uneven.
+
+Vertices of registered people have 27.
+"""
 FAR = 1000.0
-"""Distance of the origin in longest sides from which on float32 is coarser than 0.1 mm in 1.7 m."""
-STRAY, STRAY_GAP = 0.001, 10.0
-"""Share of isolated points, and their gap in spacings, that are told; clean up to 0.0007 and 5."""
+"""Distance of the source's origin, in longest sides of the shape, above which it is too far.
+
+Beyond it float32 coordinates of the source are coarser than 0.1 mm in 1.7 m.
+"""
+UNKNOWN = 0.05
+"""Share of zero normals above which a scan is reported. Training uses the others."""
+STRAY = 0.001
+"""Share of isolated points from which on they are clutter. Clean scans have up to 0.0007."""
+STRAY_GAP = 10.0
+"""Gap of an isolated point in median spacings from which on it is clutter. Clean: up to 5."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. level: "error" says that training should not start.
+    """One thing that is wrong.
 
-    kind: a word or two, the same for all findings of a sort. names: the scans. measured: one line
-    with the numbers and the rule. remedy: what to do.
+    Args:
+        kind: a word or two, the same for all findings of a sort.
+        level: "error" if training should not start, else "warning" or "note".
+        names: the scans.
+        measured: one line with the numbers and the rule.
+        remedy: what the user can do.
     """
 
     kind: str
@@ -54,19 +99,14 @@ class Finding:
 
 
 def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
-    """What is wrong with one scan by itself, its scale apart. extent: half side of the box."""
-    name = (facts.name,)
-    if facts.error:
-        again = "repair, replace or remove the scan; prepare skips it"
-        remedy = "run: shapespace prepare again" if facts.error_kind == "damaged" else again
-        return [Finding(facts.error_kind, "error", name, one_line(facts.error), remedy)]
-    if facts.num_points <= NEIGHBOUR and facts.border is None:
-        rule = f"{facts.num_points} points; a cloud needs at least {NEIGHBOUR + 1}"
-        return [Finding("sparse", "error", name, rule, "scan it more densely, or remove it")]
-    if facts.thickness < FLAT:
-        shape = "a plane or on a line" if facts.dimension == 3 else "a line"
-        rule = f"all points lie in {shape}: thickness {facts.thickness:.1g} of the width"
-        return [Finding("flat", "error", name, rule, "remove the scan, or prepare it as 2-D")]
+    """List what is wrong with one scan on its own, except for its scale.
+
+    ``extent`` is half the side of the sampling box, in stored units.
+    """
+    # One of these makes all other measurements meaningless: it is reported alone.
+    fatal = _unreadable(facts) or _too_few(facts) or _flat(facts)
+    if fatal is not None:
+        return [fatal]
     rules: tuple[Callable[[ScanFacts], Finding | None], ...] = (
         _centre,
         _origin,
@@ -76,65 +116,101 @@ def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
         _normals,
         _unknown_normals,
         _odd_normals,
-        _pieces,
-        _borders,
+        _large_components,
+        _open_borders,
     )
     found = [*(rule(facts) for rule in rules), _clutter(facts, extent)]
     return [finding for finding in found if finding is not None]
 
 
-def _centre(facts: ScanFacts) -> Finding | None:
-    if facts.offset <= 0.02 * facts.length:
+def _finding(facts: ScanFacts, kind: str, level: Level, *, measured: str, remedy: str) -> Finding:
+    """Make a finding about one scan."""
+    return Finding(kind=kind, level=level, names=(facts.name,), measured=measured, remedy=remedy)
+
+
+def _unreadable(facts: ScanFacts) -> Finding | None:
+    if not facts.error:
         return None
-    rule = f"the mean lies {facts.offset:.3g} from the centre; 0 is the rule"
-    return Finding("centre", "warning", (facts.name,), rule, "run: shapespace prepare again")
+    again = "repair, replace or remove the scan; prepare skips it"
+    remedy = "run: shapespace prepare again" if facts.error_kind == "damaged" else again
+    return _finding(facts, facts.error_kind, "error", measured=one_line(facts.error), remedy=remedy)
+
+
+def _too_few(facts: ScanFacts) -> Finding | None:
+    # A mesh is sampled, so that any number of vertices will do.
+    if facts.num_points > NEIGHBOUR or facts.border is not None:
+        return None
+    measured = f"{facts.num_points} points; a cloud needs at least {NEIGHBOUR + 1}"
+    remedy = "scan it more densely, or remove it"
+    return _finding(facts, "sparse", "error", measured=measured, remedy=remedy)
+
+
+def _flat(facts: ScanFacts) -> Finding | None:
+    if facts.thickness >= FLAT:
+        return None
+    where = "a plane or on a line" if facts.dimension == 3 else "a line"
+    measured = f"all points lie in {where}: thickness {facts.thickness:.1g} of the width"
+    remedy = "remove the scan, or prepare it as 2-D"
+    return _finding(facts, "flat", "error", measured=measured, remedy=remedy)
+
+
+def _centre(facts: ScanFacts) -> Finding | None:
+    if facts.offset <= OFF_CENTRE * facts.length:
+        return None
+    measured = f"the mean lies {facts.offset:.3g} from the centre; 0 is the rule"
+    remedy = "run: shapespace prepare again"
+    return _finding(facts, "centre", "warning", measured=measured, remedy=remedy)
 
 
 def _origin(facts: ScanFacts) -> Finding | None:
     if facts.origin <= FAR * facts.length:
         return None
     times = facts.origin / facts.length
-    rule = f"the origin is {times:.3g} sizes away; from {FAR:g} on, float32 rounds visibly"
-    return Finding("origin", "warning", (facts.name,), rule, "move the source near to its origin")
+    measured = f"the origin is {times:.3g} sizes away; from {FAR:g} on, float32 rounds visibly"
+    remedy = "move the source near to its origin"
+    return _finding(facts, "origin", "warning", measured=measured, remedy=remedy)
 
 
 def _density(facts: ScanFacts) -> Finding | None:
     if facts.sigma is None or facts.sigma <= SPARSE * facts.length:
         return None
-    rule = (
+    measured = (
         f"{facts.num_points} points, the 50th neighbour at {facts.sigma / facts.length:.2g} of the "
         f"size; below {SPARSE} is the rule"
     )
-    return Finding("sparse", "warning", (facts.name,), rule, "scan or sample it more densely")
+    remedy = "scan or sample it more densely"
+    return _finding(facts, "sparse", "warning", measured=measured, remedy=remedy)
 
 
 def _unevenness(facts: ScanFacts) -> Finding | None:
     if facts.uneven is None or facts.uneven <= UNEVEN:
         return None
-    rule = f"a point stands for an area that varies {facts.uneven:.0f} times"
+    measured = f"a point stands for an area that varies {facts.uneven:.0f} times"
     remedy = "sample it evenly; prepare does for meshes"
-    return Finding("uneven", "note", (facts.name,), rule, remedy)
+    return _finding(facts, "uneven", "note", measured=measured, remedy=remedy)
 
 
 def _holes(facts: ScanFacts) -> Finding | None:
+    # Normals that are wrong themselves say nothing about holes.
     if facts.openness is None or facts.openness <= OPEN or any(_flipped(facts)):
         return None
-    rule = (
+    measured = (
         f"the mean normal has length {facts.openness:.2f} (0 if closed, 0.5 of a half ball); "
-        f"seen from {_side(facts.away)}, open to the other side"
+        f"seen from {_signed_axis(facts.away)}, open to the other side"
     )
     remedy = "add views from the other side, or expect made-up surface there"
-    return Finding("holes", "warning", (facts.name,), rule, remedy)
+    return _finding(facts, "holes", "warning", measured=measured, remedy=remedy)
 
 
 def _flipped(facts: ScanFacts) -> tuple[str, str]:
-    """How the normals are wrong, as kind and measured line; both "" if they are not."""
+    """Say how the normals are wrong: the kind and the measured line, both "" if they are right."""
     if facts.opposed is None or facts.inward is None or facts.outward is None:
         return "", ""
     outermost = f"the outermost points look inward in {facts.inward:.0%} of all directions"
     if facts.opposed > OPPOSED:
         what = f"{facts.opposed:.0%} of neighbours on one sheet look to opposite sides"
         return "inconsistent normals", what
+    # Flipped as a whole, a mesh that cuts itself has opposite neighbours, too.
     whole = facts.inward > WHOLE and facts.outward < 0
     if not whole and facts.inward > REGION and facts.opposed > BOUNDARY:
         what = f"{outermost}, and {facts.opposed:.2%} of neighbours to opposite sides"
@@ -145,13 +221,13 @@ def _flipped(facts: ScanFacts) -> tuple[str, str]:
 
 
 def _normals(facts: ScanFacts) -> Finding | None:
-    name = (facts.name,)
     if facts.normals_kind == "none":
         remedy = "prepare estimates normals for clouds; without any, the normal term is not used"
-        return Finding("no normals", "note", name, "no normals", remedy)
+        return _finding(facts, "no normals", "note", measured="no normals", remedy=remedy)
     if facts.normals_kind == "estimated-unoriented":
+        measured = "estimated, their side is unknown"
         remedy = "not used in training; give the camera positions, or a mesh"
-        return Finding("unoriented", "note", name, "estimated, their side is unknown", remedy)
+        return _finding(facts, "unoriented", "note", measured=measured, remedy=remedy)
     kind, measured = _flipped(facts)
     if not kind:
         return None
@@ -160,66 +236,76 @@ def _normals(facts: ScanFacts) -> Finding | None:
         "inconsistent normals": "orient the normals anew, of a mesh the winding of its faces, or "
         "prepare without them",
     }[kind]
-    return Finding(kind, "error", name, measured, remedy)
+    return _finding(facts, kind, "error", measured=measured, remedy=remedy)
 
 
 def _unknown_normals(facts: ScanFacts) -> Finding | None:
-    if facts.unknown_normals <= 0.05:
+    if facts.unknown_normals <= UNKNOWN:
         return None
-    rule = f"{facts.unknown_normals:.0%} of the normals are zero, so unknown; 5 % is the rule"
+    measured = f"{facts.unknown_normals:.0%} of the normals are zero, so unknown; 5 % is the rule"
     remedy = "give them at the source; the normal term is used where they are known"
-    return Finding("unknown normals", "warning", (facts.name,), rule, remedy)
+    return _finding(facts, "unknown normals", "warning", measured=measured, remedy=remedy)
 
 
 def _odd_normals(facts: ScanFacts) -> Finding | None:
     if not facts.odd_normals:
         return None
-    rule = f"{facts.odd_normals:.0%} of the normals have not length 1"
-    return Finding("normals", "warning", (facts.name,), rule, "run: shapespace prepare again")
+    measured = f"{facts.odd_normals:.0%} of the normals have not length 1"
+    remedy = "run: shapespace prepare again"
+    return _finding(facts, "normals", "warning", measured=measured, remedy=remedy)
 
 
-def _borders(facts: ScanFacts) -> Finding | None:
+def _open_borders(facts: ScanFacts) -> Finding | None:
     if not facts.border_loops or facts.border is None or facts.border > RAW:
         return None
-    rule = f"{facts.border_loops} open borders, {facts.border:.2%} of the edges have one face"
+    measured = f"{facts.border_loops} open borders, {facts.border:.2%} of the edges have one face"
     remedy = "nothing if the shape is open there; else close the holes: the mesh is not watertight"
-    return Finding("open borders", "note", (facts.name,), rule, remedy)
+    return _finding(facts, "open borders", "note", measured=measured, remedy=remedy)
 
 
-def _pieces(facts: ScanFacts) -> Finding | None:
-    large = [piece for piece in facts.pieces if piece.share >= 0.05]
+def _large_components(facts: ScanFacts) -> Finding | None:
+    large = [component for component in facts.pieces if component.share >= LARGE]
     if not large:
         return None
-    shares = ", ".join(f"{piece.share:.0%} at {piece.gap:.1f} spacings" for piece in large)
-    rule = f"{len(large)} large parts apart from the largest: {shares}"
+    shares = ", ".join(
+        f"{component.share:.0%} at {component.gap:.1f} spacings" for component in large
+    )
+    measured = f"{len(large)} large parts apart from the largest: {shares}"
     remedy = "none if the shape has parts; else they were cut off by a shadow, or do not belong"
-    return Finding("parts", "note", (facts.name,), rule, remedy)
+    return _finding(facts, "parts", "note", measured=measured, remedy=remedy)
 
 
 def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
-    small = [piece for piece in facts.pieces if piece.share < 0.05]
+    """Report what is not the shape: small components, isolated points, points beyond the box."""
+    small = [component for component in facts.pieces if component.share < LARGE]
     stray = facts.isolated >= STRAY or facts.isolated_gap >= STRAY_GAP
+    # A shape that itself leaves the box is out of scale, see sets.py.
     outside = facts.reach_all > extent >= facts.reach
     if not (small or stray or outside):
         return None
-    parts = []
+    measured = []
     if small:
-        gaps = [piece.gap for piece in small]
-        share = sum(piece.share for piece in small)
-        parts.append(
-            f"pieces apart {len(small)}, {share:.2%} of the points, "
-            f"gaps {min(gaps):.1f} to {max(gaps):.1f} spacings"
-        )
+        measured.append(_small_components(small))
     if stray:
-        parts.append(
+        measured.append(
             f"isolated points {facts.isolated:.2%}, up to {facts.isolated_gap:.3g} spacings away"
         )
     if outside:
-        parts.append(f"stray points reach {facts.reach_all:.4g}, beyond the box of ±{extent}")
+        measured.append(f"stray points reach {facts.reach_all:.4g}, beyond the box of ±{extent}")
     remedy = "remove what is not the shape; a hand cut off by a shadow may be kept"
-    return Finding("clutter", "warning", (facts.name,), "; ".join(parts), remedy)
+    return _finding(facts, "clutter", "warning", measured="; ".join(measured), remedy=remedy)
 
 
-def _side(away: tuple[float, ...]) -> str:
-    axis = max(range(len(away)), key=lambda i: abs(away[i]))
-    return ("-" if away[axis] < 0 else "+") + "xyz"[axis]
+def _small_components(small: list[Component]) -> str:
+    gaps = [component.gap for component in small]
+    share = sum(component.share for component in small)
+    return (
+        f"pieces apart {len(small)}, {share:.2%} of the points, "
+        f"gaps {min(gaps):.1f} to {max(gaps):.1f} spacings"
+    )
+
+
+def _signed_axis(direction: tuple[float, ...]) -> str:
+    """Name the axis nearest to ``direction``, as in "+z"."""
+    axis = max(range(len(direction)), key=lambda i: abs(direction[i]))
+    return ("-" if direction[axis] < 0 else "+") + "xyz"[axis]

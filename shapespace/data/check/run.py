@@ -1,4 +1,4 @@
-"""Check a store, or files before they are prepared."""
+"""The check of a store, or of files before they are prepared."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -29,18 +29,18 @@ def check_scans(
     scans: Sequence[str] | None = None,
     progress: bool = True,
 ) -> CheckReport:
-    """Measure every scan of ``path`` and say what is wrong, alone and beside the others.
+    """Measure every scan of ``path`` and say what is wrong with it, alone and beside the others.
 
-    Some 20 000 random points of each scan are looked at, 0.1 s a scan; memory is that of one scan
-    a worker, and some 2 kB for each scan seen.
+    The check examines 20 000 random points of each scan, in 0.1 s. Each worker holds one scan in
+    memory. The measurements of each scan take some 2 kB.
 
     Args:
         path: a store, or what :func:`~shapespace.data.sources.find_sources` accepts.
-        workers: processes; with more than one, a script needs its ``__main__`` guard.
-        unit: of the files; a store knows its own.
+        workers: number of processes. With more than one, a script needs its ``__main__`` guard.
+        unit: length unit of the files. A store has its own unit.
         extent: half side of the sampling box, in stored units.
-        scans: names of the scans to look at, all by default.
-        progress: show a bar on stderr.
+        scans: names of the scans to check. The default is all scans.
+        progress: show a bar on standard error.
 
     Raises:
         InputError: there is no such store, file or scan, or an argument is wrong.
@@ -51,38 +51,47 @@ def check_scans(
     if store is None:
         scale = per_metre(unit)
         sources = find_sources(Path(path), scans)
-        facts = _measured(partial(_of_source, scale), sources, workers, progress)
+        facts = _measure_all(
+            partial(_measure_source, scale), sources, workers=workers, progress=progress
+        )
     else:
         names = _selected(store, scans)
         if not names:
             raise InputError(f"{path}: holds no scan; prepare some, or merge all shards")
-        of_store = partial(_of_store, store.path, store.path.stat().st_mtime_ns)
-        facts = _measured(of_store, names, workers, progress)
+        measure = partial(_measure_stored, store.path, store.path.stat().st_mtime_ns)
+        facts = _measure_all(measure, names, workers=workers, progress=progress)
     setting = Setting(unit if store is None else store.unit, extent)
     found = [finding for scan in facts for finding in findings_of(scan, extent)]
     found += findings_of_set(facts, setting)
-    ranked = by_severity(found)
-    return CheckReport(str(path), store is not None, setting.unit, extent, tuple(facts), ranked)
+    return CheckReport(
+        path=str(path),
+        is_store=store is not None,
+        unit=setting.unit,
+        extent=extent,
+        facts=tuple(facts),
+        findings=by_severity(found),
+    )
 
 
-def _measured(
-    function: Callable[..., ScanFacts],
+def _measure_all(
+    measure: Callable[..., ScanFacts],
     items: Sequence[Source] | Sequence[str],
     workers: int,
     progress: bool,
 ) -> list[ScanFacts]:
-    """Facts by name, whatever the order in which they become ready."""
+    """Measure all items by some workers, and sort the facts by name."""
     lost = ScanFacts("", error=LOST, error_kind="unreadable")
-    results = run_in_workers(function, items, workers, lost)
+    results = run_in_workers(measure, items, workers, lost=lost)
     facts: dict[str, ScanFacts] = {}
-    with progress_bar(results, "check", len(items), "scan", shown=progress) as bar:
+    with progress_bar(results, "check", len(items), unit="scan", shown=progress) as bar:
         for item, result in bar:
             name = item if isinstance(item, str) else item.name
+            # ``lost`` has no name: a worker died, and cannot say of which scan.
             facts[name] = result if result.name else ScanFacts(name, LOST, "unreadable")
     return [facts[name] for name in sorted(facts)]
 
 
-def _of_source(scale: float, source: Source) -> ScanFacts:
+def _measure_source(scale: float, source: Source) -> ScanFacts:
     try:
         raw, digest = source.load()
     except InputError as error:
@@ -92,10 +101,11 @@ def _of_source(scale: float, source: Source) -> ScanFacts:
 
 @lru_cache(1)
 def _opened(path: Path, _changed: int) -> ScanStore:
+    """Open a store once per worker, and again if its modification time ``_changed`` differs."""
     return ScanStore(path)
 
 
-def _of_store(path: Path, changed: int, name: str) -> ScanFacts:
+def _measure_stored(path: Path, changed: int, name: str) -> ScanFacts:
     try:
         cloud = cloud_of_scan(_opened(path, changed).scan(name))
     except InputError as error:

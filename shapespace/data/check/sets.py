@@ -1,4 +1,4 @@
-"""What is wrong with scans beside the others: units, turns, duplicates, dimensions.
+"""Findings about scans in comparison with the others: units, rotations, duplicates, dimensions.
 
 Letters: S scans.
 """
@@ -13,24 +13,31 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from shapespace.data.check.measurements import ScanFacts
-from shapespace.data.check.rotations import axis_here, find_turns, turn_in_words
+from shapespace.data.check.rotations import axis_before, find_rotated, rotation_in_words
 from shapespace.data.check.rules import FLAT, Finding
 from shapespace.data.units import PER_METRE
 
 TIMES = 5.0
-"""A scan is out of scale if it is so many times larger or smaller than the median."""
+"""A scan more than this times larger or smaller than the median is out of scale."""
 SMALL = 20.0
-"""A scan is too small if the sampling box is so many times larger."""
+"""A scan that reaches less than the sampling box divided by this is out of scale."""
+FILLING = 10.0
+"""A unit is suggested if the scan, in that unit, reaches the sampling box divided by this."""
 SAME = 1e-6
-"""Two scans are the same if their moments differ by less, in radii."""
+"""Two scans are the same if none of their moments differ by more, in radii.
+
+Float32 coordinates that are moved and reordered keep their moments to this precision.
+"""
 UNIT_NAMES = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the scans are measured against.
+    """The unit and the sampling box that sizes are compared with.
 
-    unit: that files were taken to be in, or that of a store. extent: half side of the sampling box.
+    Args:
+        unit: unit that files were taken to be in, or unit of the store.
+        extent: half side of the sampling box, in stored units.
     """
 
     unit: str
@@ -38,40 +45,46 @@ class Setting:
 
 
 def findings_of_set(facts: Sequence[ScanFacts], setting: Setting) -> list[Finding]:
-    """What is wrong with scans beside the others, by kind and then by name."""
+    """Compare every scan with the others and list what is wrong."""
     common = common_dimension(facts)
-    read = [f for f in facts if not f.error]
-    alike = [f for f in read if f.dimension == common]
-    other = [f for f in read if f.dimension != common]
+    read = [scan for scan in facts if not scan.error]
+    alike = [scan for scan in read if scan.dimension == common]
+    other = [scan for scan in read if scan.dimension != common]
     return [
         *(_other_dimension(scan, common) for scan in other),
         *_scales(alike, setting),
-        *_turns(alike),
+        *_rotated(alike),
         *_duplicates(alike),
     ]
 
 
 def _other_dimension(scan: ScanFacts, common: int) -> Finding:
-    rule = f"{scan.dimension}-D, most are {common}-D"
-    remedy = "prepare them into a store of their own"
-    return Finding("dimension", "error", (scan.name,), rule, remedy)
+    return Finding(
+        kind="dimension",
+        level="error",
+        names=(scan.name,),
+        measured=f"{scan.dimension}-D, most are {common}-D",
+        remedy="prepare them into a store of their own",
+    )
 
 
 def common_dimension(facts: Sequence[ScanFacts]) -> int:
-    """The dimension of most scans, 3 if there are none."""
-    count = Counter(f.dimension for f in facts if not f.error)
+    """Return the dimension of most scans, 3 if there are none."""
+    count = Counter(scan.dimension for scan in facts if not scan.error)
     return count.most_common(1)[0][0] if count else 3
 
 
 def longest_axes(facts: Sequence[ScanFacts]) -> list[tuple[str, int]]:
-    """Along which axis scans are longest, and how many; most frequent first."""
-    return Counter("xyz"[int(np.argmax(f.size))] for f in facts if f.size).most_common()
+    """Count the scans by the axis along which they are longest, most frequent first."""
+    return Counter("xyz"[int(np.argmax(scan.size))] for scan in facts if scan.size).most_common()
 
 
 def _scales(facts: Sequence[ScanFacts], setting: Setting) -> Iterator[Finding]:
+    """Find the scans that do not fit the sampling box, or not the size of the others."""
+    # Scans that were scaled to radius 1 are all of one size.
     if setting.unit == "radius" or not facts:
         return
-    middle = float(np.median([f.length for f in facts]))
+    middle = float(np.median([scan.length for scan in facts]))
     for scan in facts:
         small = scan.reach < setting.extent / SMALL
         times = scan.length / middle if middle else 1.0
@@ -81,61 +94,71 @@ def _scales(facts: Sequence[ScanFacts], setting: Setting) -> Iterator[Finding]:
 
 
 def _scale(scan: ScanFacts, setting: Setting, times: float | None) -> Finding:
-    """Say how far a scan is out of scale, and which unit would fit."""
-    rule = (
+    """Say how far a scan is out of scale, and which unit would fit.
+
+    ``times`` is its size by the median size, or None if that ratio is ordinary.
+    """
+    measured = (
         f"size {scan.length:.4g}, reaches {scan.reach:.4g} from its centre; "
         f"the sampling box is ±{setting.extent}"
     )
     if times is not None:
-        rule += f"; {times:.3g} times the median size"
-    unit = _fitting(scan.reach, setting)
+        measured += f"; {times:.3g} times the median size"
+    unit = _fitting_unit(scan.reach, setting)
     fits = setting.extent / SMALL <= scan.reach <= setting.extent
     if fits:
         remedy = "bring it to the unit of the others, or prepare with --normalise"
     elif unit is None:
         remedy = "prepare with the --unit of the source, or with --normalise"
     elif times is None:
-        rule += f": are these {UNIT_NAMES[unit]}?"
+        measured += f": are these {UNIT_NAMES[unit]}?"
         remedy = f"prepare with --unit {unit}, or with --normalise"
     else:
-        rule += f": are these {UNIT_NAMES[unit]}?"
+        measured += f": are these {UNIT_NAMES[unit]}?"
         remedy = f"bring it to the unit of the others (alone, --unit {unit}), or use --normalise"
-    return Finding("scale", "error", (scan.name,), rule, remedy)
+    return Finding(
+        kind="scale", level="error", names=(scan.name,), measured=measured, remedy=remedy
+    )
 
 
-def _fitting(reach: float, setting: Setting) -> str | None:
-    """The unit in which the scan would fill a good part of the sampling box."""
+def _fitting_unit(reach: float, setting: Setting) -> str | None:
+    """Name the first unit in which the scan would fill a good part of the sampling box."""
     given = setting.unit
     for unit in ("mm", "cm", "m", "in"):
-        there = reach * PER_METRE[given] / PER_METRE[unit]
-        if unit != given and setting.extent / 10 <= there <= setting.extent:
+        converted = reach * PER_METRE[given] / PER_METRE[unit]
+        if unit != given and setting.extent / FILLING <= converted <= setting.extent:
             return unit
     return None
 
 
-def _turns(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
-    solid = [f for f in facts if f.occupancy is not None and f.thickness >= FLAT]
-    grids = [f.occupancy for f in solid if f.occupancy is not None]
+def _rotated(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
+    """Find the scans that are rotated by right angles. Flat scans are left out."""
+    solid = [scan for scan in facts if scan.occupancy is not None and scan.thickness >= FLAT]
+    grids = [scan.occupancy for scan in solid if scan.occupancy is not None]
     longest = longest_axes(solid)
-    for turn in find_turns(grids):
+    for found in find_rotated(grids):
         axis = "xyz".index(longest[0][0])
-        here, there = axis_here(turn.rotation, axis), "xyz"[axis]
-        what = f"{here} is here what {there} is in most"
-        if here == there:
-            what = f"turned about {there}, along which most are longest"
-        rule = (
-            f"{what}: fits the others by {turn.turned_fit:.2f}, not {turn.fit:.2f}, "
-            f"when turned {turn_in_words(turn.rotation)}"
-        )
-        sure = turn.typical or here != there
+        own = axis_before(found.rotation, axis)
+        common = "xyz"[axis]
+        what = f"{own} is here what {common} is in most"
+        if own == common:
+            what = f"turned about {common}, along which most are longest"
+        # About the longest axis it may be a pose, unless the scan then fits as most others do.
+        sure = found.typical or own != common
         remedy = "turn it at the source, or remove it"
         remedy += "" if sure else "; a pose such as lying on one side may be kept"
-        level = "error" if sure else "warning"
-        yield Finding("turned", level, (solid[turn.scan].name,), rule, remedy)
+        yield Finding(
+            kind="turned",
+            level="error" if sure else "warning",
+            names=(solid[found.scan].name,),
+            measured=f"{what}: fits the others by {found.rotated_fit:.2f}, not {found.fit:.2f}, "
+            f"when turned {rotation_in_words(found.rotation)}",
+            remedy=remedy,
+        )
 
 
 def _duplicates(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
-    """Groups of scans with one hash, or with the same vertices but for their order and place."""
+    """Group the scans with one hash, or with the same vertices moved or reordered."""
     pairs = np.array(_same_hash(facts) + _same_moments(facts), np.int64).reshape(-1, 2)
     ones = np.ones(len(pairs), bool)
     links = coo_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(len(facts), len(facts)))
@@ -143,24 +166,36 @@ def _duplicates(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
     rows_of: defaultdict[int, list[int]] = defaultdict(list)
     for row in np.unique(pairs):
         rows_of[int(group[row])].append(int(row))
-    remedy = "remove all but one; across a split they leak"
     for rows in rows_of.values():
-        one = len({facts[row].source_hash for row in rows}) == 1
-        what = "the same bytes" if one else "the same points, moved or in another order"
-        names = tuple(facts[row].name for row in rows)
-        yield Finding("duplicate", "warning", names, what, remedy)
+        one_hash = len({facts[row].source_hash for row in rows}) == 1
+        yield Finding(
+            kind="duplicate",
+            level="warning",
+            names=tuple(facts[row].name for row in rows),
+            measured="the same bytes" if one_hash else "the same points, moved or in another order",
+            remedy="remove all but one; across a split they leak",
+        )
 
 
 def _same_hash(facts: Sequence[ScanFacts]) -> list[tuple[int, int]]:
+    """Pair each scan with the first one of the same source hash."""
     first: dict[str, int] = {}
-    found = [(first.setdefault(f.source_hash, i), i) for i, f in enumerate(facts) if f.source_hash]
-    return [(a, b) for a, b in found if a != b]
+    pairs = []
+    for row, scan in enumerate(facts):
+        if scan.source_hash:
+            earlier = first.setdefault(scan.source_hash, row)
+            if earlier != row:
+                pairs.append((earlier, row))
+    return pairs
 
 
 def _same_moments(facts: Sequence[ScanFacts]) -> list[tuple[int, int]]:
+    """Pair the scans whose counts of points and faces and whose moments agree."""
     rows = [i for i, scan in enumerate(facts) if scan.moments and scan.moments[0] > 0]
     if len(rows) < 2:
         return []
-    keys = np.array([[f.num_points, f.num_faces, *f.moments] for f in (facts[i] for i in rows)])
+    scans = [facts[i] for i in rows]
+    keys = np.array([[scan.num_points, scan.num_faces, *scan.moments] for scan in scans])
+    # The radius is compared in relative terms, as the other moments are.
     keys[:, 2] = np.log(keys[:, 2])
     return [(rows[a], rows[b]) for a, b in sorted(KDTree(keys).query_pairs(SAME, p=np.inf))]

@@ -1,4 +1,4 @@
-"""How close the points of a scan lie, and which of them hang together.
+"""Spacing between the points of a scan, and the connected components that the points form.
 
 Letters: n points, K neighbours, D dimension (2 or 3).
 """
@@ -14,65 +14,83 @@ from scipy.spatial import KDTree
 NUM_NEIGHBOURS = {2: 16, 3: 8}
 """K by dimension. Random points of a curve leave longer gaps than those of a surface."""
 LINK = 3.0
-"""Two neighbours hang together within so many times the spacing at either."""
+"""Two neighbours are linked up to this times the smaller of the spacings at both."""
 GAP = 2.5
-"""A piece is apart if the gap is so many times the median spacing. Hands that a scanner's shadow
-cut off lie at 1.7 to 1.9, flying pixels and pieces of floor at 2.1 to 26."""
+"""Gap to the shape, in median spacings, up to which a component belongs to the shape.
+
+A wider gap makes it a separate component. Hands that a scanner's shadow cut off lie at 1.7 to 1.9,
+flying pixels and pieces of floor at 2.1 to 26.
+"""
 LARGE = 0.05
-"""Share of the points from which on a piece belongs to the shape."""
+"""Share of the points from which on a separate component belongs to the shape all the same."""
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """The K nearest others of every point. spacing: distance to the last of them."""
+    """The K nearest other points of every point.
+
+    Args:
+        index: their indices, nearest first.
+        distance: their distances.
+    """
 
     index: Int64[np.ndarray, "n K"]
     distance: Float64[np.ndarray, "n K"]
 
     @property
     def spacing(self) -> Float64[np.ndarray, " n"]:
-        """Distance to the K-th neighbour."""
+        """The distance of each point to its K-th neighbour."""
         return self.distance[:, -1]
 
 
 def spacing_of(points: Float64[np.ndarray, "n D"]) -> Spacing:
-    """The nearest others of every point; n > K."""
-    order = KDTree(points).indices  # queries in the tree's own order take half the time
+    """Find the nearest other points of every point. There must be more points than K."""
+    # Queries in the tree's own order take half the time.
+    order = KDTree(points).indices
     count = NUM_NEIGHBOURS[points.shape[1]]
     distance, index = KDTree(points[order]).query(points[order], count + 1)
     back = np.argsort(order)
+    # Column 0 is the point itself.
     return Spacing(order[np.asarray(index)[back, 1:]], np.asarray(distance)[back, 1:])
 
 
-def split_pieces(
+def split_components(
     points: Float64[np.ndarray, "n D"], near: Spacing
 ) -> tuple[Bool[np.ndarray, " n"], list[tuple[int, float]]]:
-    """Which points belong to the shape, and (points, gap in spacings) of each other piece.
+    """Separate the shape from what lies apart from it.
 
-    The shape is the largest piece, what lies close to it, and all that is large.
+    The shape is the largest connected component, all that lies close to it (``GAP``), and every
+    large component (``LARGE``).
+
+    Returns:
+        The points that belong to the shape; and of each separate component, also of a large one,
+        the number of points and the gap to the shape in median spacings, largest first.
     """
     label = _linked(near)
     count = np.bincount(label)
-    shape, unit = label == count.argmax(), float(np.median(near.spacing)) or 1.0
-    pieces: dict[int, float] = {}
+    shape = label == count.argmax()
+    unit = float(np.median(near.spacing)) or 1.0
+    gaps: dict[int, float] = {}
+    # What joins the shape may bring others within reach of it: repeat until nothing joins.
     while not shape.all():
         rest = np.flatnonzero(~shape)
         gap = np.full(len(count), np.inf)
         np.minimum.at(gap, label[rest], np.asarray(KDTree(points[shape]).query(points[rest])[0]))
-        pieces = {int(i): float(gap[i] / unit) for i in np.flatnonzero(np.isfinite(gap))}
-        close = [i for i, times in pieces.items() if times <= GAP]
+        gaps = {int(i): float(gap[i] / unit) for i in np.flatnonzero(np.isfinite(gap))}
+        close = [component for component, times in gaps.items() if times <= GAP]
         if not close:
             break
         shape |= np.isin(label, close)
-        pieces = {}
-    large = [i for i in pieces if count[i] >= LARGE * len(points)]
-    found = sorted(((int(count[i]), float(times)) for i, times in pieces.items()), reverse=True)
-    return shape | np.isin(label, large), found
+        gaps = {}
+    large = [component for component in gaps if count[component] >= LARGE * len(points)]
+    separate = [(int(count[component]), float(times)) for component, times in gaps.items()]
+    return shape | np.isin(label, large), sorted(separate, reverse=True)
 
 
 def _linked(near: Spacing) -> Int64[np.ndarray, " n"]:
-    """A number for each point, the same for all that hang together."""
+    """Number the connected component of each point."""
     n = len(near.index)
+    # The smaller spacing decides, so that a sparse point does not link to a dense region.
     allowed = LINK * np.minimum(near.spacing[:, None], near.spacing[near.index])
     row, column = np.nonzero(near.distance <= allowed)
     links = coo_matrix((np.ones(len(row), bool), (row, near.index[row, column])), shape=(n, n))

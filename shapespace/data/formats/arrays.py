@@ -1,7 +1,9 @@
 """NumPy files: NPZ and NPY.
 
-The reader takes the bytes of a file. A ``ValueError`` gives the reason; ``readers.py`` adds the
+The readers take the bytes of a file. A ``ValueError`` states the reason; ``readers.py`` adds the
 name of the file.
+
+Letters: N points, D dimension (2 or 3).
 """
 
 import io
@@ -11,11 +13,12 @@ import numpy as np
 from shapespace.data.formats.polygons import Arrays
 
 COLUMNS = {2: (2, 2), 3: (3, 3), 4: (2, 4), 6: (3, 6)}
-"""Columns of a cloud: end of the points, end of the normals."""
+"""Number of columns of a cloud: (end of the point's columns, end of the normal's columns)."""
 
 
 def read_npz(content: bytes) -> Arrays:
-    """NPZ with ``points`` or ``vertices`` and, optionally, ``faces`` and ``normals``."""
+    """Read an NPZ with ``points`` or ``vertices`` and, optionally, ``faces`` and ``normals``."""
+    # A pickle runs code of its author when it is loaded.
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         key = next((key for key in ("points", "vertices") if key in arrays), None)
         if key is None:
@@ -26,12 +29,16 @@ def read_npz(content: bytes) -> Arrays:
 
 
 def read_npy(content: bytes) -> Arrays:
-    """NPY: one row a point, its columns as in :func:`cloud`."""
+    """Read an NPY with one row a point, whose columns are those of :func:`cloud`."""
     return cloud(_numbers(np.load(io.BytesIO(content), allow_pickle=False)))
 
 
 def cloud(rows: np.ndarray) -> Arrays:
-    """Points of 2 or 3 columns, or 2-D points and normals of 4, or 3-D ones of 6."""
+    """Split rows of numbers into points and normals, by the number of columns.
+
+    Args:
+        rows: [N,2] or [N,3] points; [N,4] or [N,6] points followed by their normals.
+    """
     if rows.ndim != 2 or rows.shape[1] not in COLUMNS:
         raise ValueError(f"an array of shape {rows.shape}; a cloud has 2, 3, 4 or 6 columns")
     points, end = COLUMNS[rows.shape[1]]
@@ -39,6 +46,7 @@ def cloud(rows: np.ndarray) -> Arrays:
 
 
 def _numbers(array: np.ndarray, kinds: str = "fiu") -> np.ndarray:
+    """Convert to float64, or to int64 if only integer kinds are allowed; refuse other kinds."""
     if array.dtype.kind not in kinds:
         raise ValueError(f"an array of type {array.dtype}; numbers are needed")
     return array.astype(np.float64 if kinds == "fiu" else np.int64)

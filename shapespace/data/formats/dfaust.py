@@ -1,8 +1,12 @@
-"""The two layouts of D-FAUST (Bogo et al. 2017), read a frame at a time, frames named alike.
+"""Read the two layouts of D-FAUST (Bogo et al. 2017), one frame at a time.
 
 Registrations: ``registrations_{m,f}.hdf5`` with ``faces`` (F,3), zero-based, and one dataset
-``<subject>_<sequence>`` of shape (V,3,T) for each sequence, T frames in metres.
-Raw scans: ``scans/<subject>/<sequence>/<sequence>.<frame>.ply``; a frame is digits, as 001831.
+``<subject>_<sequence>`` of shape (V,3,T) for each sequence: T frames in metres.
+Raw scans: ``scans/<subject>/<sequence>/<sequence>.<frame>.ply``; the frame is a number in digits,
+such as 001831.
+
+A registration and the raw scan of the same frame get the same name wherever the frame of the
+registration is known (:func:`list_frames`). Here "sequence" is short for ``<subject>_<sequence>``.
 
 Letters: V vertices, F faces, T frames of one sequence.
 """
@@ -21,57 +25,87 @@ from shapespace.data.store import hdf5
 from shapespace.errors import InputError, one_line
 
 SUFFIXES = (".hdf5", ".h5")
+"""Suffixes of registration files."""
 FRAME_LIST = "frames.csv"
-"""Beside registration files: which frame each column is."""
+"""File beside the registration files that lists the frame of each column."""
 MAX_KEPT = 64_000_000
-"""Bytes of a sequence that may stay in memory where its chunks span all frames."""
+"""Largest sequence, in bytes, that is kept in memory if its chunks span all frames."""
 
 
 def list_sequences(path: Path) -> dict[str, int]:
-    """Number of frames of each sequence of a registration file, in order of their names.
+    """Count the frames of each sequence of a registration file; sequences are sorted by name.
 
-    Only shapes and ``faces`` are read. :class:`InputError` if the file breaks the layout.
+    Only the shapes of the sequences, and ``faces``, are read. InputError if the file breaks the
+    layout.
     """
     with hdf5.naming(path), hdf5.open_hdf5(path) as file:
         if "faces" not in file:
-            raise InputError(f"{path}: no 'faces' dataset, so not a D-FAUST registration file")
+            raise InputError(
+                f"{path}: no 'faces' dataset, so not a D-FAUST registration file; fetch it again"
+            )
         shapes = {name: hdf5.dataset(file, name).shape for name in sorted(file) if name != "faces"}
         if not shapes:
             raise InputError(f"{path}: no sequence beside 'faces'; fetch the file again")
+        # All sequences share the one 'faces', so all must have the vertices of the first.
+        num_vertices = next(iter(shapes.values()))[0]
         for name, shape in shapes.items():
-            _check_shape(path, name, shape, next(iter(shapes.values()))[0])
-        _read_faces(path, file, next(iter(shapes.values()))[0])
+            _check_shape(path, name, shape=shape, num_vertices=num_vertices)
+        _read_faces(path, file, num_vertices)
     return {name: shape[2] for name, shape in shapes.items()}
 
 
 def list_frames(path: Path) -> dict[str, list[str]]:
-    """What the frames of each sequence of a registration file are called, column by column.
+    """List the frames of each sequence of a registration file, column by column.
 
-    (a) ``frames.csv`` beside the file says it: columns subject, sequence, registration_column and
-    frame_name (``<sequence>.<frame>``) or frame_number (written with six digits); (b) else, a
-    sequence with T raw scans in ``scans/`` beside the file takes their frames in ascending order;
-    (c) else the column, five digits. :class:`InputError` as :func:`list_sequences`, and if
-    frames.csv does not name all columns of a sequence once, each by a frame of its own.
+    The frames come from the first of these that is there:
+
+    (a) ``frames.csv`` beside the file, with the columns subject, sequence, registration_column and
+    either frame_name (``<sequence>.<frame>``) or frame_number (written with six digits);
+    (b) the raw scans of the sequence in ``scans/`` beside the file, in ascending order of frames,
+    if there are as many as columns;
+    (c) the number of the column, five digits.
+
+    Returns:
+        For each sequence the digits of its frames.
+
+    Raises:
+        InputError: the file breaks the layout, or ``frames.csv`` does not list each column of a
+            sequence once, with a frame that no other column has.
     """
-    sequences, listed = list_sequences(path), path.with_name(FRAME_LIST)
+    sequences = list_sequences(path)
+    listed = path.with_name(FRAME_LIST)
     if listed.is_file():
         return _listed_frames(listed, sequences)
     raw: defaultdict[str, list[str]] = defaultdict(list)
     for scan in scan_files(path.parent) if (path.parent / "scans").is_dir() else ():
-        sequence, frame = scan_place(scan)
+        sequence, frame = sequence_and_frame(scan)
         raw[sequence].append(frame)
-    return {
-        name: sorted(raw[name], key=lambda frame: (len(frame), frame))
-        if len(raw[name]) == count
-        else [f"{column:05d}" for column in range(count)]
-        for name, count in sequences.items()
-    }
+    frames: dict[str, list[str]] = {}
+    for name, count in sequences.items():
+        if len(raw[name]) == count:
+            # By length first, since "10" would come before "9" as text.
+            frames[name] = sorted(raw[name], key=lambda frame: (len(frame), frame))
+        else:
+            # With another number of scans nothing says which columns have none.
+            frames[name] = [f"{column:05d}" for column in range(count)]
+    return frames
 
 
 def read_frame(path: Path, sequence: str, frame: int) -> RawScan:
-    """The registered mesh of column ``frame``; :class:`InputError` if it is NaN or damaged."""
+    """Read the registered mesh of one frame.
+
+    Args:
+        path: the registration file.
+        sequence: name of the dataset, ``<subject>_<sequence>``.
+        frame: column of the dataset.
+
+    Raises:
+        InputError: the frame has NaN vertices, or the file is damaged.
+    """
     with hdf5.naming(path), hdf5.open_hdf5(path) as file:
         data = hdf5.dataset(file, sequence)
+        # HDF5 reads and unpacks whole chunks. Where a chunk spans all frames, one frame costs as
+        # much as the sequence, so the sequence is kept for the frames that are asked for next.
         if (
             data.chunks is not None
             and data.chunks[-1] >= data.shape[-1]
@@ -91,42 +125,57 @@ def read_frame(path: Path, sequence: str, frame: int) -> RawScan:
 
 
 def scan_files(folder: Path) -> list[Path]:
-    """The raw scans under ``folder``, the folder ``scans`` or its parent, sorted; else none."""
+    """List the raw scans in ``folder``, which is the folder ``scans`` or its parent; sorted.
+
+    The list is empty for a folder of another layout.
+    """
     root = folder / "scans" if (folder / "scans").is_dir() else folder
     return sorted(
         path for path in root.glob("*/*/*.ply") if path.name.startswith(f"{path.parent.name}.")
     )
 
 
-def scan_place(path: Path) -> tuple[str, str]:
-    """``<subject>_<sequence>`` and frame of a raw scan, by its path."""
+def sequence_and_frame(path: Path) -> tuple[str, str]:
+    """Read ``<subject>_<sequence>`` and the digits of the frame off the path of a raw scan."""
     folder = path.parent
     return f"{folder.parent.name}_{folder.name}", path.stem.removeprefix(f"{folder.name}.")
 
 
-def single_scan_place(path: Path) -> tuple[str, str] | None:
-    """:func:`scan_place` of ``scans/<subject>/<sequence>/<sequence>.<digits>.ply``, else None."""
+def match_sequence_and_frame(path: Path) -> tuple[str, str] | None:
+    """Return :func:`sequence_and_frame` of any path, or None if it does not fit the layout.
+
+    The layout is ``scans/<subject>/<sequence>/<sequence>.<frame>.ply``.
+    """
     path = path.absolute()
     name = re.escape(path.parent.name) + r"\.[0-9]{1,12}\.ply"
     known = len(path.parts) > 4 and path.parts[-4] == "scans" and re.fullmatch(name, path.name)
-    return scan_place(path) if known else None
+    return sequence_and_frame(path) if known else None
 
 
 @lru_cache(maxsize=1)
 def _read_sequence(path: Path, sequence: str, _: tuple[int, int]) -> np.ndarray:
-    """All frames; the last sequence stays, for where one frame costs as much as all of them."""
+    """Read all frames of a sequence; the last sequence that was read stays in memory.
+
+    The last argument, time and size of the file, makes a changed file be read anew.
+    """
     with hdf5.open_hdf5(path) as file:
         return hdf5.dataset(file, sequence)[...]
 
 
 def _listed_frames(path: Path, sequences: dict[str, int]) -> dict[str, list[str]]:
+    """Read ``frames.csv``: the frames of ``sequences``, whose numbers of columns are given.
+
+    Rows of other sequences are skipped, since one list may serve several registration files.
+    """
     found: dict[str, dict[int, str]] = {name: {} for name in sequences}
     seen: set[tuple[str, int]] = set()
     for line, row in _rows(path):
-        where, name = f"{path}: line {line}", f"{row['subject']}_{row['sequence']}"
+        where = f"{path}: line {line}"
+        name = f"{row['subject']}_{row['sequence']}"
         if name not in found:
             continue
-        column, frame = row["registration_column"], _frame(where, row)
+        column = row["registration_column"]
+        frame = _frame(where, row)
         if not re.fullmatch("[0-9]{1,9}", column) or int(column) >= sequences[name]:
             columns = f"{name!r} has columns 0 to {sequences[name] - 1}"
             raise InputError(one_line(f"{where}: registration_column {column!r}; {columns}"))
@@ -143,7 +192,9 @@ def _listed_frames(path: Path, sequences: dict[str, int]) -> dict[str, list[str]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read line number and fields of each row of ``frames.csv``."""
     try:
+        # utf-8-sig drops the mark that spreadsheets write before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
             header = set(reader.fieldnames or ())
@@ -159,7 +210,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _frame(where: str, row: dict[str, str]) -> str:
-    """The digits of the frame, as in the name of the raw scan's file."""
+    """Return the digits of the frame, written as in the file name of the raw scan."""
     number = row.get("frame_number", "")
     given = row.get("frame_name") or (number and number.zfill(6))
     digits = given.removeprefix(f"{row['sequence']}.")
@@ -170,6 +221,7 @@ def _frame(where: str, row: dict[str, str]) -> str:
 
 
 def _check_shape(path: Path, name: str, shape: tuple[int, ...], num_vertices: int) -> None:
+    """InputError unless ``shape`` is (num_vertices, 3, frames)."""
     where = f"{path}: sequence {one_line(name)!r} of shape {shape}"
     if len(shape) != 3 or shape[1] != 3:
         raise InputError(f"{where}; the axes must be (vertices, 3, frames)")
@@ -180,6 +232,7 @@ def _check_shape(path: Path, name: str, shape: tuple[int, ...], num_vertices: in
 
 
 def _read_faces(path: Path, file: hdf5.File, num_vertices: int) -> np.ndarray:
+    """Read the triangles [F,3]; InputError if an index has no vertex."""
     faces = np.asarray(hdf5.dataset(file, "faces", numeric="iu")[...], np.int64)
     try:
         check_faces(faces, num_vertices)

@@ -1,7 +1,9 @@
 """GLB files (binary glTF), read through trimesh.
 
-The reader takes the bytes of a file. A ``ValueError`` gives the reason; ``readers.py`` adds the
+The reader takes the bytes of a file. A ``ValueError`` states the reason; ``readers.py`` adds the
 name of the file.
+
+Letters: V vertices, F faces.
 """
 
 import io
@@ -14,15 +16,17 @@ from shapespace.data.formats.polygons import Arrays
 
 
 def read_glb(content: bytes) -> Arrays:
-    """Binary glTF: every mesh of the scene, moved by its node, in one list."""
+    """Read all meshes of the scene as one mesh, each moved by the transform of its node."""
     import trimesh
 
     _check_glb(content)
+    # process=True would merge and reorder vertices.
     scene = trimesh.load_scene(io.BytesIO(content), file_type="glb", process=False)
     vertices: list[np.ndarray] = []
     faces: list[np.ndarray] = []
     for node in scene.graph.nodes_geometry:
         transform, name = scene.graph[node]
+        # trimesh turns the faces over where a transform mirrors, so that normals stay outward.
         part = scene.geometry[name].copy().apply_transform(transform)
         if isinstance(part, trimesh.Trimesh):
             faces.append(np.asarray(part.faces, np.int64) + sum(map(len, vertices)))
@@ -33,6 +37,12 @@ def read_glb(content: bytes) -> Arrays:
 
 
 def _check_glb(content: bytes) -> None:
+    """Refuse a file whose header promises more than its bytes can hold.
+
+    trimesh takes memory for the count of an accessor as declared. An item of an accessor is at
+    least one byte, so a count beyond the size of the file is false.
+    """
+    # 12 bytes of file header, then length and kind of the first chunk, which is the JSON.
     if content[:4] != b"glTF" or content[16:20] != b"JSON":
         raise ValueError("not a binary glTF file")
     size = int.from_bytes(content[12:16], "little")

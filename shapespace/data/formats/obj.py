@@ -1,6 +1,6 @@
 """Wavefront OBJ files.
 
-The reader takes the bytes of a file. A ``ValueError`` gives the reason; ``readers.py`` adds the
+The reader takes the bytes of a file. A ``ValueError`` states the reason; ``readers.py`` adds the
 name of the file.
 """
 
@@ -10,10 +10,14 @@ from shapespace.data.formats.polygons import Arrays, three_words, triangulate
 
 
 def read_obj(content: bytes) -> Arrays:
-    """OBJ: ``v``, ``f`` (1-based or relative indices) and, for a cloud, one ``vn`` a vertex."""
+    """Read vertices ``v`` and faces ``f`` and, for a cloud, normals ``vn``, one for each vertex.
+
+    Indices of faces count from 1, or, if negative, backwards from the last vertex so far.
+    """
     vertices: list[list[str]] = []
     normals: list[list[str]] = []
     polygons: list[list[int]] = []
+    # A line that ends in a backslash goes on in the next.
     for line in content.decode("utf-8", "replace").replace("\\\n", " ").splitlines():
         key, *words = line.split() or [""]
         if key == "v":
@@ -24,6 +28,7 @@ def read_obj(content: bytes) -> Arrays:
             polygons.append([_obj_index(word, len(vertices)) for word in words])
     if not vertices:
         raise ValueError("no vertices; is it an OBJ file?")
+    # In a mesh, a normal belongs to the corner of a face that names it, not to a vertex.
     known = not polygons and len(normals) == len(vertices)
     return (
         np.array(vertices, np.float64),
@@ -33,6 +38,7 @@ def read_obj(content: bytes) -> Arrays:
 
 
 def _obj_index(word: str, num_vertices: int) -> int:
+    """Zero-based vertex of the corner ``word``: vertex, vertex/texture or vertex/texture/normal."""
     index = int(word.split("/")[0])
     if index == 0 or index < -num_vertices:
         raise ValueError(f"face index {index}: OBJ indices start at 1, or at -1 from the end")

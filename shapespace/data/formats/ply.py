@@ -1,7 +1,9 @@
 """PLY files, ASCII and binary, as the header declares them.
 
-Nothing is allocated for a count that the file cannot hold. An ASCII body is turned into rows of
-float64, so one decoder serves all three encodings.
+The header of a hostile file may declare any number of rows and any length of a list. Every count is
+compared with the bytes that are left in the file before memory is taken for it.
+
+Letters: V vertices, F faces, D dimension (2 or 3).
 """
 
 from collections.abc import Mapping
@@ -19,13 +21,24 @@ TYPES = {
     "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
     "float": "f4", "double": "f8", "float32": "f4", "float64": "f8",
 }  # fmt: skip
+"""NumPy types of the types of PLY, under their old and new names."""
 ORDERS = {"ascii": "<", "binary_little_endian": "<", "binary_big_endian": ">"}
+"""Byte order of each encoding."""
 MAX_HEADER = 1 << 16
+"""Bytes in which the end of the header is looked for."""
+NAMES = {"<f8": "double", "<f4": "float", "u1": "uchar"}
+"""PLY types of the NumPy types that are written."""
 
 
 @dataclass(frozen=True)
 class Property:
-    """A column of an element: one ``item`` a row, or a list of as many as its ``length`` says."""
+    """A column of an element: one number a row, or a list of numbers a row.
+
+    Args:
+        name: name of the column.
+        item: type of a number.
+        length: type of the count that precedes each list; None for a column without lists.
+    """
 
     name: str
     item: np.dtype
@@ -34,14 +47,23 @@ class Property:
 
 @dataclass(frozen=True)
 class Element:
-    """``count`` rows of ``properties``."""
+    """A table of the file.
+
+    Args:
+        name: name of the table, as "vertex" or "face".
+        count: number of rows, as the header declares it.
+        properties: the columns, in the order of the file.
+    """
 
     name: str
     count: int
     properties: list[Property]
 
     def row(self, lengths: list[int]) -> np.dtype:
-        """Lay out a row whose i-th list has ``lengths[i]`` items."""
+        """Return the type of a row whose i-th list has ``lengths[i]`` items.
+
+        Column i of the element has the field "i", and field "ni" is the count of its list.
+        """
         columns: list[Any] = []
         left = iter(lengths)
         for i, column in enumerate(self.properties):
@@ -53,27 +75,29 @@ class Element:
 
     @property
     def lists(self) -> list[int]:
-        """The positions of the list properties."""
+        """Indices of the columns that hold lists."""
         return [i for i, column in enumerate(self.properties) if column.length is not None]
 
 
 def read_ply(content: bytes) -> Arrays:
-    """Vertices [V,2 or 3], faces (polygons cut into fans) and normals of a PLY file."""
+    """Read vertices, faces (polygons are cut into fans) and normals; other columns are dropped."""
     encoding, elements, at = _header(content)
     if encoding == "ascii":
-        content, at = np.array(content[at:].split(), np.float64).tobytes(), 0
+        # As float64, which holds all 32-bit integers exactly, the numbers of an ASCII body are a
+        # binary body in which every type is a double: one decoder serves all encodings.
+        content = np.array(content[at:].split(), np.float64).tobytes()
+        at = 0
     found: dict[str, dict[str, Any]] = {}
     for element in elements:
         found[element.name], at = _decode(content, at, element)
-    vertex, face = found.get("vertex", {}), found.get("face", {})
+    vertex = found.get("vertex", {})
+    face = found.get("face", {})
     if "x" not in vertex or "y" not in vertex:
         raise ValueError("no vertices with x and y")
+    # Some writers use one name, some the other.
     polygons = face.get("vertex_indices", face.get("vertex_index", []))
     faces = triangulate(polygons) if len(polygons) else None
     return _columns(vertex, "xyz"), faces, _normals(vertex)
-
-
-PLY_NAMES = {"<f8": "double", "<f4": "float", "u1": "uchar"}
 
 
 def write_ply(
@@ -82,91 +106,119 @@ def write_ply(
     faces: Int64[np.ndarray, "F 3"],
     more: Mapping[str, Shaped[np.ndarray, " V"]] | None = None,
 ) -> None:
-    """A triangle mesh as little-endian PLY, its vertices in double precision.
+    """Write a triangle mesh as little-endian PLY.
 
-    more: further properties of the vertices by their names, bytes or numbers in single precision.
+    Args:
+        path: the file, which is replaced if it exists.
+        vertices: written in double precision.
+        faces: zero-based vertex indices.
+        more: further columns of the vertices, by name. uint8 is written as bytes, every other type
+            in single precision.
     """
-    kinds = {name: "u1" if part.dtype == np.uint8 else "<f4" for name, part in (more or {}).items()}
-    kinds = {"x": "<f8", "y": "<f8", "z": "<f8"} | kinds
+    columns: dict[str, np.ndarray] = dict(zip("xyz", vertices.T, strict=True)) | dict(more or {})
+    # Single precision is too coarse for vertices far from the origin: 0.5 m at a map coordinate of
+    # 4,200 km.
+    kinds = {"x": "<f8", "y": "<f8", "z": "<f8"}
+    for name, column in (more or {}).items():
+        kinds[name] = "u1" if column.dtype == np.uint8 else "<f4"
     table = np.empty(len(vertices), list(kinds.items()))
-    for name, column in {**dict(zip("xyz", vertices.T, strict=True)), **(more or {})}.items():
+    for name, column in columns.items():
         table[name] = column
-    properties = "".join(f"property {PLY_NAMES[kind]} {name}\n" for name, kind in kinds.items())
+    properties = "".join(f"property {NAMES[kind]} {name}\n" for name, kind in kinds.items())
     header = (
         f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n{properties}"
         f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
     )
     rows = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
-    rows["count"], rows["corners"] = 3, faces
+    rows["count"] = 3
+    rows["corners"] = faces
     path.write_bytes(header.encode() + table.tobytes() + rows.tobytes())
 
 
 def _columns(vertex: dict[str, Any], names: str | list[str]) -> Float64[np.ndarray, "V D"]:
+    """Stack the columns ``names`` of the vertices; missing ones are left out."""
     return np.stack([np.asarray(vertex[k], np.float64) for k in names if k in vertex], axis=1)
 
 
 def _normals(vertex: dict[str, Any]) -> Float64[np.ndarray, "V D"] | None:
+    """Normals at the vertices; None unless all components are there."""
     names = ["nx", "ny", "nz"][: 3 if "z" in vertex else 2]
     return _columns(vertex, names) if all(name in vertex for name in names) else None
 
 
 def _header(content: bytes) -> tuple[str, list[Element], int]:
+    """Parse the header; returns the encoding, the elements and the offset of the body."""
     end = content.find(b"end_header", 0, MAX_HEADER)
     if content[:3] != b"ply" or end < 0:
         raise ValueError("not a PLY file: no header from 'ply' to 'end_header'")
+    # latin-1 maps every byte to a character, so comments in any encoding pass.
     lines = [line.split() for line in content[:end].decode("latin-1").splitlines()]
     encoding = next((words[1] for words in lines if words[:1] == ["format"]), "unknown")
     if encoding not in ORDERS:
-        raise ValueError(f"unknown PLY format {encoding!r}")
+        raise ValueError(f"unknown PLY format {encoding!r}; one of {' '.join(ORDERS)}")
     elements: list[Element] = []
     for words in lines:
         if words[:1] == ["element"]:
             elements.append(Element(words[1], int(words[2]), []))
         elif words[:1] == ["property"]:
             elements[-1].properties.append(_property(words, encoding))
+    # The body begins right after one line end, which is one byte or two; a binary body may begin
+    # with any byte, so no further blanks are skipped.
     after = end + len(b"end_header")
     return encoding, elements, after + (2 if content[after : after + 2] == b"\r\n" else 1)
 
 
 def _property(words: list[str], encoding: str) -> Property:
+    """Parse "property TYPE NAME" or "property list LENGTH_TYPE ITEM_TYPE NAME"."""
     kinds = [word for word in words[1:-1] if word != "list"]
     if not kinds or not set(kinds) <= TYPES.keys():
         raise ValueError(f"unknown PLY type in {' '.join(words)!r}")
     as_text = encoding == "ascii"
     types = [np.dtype("<f8" if as_text else ORDERS[encoding] + TYPES[kind]) for kind in kinds]
-    return Property(words[-1], types[-1], types[0] if words[1] == "list" else None)
+    return Property(name=words[-1], item=types[-1], length=types[0] if words[1] == "list" else None)
 
 
 def _decode(content: bytes, at: int, element: Element) -> tuple[dict[str, Any], int]:
+    """Read an element that begins at the byte ``at``.
+
+    Returns its columns by name, arrays or lists of rows, and the offset of the next element.
+    """
     lists = element.lists
+    # A row takes at least the bytes of its numbers and of the counts of its lists. A row without
+    # columns takes none: there, one byte a row bounds the number of rows all the same.
     least = element.row([0] * len(lists)).itemsize
     if not 0 <= element.count * max(least, 1) <= len(content) - at:
         raise ValueError(f"the header says {element.count} {element.name} rows, the file has fewer")
     if element.count == 0:
         return {}, at
-    first, _ = _ragged(content, at, element, 1)
+    # In most files all lists have the length of the first row's (all faces are triangles). Then
+    # the element is one NumPy table and is taken in one step. Whether this is so shows in the
+    # counts of the table itself; if it is not so, the rows are read one by one.
+    first, _ = _ragged(content, at, element, count=1)
     layout = element.row([len(first[i][0]) for i in lists])
     stop = at + element.count * layout.itemsize
     if stop <= len(content):
-        rows = np.frombuffer(content, layout, element.count, at)
+        rows = np.frombuffer(content, layout, count=element.count, offset=at)
         if all((rows[f"n{i}"] == len(first[i][0])).all() for i in lists):
             return {p.name: rows[f"{i}"] for i, p in enumerate(element.properties)}, stop
-    columns, stop = _ragged(content, at, element, element.count)
+    columns, stop = _ragged(content, at, element, count=element.count)
     return {p.name: columns[i] for i, p in enumerate(element.properties)}, stop
 
 
 def _ragged(
     content: bytes, at: int, element: Element, count: int
 ) -> tuple[list[list[np.ndarray]], int]:
+    """Read ``count`` rows one by one; returns the rows of each column and the offset after them."""
     columns: list[list[np.ndarray]] = [[] for _ in element.properties]
     for _ in range(count):
         for column, rows in zip(element.properties, columns, strict=True):
             size = 1
             if column.length is not None:
-                size = int(np.frombuffer(content, column.length, 1, at)[0])
+                size = int(np.frombuffer(content, column.length, count=1, offset=at)[0])
                 at += column.length.itemsize
+            # The length of a list is as little to be trusted as the counts of the header.
             if not 0 <= size * column.item.itemsize <= len(content) - at:
                 raise ValueError(f"the file ends inside the {element.name} rows")
-            rows.append(np.frombuffer(content, column.item, size, at))
+            rows.append(np.frombuffer(content, column.item, count=size, offset=at))
             at += size * column.item.itemsize
     return columns, at

@@ -1,15 +1,26 @@
-"""What the readers of mesh files share: their result, polygons cut into triangles, coordinates."""
+"""Parts that the readers of mesh files share.
+
+Letters: F faces, k corners of a polygon.
+"""
 
 from typing import Any
 
 import numpy as np
 
 Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
-"""vertices, faces or None, normals or None: what every reader of a format returns."""
+"""Result of every reader: vertices [V,D], faces [F,3] or None, normals [V,D] or None."""
 
 
 def triangulate(polygons: Any) -> np.ndarray:
-    """Cut polygons, an [F,k] array or a list of index rows, into fans of triangles [.,3]."""
+    """Cut polygons into fans of triangles.
+
+    Args:
+        polygons: vertex indices, an [F,k] array or a list of rows of any lengths; rows of fewer
+            than three are dropped.
+
+    Returns:
+        Triangles [., 3], int64. From a list, polygons of fewer corners come first.
+    """
     if isinstance(polygons, np.ndarray):
         groups = [polygons]
     else:
@@ -20,13 +31,13 @@ def triangulate(polygons: Any) -> np.ndarray:
 
 
 def _fans(rows: np.ndarray) -> np.ndarray:
-    """Triangles of polygons [F,k], all the first ones before all the second ones."""
+    """Triangles of polygons [F,k]: the first triangle of every polygon, then the second, and on."""
     first = np.broadcast_to(rows[:, :1], rows[:, 2:].shape)
     return np.stack([first, rows[:, 1:-1], rows[:, 2:]], axis=2).swapaxes(0, 1).reshape(-1, 3)
 
 
 def three_words(words: list[str], line: str) -> list[str]:
-    """The first three of ``words``; ``ValueError`` that names ``line`` if there are fewer."""
+    """Return the first three words; a ``ValueError`` quotes ``line`` if there are fewer."""
     if len(words) < 3:
         raise ValueError(f"three numbers are needed in {line!r}")
     return words[:3]

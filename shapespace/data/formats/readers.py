@@ -1,7 +1,11 @@
-"""One raw scan from one file, in the file's own frame and units.
+"""Read one raw scan from one file, in the file's own frame and units.
 
-A new format is a function from bytes to arrays and one line in ``READERS``. What any format must
-keep (finite, in range, not empty, not flat to a point) is checked here once.
+A new format is a function from bytes to arrays and one line in ``READERS``. The rules for all
+formats (finite, in range, not empty, not one single point, faces that exist) are checked here once.
+
+Meshes other than GLB are parsed here and not by trimesh, which loads files with NaN vertices, with
+faces out of range and with false headers without complaint. Counts must be checked before memory
+is taken for them.
 
 Letters: V vertices, F faces, D dimension (2 or 3).
 """
@@ -35,14 +39,18 @@ READERS: dict[str, Callable[[bytes], Arrays]] = {
     ".txt": read_text,
 }
 MAX_COORDINATE = 1e100
-"""Areas and squared distances of larger numbers leave float64."""
+"""Largest coordinate allowed: areas and squared distances of larger ones overflow float64."""
 
 
 @dataclass(frozen=True)
 class RawScan:
-    """What a file holds: a mesh, or a cloud where ``faces`` is None.
+    """A mesh or a cloud as a file holds it, in the file's frame and units.
 
-    normals: at the vertices, of length 1; a zero row is an unknown normal; None if all are.
+    Args:
+        vertices: vertices of the mesh or points of the cloud, all finite.
+        faces: triangles as zero-based vertex indices; None for a cloud.
+        normals: normals at the vertices, of length 1; a zero row is an unknown normal. None if all
+            are unknown.
     """
 
     vertices: Float64[np.ndarray, "V D"]
@@ -51,12 +59,12 @@ class RawScan:
 
 
 def read_raw(path: str | Path) -> RawScan:
-    """Read the mesh or cloud in the file ``path``; :class:`InputError` says what is wrong."""
+    """Read the mesh or cloud in the file ``path``; InputError if the file cannot be used."""
     return parse_raw(Path(path), read_bytes(Path(path)))
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read the file whole; :class:`InputError` if it is missing, empty or not the data."""
+    """Read the whole file; InputError if it is missing, empty or a git-lfs pointer."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -70,25 +78,30 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_raw(path: Path, content: bytes) -> RawScan:
-    """Read the mesh or cloud from the ``content`` of the file ``path``, by its suffix."""
+    """Read the mesh or cloud from the ``content`` of the file ``path``.
+
+    The suffix of ``path`` tells the format. InputError if the content cannot be used.
+    """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         known = " ".join(READERS)
         raise InputError(f"{one_line(path)}: unknown suffix {path.suffix!r}; one of {known}")
     try:
-        return checked(*reader(content))
+        vertices, faces, normals = reader(content)
+        return checked(vertices, faces, normals)
+    # Damaged bytes make numpy, json and trimesh raise errors of many types.
     except Exception as error:
         detail = str(error) or type(error).__name__
         raise InputError(one_line(f"{path}: {detail}; repair or remove the file")) from error
 
 
 def read_positions(path: str | Path) -> Float64[np.ndarray, "C D"]:
-    """Read positions from a text file, one a line; :class:`InputError` says what is wrong."""
+    """Read positions from a text file, one a line, 2-D or 3-D; InputError if it cannot be used."""
     content = read_bytes(Path(path))
     try:
         points, _, more = read_text(content)
         if more is not None or not np.isfinite(points).all():
-            raise ValueError("x y z a line, or x y in the plane, all finite, is needed")
+            raise ValueError("each line needs x y z, or x y in the plane, all finite")
     except ValueError as error:
         raise InputError(one_line(f"{path}: {error}")) from error
     return points
@@ -97,7 +110,17 @@ def read_positions(path: str | Path) -> Float64[np.ndarray, "C D"]:
 def checked(
     vertices: np.ndarray, faces: np.ndarray | None = None, normals: np.ndarray | None = None
 ) -> RawScan:
-    """Make a :class:`RawScan` of arrays that keep the rules, or raise ``ValueError``."""
+    """Check arrays and make a :class:`RawScan` of them.
+
+    Args:
+        vertices: [V,2] or [V,3].
+        faces: [F,3], zero-based vertex indices; None or no row makes a cloud.
+        normals: of the shape of ``vertices`` and of any length; a row that is not finite or has no
+            direction becomes zero.
+
+    Raises:
+        ValueError: the arrays break a rule of this module.
+    """
     if vertices.ndim != 2 or vertices.shape[1] not in (2, 3):
         raise ValueError(f"vertices of shape {vertices.shape}; [V,2] or [V,3] is needed")
     if len(vertices) == 0:
@@ -106,7 +129,7 @@ def checked(
     if bad:
         raise ValueError(f"{bad} of {len(vertices)} vertices are NaN or infinite")
     if np.abs(vertices).max() > MAX_COORDINATE:
-        raise ValueError(f"coordinates beyond {MAX_COORDINATE:g}")
+        raise ValueError(f"coordinates beyond {MAX_COORDINATE:g}, the largest allowed")
     if (vertices == vertices[0]).all():
         raise ValueError(f"all {len(vertices)} points are the same point")
     if faces is not None and len(faces):
@@ -116,9 +139,9 @@ def checked(
     else:
         faces = None
     return RawScan(
-        vertices.astype(np.float64),
-        None if faces is None else faces.astype(np.int64),
-        None if normals is None else _unit(normals, vertices.shape),
+        vertices=vertices.astype(np.float64),
+        faces=None if faces is None else faces.astype(np.int64),
+        normals=None if normals is None else _unit(normals, vertices.shape),
     )
 
 
@@ -126,7 +149,8 @@ def check_faces(faces: np.ndarray, num_vertices: int) -> None:
     """Raise ``ValueError`` unless ``faces`` is [F,3] with indices in [0, num_vertices)."""
     if faces.ndim != 2 or faces.shape[1] != 3:
         raise ValueError(f"faces of shape {faces.shape}; [F,3] is needed")
-    low, high = int(faces.min()), int(faces.max())
+    low = int(faces.min())
+    high = int(faces.max())
     if low < 0 or high >= num_vertices:
         hint = "; they seem to start at 1" if (low, high) == (1, num_vertices) else ""
         raise ValueError(
@@ -138,7 +162,7 @@ def check_faces(faces: np.ndarray, num_vertices: int) -> None:
 def double_area_normals(
     vertices: Float64[np.ndarray, "V D"], faces: Int64[np.ndarray, "F 3"]
 ) -> Float64[np.ndarray, "F 3"]:
-    """Cross products of the faces' edges: along the normal, as long as twice the area."""
+    """Cross product of two edges of each face: along its normal, twice its area long."""
     if vertices.shape[1] != 3:
         raise ValueError("faces between 2-D points; a 2-D scan is a cloud")
     a, b, c = (vertices[faces[:, i]] for i in range(3))
@@ -146,9 +170,11 @@ def double_area_normals(
 
 
 def _unit(normals: np.ndarray, shape: tuple[int, ...]) -> Float64[np.ndarray, "V D"] | None:
+    """Scale normals to length 1; zero where unknown, None if all are unknown."""
     if normals.shape != shape:
         raise ValueError(f"normals of shape {normals.shape} for vertices of shape {shape}")
     rows = np.where(np.isfinite(normals), normals, 0.0).astype(np.float64)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    known = length > np.sqrt(np.finfo(np.float64).tiny)  # a shorter one has no direction left
+    # The squares inside the norm of a shorter one underflow, so its direction is lost.
+    known = length > np.sqrt(np.finfo(np.float64).tiny)
     return np.where(known, rows / np.where(known, length, 1.0), 0.0) if known.any() else None

@@ -1,6 +1,6 @@
 """STL files, binary and ASCII.
 
-The reader takes the bytes of a file. A ``ValueError`` gives the reason; ``readers.py`` adds the
+The reader takes the bytes of a file. A ``ValueError`` states the reason; ``readers.py`` adds the
 name of the file.
 """
 
@@ -12,18 +12,25 @@ from shapespace.data.formats.polygons import Arrays
 
 
 def read_stl(content: bytes) -> Arrays:
-    """STL, binary or ASCII: a soup of triangles that share no vertex."""
+    """Read triangles, binary or ASCII; no two triangles share a vertex.
+
+    Normals of the file are dropped, since they follow from the corners.
+    """
     num_faces = int.from_bytes(content[80:84], "little")
     size = 84 + 50 * num_faces
+    # A binary header may begin with "solid" too. The file is binary if its size is just what the
+    # count in the header asks for.
     if content[:5] == b"solid" and b"facet" in content and len(content) != size:
         found = re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", content)
         if len(found) != 3 * content.count(b"endfacet"):
             raise ValueError("a facet has not three vertices; is the file truncated?")
         vertices = np.array(found, dtype="S").astype(np.float64).reshape(-1, 3)
     elif len(content) < size:
-        raise ValueError(f"the header says {num_faces} triangles, {size} bytes; it is shorter")
+        raise ValueError(
+            f"the header says {num_faces} triangles, so {size} bytes; the file has {len(content)}"
+        )
     else:
         row = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-        corners = np.frombuffer(content, row, num_faces, 84)["corners"]
+        corners = np.frombuffer(content, row, count=num_faces, offset=84)["corners"]
         vertices = corners.reshape(-1, 3).astype(np.float64)
     return vertices, np.arange(len(vertices), dtype=np.int64).reshape(-1, 3), None

@@ -1,6 +1,6 @@
 """Text files of columns: XYZ and TXT.
 
-The reader takes the bytes of a file. A ``ValueError`` gives the reason; ``readers.py`` adds the
+The reader takes the bytes of a file. A ``ValueError`` states the reason; ``readers.py`` adds the
 name of the file.
 """
 
@@ -14,14 +14,18 @@ from shapespace.data.formats.polygons import Arrays
 
 
 def read_text(content: bytes) -> Arrays:
-    """Whitespace-separated columns, ``#`` starts a comment, as in :func:`cloud`."""
+    """Read rows of numbers, blanks between them; ``#`` starts a comment.
+
+    The columns are those of :func:`~shapespace.data.formats.arrays.cloud`.
+    """
     try:
         with warnings.catch_warnings():
+            # loadtxt warns of a file without rows, which is refused later in any case
             warnings.simplefilter("ignore", UserWarning)
             rows = np.loadtxt(io.BytesIO(content), np.float64, ndmin=2)
     except ValueError as error:
         reason = str(error).split(";")[0].rstrip(".")
         raise ValueError(
-            f"{reason}: rows of as many numbers, decimal points, blanks between"
+            f"{reason}; each row needs as many numbers, with decimal points and blanks between"
         ) from error
     return cloud(rows)

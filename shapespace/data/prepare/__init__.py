@@ -1,4 +1,4 @@
-"""Scans on disk become one store."""
+"""Preparation: scan files on disk become one store, ready for training."""
 
 from shapespace.data.prepare.run import prepare, prepare_file
 

@@ -1,7 +1,10 @@
-"""The work of ``prepare``: make what is not there yet, then put the store together.
+"""The work of ``prepare``: process the scans that are missing, then write the store.
 
-Workers read, sample and write one scan each into a part; this process only counts, and joins the
-parts in the order of the names.
+Every worker reads, samples and writes one scan at a time, each into a small store of its own
+(``partial.py``). The main process only counts, and copies the scans into the store in the order of
+their names.
+
+Letters: C cameras, D dimension (2 or 3).
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,24 +28,38 @@ from shapespace.utils.timing import Timings
 from shapespace.utils.workers import run_in_workers
 
 BOX = 1.8
-"""Half side of the published sampling box, in stored units (Gropp et al. 2020)."""
+"""Half side of the published sampling box, in stored units (Gropp et al. 2020).
+
+A scan that reaches further is warned of, and so is a scan smaller than a hundredth of the box.
+"""
 LOST = "the process that read it died, by a crash or for want of memory; remove or repair the file"
 Outcome = Timings | str
-"""Where the time of a scan went, or the reason why there is none."""
+"""The seconds that a scan took by step, or the reason why it cannot be used."""
 Cameras = Float64[np.ndarray, "C D"]
 
 
 @dataclass
-class Tally:
-    """What went into the store. kept: scans of an earlier run; stages: seconds of all workers."""
+class PrepareCounts:
+    """Counts over the scans of one ``prepare``.
 
-    read: list[str] = field(default_factory=list)
+    Args:
+        names: names of the scans in the store.
+        skipped: name and reason of every scan that cannot be used.
+        num_points: stored points of all scans together.
+        num_reused: scans that an earlier run had finished.
+        timings: seconds by step, summed over all workers.
+        too_large: largest coordinate and name of every new scan beyond the sampling box.
+        too_small: the same of every new scan smaller than a hundredth of the box.
+        kinds: number of scans by the kind of their normals.
+    """
+
+    names: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     num_points: int = 0
-    kept: int = 0
-    stages: Timings = field(default_factory=Timings)
-    far: list[tuple[float, str]] = field(default_factory=list)
-    tiny: list[tuple[float, str]] = field(default_factory=list)
+    num_reused: int = 0
+    timings: Timings = field(default_factory=Timings)
+    too_large: list[tuple[float, str]] = field(default_factory=list)
+    too_small: list[tuple[float, str]] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
 
     def add(self, scan: PreparedScan) -> None:
@@ -50,54 +67,80 @@ class Tally:
         self.add_stored(scan.name, len(scan.points), scan.normals_kind)
         reach = float(np.abs(scan.points).max())
         if reach > BOX:
-            self.far.append((reach, scan.name))
+            self.too_large.append((reach, scan.name))
         elif reach < BOX / 100:
-            self.tiny.append((reach, scan.name))
+            self.too_small.append((reach, scan.name))
 
     def add_stored(self, name: str, num_points: int, kind: NormalsKind) -> None:
-        """Count a scan that stays in the store."""
-        self.read.append(name)
+        """Count a scan that is in the store already and stays there.
+
+        Args:
+            name: the scan's name.
+            num_points: number of its stored points.
+            kind: where its normals come from.
+        """
+        self.names.append(name)
         self.num_points += num_points
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 
-    def add_stages(self, stages: Timings) -> None:
-        """Add the time that one scan took."""
-        for stage, seconds in stages.items():
-            self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+    def add_timings(self, timings: Timings) -> None:
+        """Add the seconds that one scan took."""
+        for step, seconds in timings.items():
+            self.timings[step] = self.timings.get(step, 0.0) + seconds
 
     def warnings(self) -> list[str]:
-        """What the user should know before training."""
+        """Name what the user should look at before training, one line each."""
         lines = []
         for kind in ("none", "estimated-unoriented"):
-            if count := self.kinds.get(kind):
+            count = self.kinds.get(kind, 0)
+            if count:
                 lines.append(f"scans with normals {kind}: {count}; they train without normals")
-        if self.far:
-            reach, name = max(self.far)
+        if self.too_large:
+            reach, name = max(self.too_large)
             lines.append(
-                f"scans beyond the sampling box of ±{BOX}: {len(self.far)}, {name!r} reaches "
+                f"scans beyond the sampling box of ±{BOX}: {len(self.too_large)}, {name!r} reaches "
                 f"{reach:.4g}; if lengths are millimetres give --unit mm, else --normalise"
             )
-        if self.tiny:
-            reach, name = min(self.tiny)
+        if self.too_small:
+            reach, name = min(self.too_small)
             lines.append(
-                f"scans much smaller than the sampling box of ±{BOX}: {len(self.tiny)}, {name!r} "
-                f"reaches {reach:.4g}; check --unit, or give --normalise"
+                f"scans much smaller than the sampling box of ±{BOX}: {len(self.too_small)}, "
+                f"{name!r} reaches {reach:.4g}; check --unit, or give --normalise"
             )
         return lines
 
-    def nothing(self) -> str:
-        """Why there is no scan at all, on one line."""
+    def why_empty(self) -> str:
+        """Say on one line why no scan could be used."""
         reasons = "; ".join(reason for _, reason in sorted(self.skipped)[:3])
         return reasons or "no scan was selected; check scans and every"
 
 
-Job = tuple[Source, str]
+StampedSource = tuple[Source, str]
 """A source and its stamp."""
 
 
 @dataclass(frozen=True)
+class _Existing:
+    """The store that an earlier run wrote, or None, and the names of its scans with our stamp."""
+
+    store: ScanStore | None
+    names: set[str]
+
+
+@dataclass(frozen=True)
 class Assembly:
-    """A store to be written to ``path``; a shard ("i/n") may be empty, a whole store ("") not."""
+    """A store to be written.
+
+    Args:
+        path: the file.
+        unit: unit of stored lengths, "m" or "radius".
+        shard: "i/n" for one of n shards, which may be empty, or "" for a whole store, which must
+            hold a scan.
+        options: how the scans are sampled.
+        cameras: positions in the source's frame from which the scans were taken, or None.
+        strict: raise at the first scan that cannot be used instead of skipping it.
+        shown: show bars on standard error.
+    """
 
     path: Path
     unit: str
@@ -107,99 +150,122 @@ class Assembly:
     strict: bool
     shown: bool
 
-    def run(self, sources: Sequence[Source], workers: int) -> Tally:
-        """Write the scans of ``sources``; those that an earlier run has done are kept."""
-        jobs = [(source, stamp_of(source, self.options, self.cameras)) for source in sources]
-        tally = Tally()
-        with partial_results_of(self.path, self.unit) as parts:
-            store, old = self._old(jobs)
-            todo = [job for job in jobs if job[0].name not in old and job[1] not in parts]
-            tally.kept = len(jobs) - len(todo)
-            self._make(parts, todo, workers, tally)
-            bad = {name for name, _ in tally.skipped}
-            good = [job for job in jobs if job[0].name not in bad]
-            if store is not None and old == set(store.names) == {job[0].name for job in good}:
-                for name in store.names:
-                    tally.add_stored(name, store.num_points(name), store.normals_kind(name))
-            else:
-                scans = self._scans(parts, good, store, old)
-                self._write(scans, len(good), _dimension(parts, good, store, old), tally)
-        tally.skipped.sort()
-        return tally
+    def run(self, sources: Sequence[Source], workers: int) -> PrepareCounts:
+        """Write the scans of ``sources`` to the store; results of an earlier run are reused.
 
-    def _old(self, jobs: Sequence[Job]) -> tuple[ScanStore | None, set[str]]:
-        """The store that is there, if it is of this kind, and its scans that are as wanted."""
+        Raises:
+            InputError: no scan could be used, or one could not and ``strict`` is set.
+        """
+        selected = [(source, stamp_of(source, self.options, self.cameras)) for source in sources]
+        counts = PrepareCounts()
+        with partial_results_of(self.path, self.unit) as results:
+            existing = self._existing(selected)
+            missing = [
+                (source, stamp)
+                for source, stamp in selected
+                if source.name not in existing.names and stamp not in results
+            ]
+            counts.num_reused = len(selected) - len(missing)
+            self._process(results, missing, workers, counts=counts)
+            skipped = {name for name, _ in counts.skipped}
+            usable = [item for item in selected if item[0].name not in skipped]
+            wanted = {source.name for source, _ in usable}
+            if existing.store is not None and existing.names == set(existing.store.names) == wanted:
+                # The store holds exactly these scans already: it is not written again.
+                for name in existing.store.names:
+                    counts.add_stored(
+                        name, existing.store.num_points(name), existing.store.normals_kind(name)
+                    )
+            else:
+                scans = self._scans(results, usable, existing)
+                dimension = _dimension(results, usable, existing)
+                self._write(scans, len(usable), dimension, counts=counts)
+        counts.skipped.sort()
+        return counts
+
+    def _existing(self, selected: Sequence[StampedSource]) -> _Existing:
+        """Open the store of an earlier run, if its unit and shard are those of this run."""
         try:
             store = ScanStore(self.path)
         except InputError:
-            return None, set()
+            return _Existing(None, set())
         if (store.unit, store.shard) != (self.unit, self.shard):
-            return None, set()
-        old: set[str] = set()
-        for source, stamp in jobs:
+            return _Existing(None, set())
+        names: set[str] = set()
+        for source, stamp in selected:
+            # A damaged entry counts as missing, and is made again.
             with suppress(InputError):
                 if source.name in store and store.stamp(source.name) == stamp:
-                    old.add(source.name)
-        return store, old
+                    names.add(source.name)
+        return _Existing(store, names)
 
-    def _make(self, parts: PartialResults, todo: list[Job], workers: int, tally: Tally) -> None:
-        """Make the part of every job of ``todo`` that can be read."""
-        work = partial(_make_part, parts=parts, options=self.options, cameras=self.cameras)
-        outcomes = run_in_workers(work, todo, workers, LOST)
-        shown = self.shown and bool(todo)
+    def _process(
+        self,
+        results: PartialResults,
+        missing: list[StampedSource],
+        workers: int,
+        counts: PrepareCounts,
+    ) -> None:
+        """Write a partial result for every scan of ``missing`` that can be read."""
+        work = partial(
+            _write_partial_result, results=results, options=self.options, cameras=self.cameras
+        )
+        outcomes = run_in_workers(work, missing, workers, lost=LOST)
+        shown = self.shown and bool(missing)
         with (
             closing(outcomes),
-            progress(total=len(todo), desc="prepare", unit="scan", shown=shown) as bar,
+            progress(total=len(missing), desc="prepare", unit="scan", shown=shown) as bar,
         ):
             for (source, _), outcome in outcomes:
                 bar.update()
                 if isinstance(outcome, str):
-                    self._skip(tally, source.name, outcome)
+                    self._skip(counts, source.name, outcome)
                 else:
-                    tally.add_stages(outcome)
+                    counts.add_timings(outcome)
 
     def _scans(
-        self, parts: PartialResults, jobs: Sequence[Job], store: ScanStore | None, old: set[str]
+        self, results: PartialResults, usable: Sequence[StampedSource], existing: _Existing
     ) -> Iterator[PreparedScan]:
-        """The scans of ``jobs``; one that is damaged is made again."""
-        for source, stamp in jobs:
+        """Yield the scans of ``usable``, one at a time; a damaged one is made again."""
+        for source, stamp in usable:
             scan = None
-            if store is not None and source.name in old:
+            if existing.store is not None and source.name in existing.names:
                 with suppress(InputError):
-                    scan = store.scan(source.name)
-            scan = scan or parts.read(stamp)
-            yield scan or load_scan(source, self.options, self.cameras, stamp)
+                    scan = existing.store.scan(source.name)
+            scan = scan or results.read(stamp)
+            yield scan or load_scan(source, self.options, self.cameras, stamp=stamp)
 
     def _write(
-        self, scans: Iterator[PreparedScan], total: int, dimension: int, tally: Tally
+        self, scans: Iterator[PreparedScan], total: int, dimension: int, counts: PrepareCounts
     ) -> None:
+        """Write the store; a scan whose name or dimension does not fit is skipped."""
         if total == 0 and not self.shard:
-            raise InputError(tally.nothing())
-        with StoreWriter(self.path, self.unit, dimension, self.shard) as writer:
-            for scan in progress(scans, "write", total, "scan", shown=self.shown):
+            raise InputError(counts.why_empty())
+        with StoreWriter(self.path, self.unit, dimension, shard=self.shard) as writer:
+            for scan in progress(scans, "write", total, unit="scan", shown=self.shown):
                 objection = writer.objection(scan)
                 if objection is None:
                     writer.add(scan)
-                    tally.add(scan)
+                    counts.add(scan)
                 else:
-                    self._skip(tally, scan.name, objection)
-            if not tally.read and not self.shard:
-                raise InputError(tally.nothing())
+                    self._skip(counts, scan.name, objection)
+            if not counts.names and not self.shard:
+                raise InputError(counts.why_empty())
 
-    def _skip(self, tally: Tally, name: str, reason: str) -> None:
+    def _skip(self, counts: PrepareCounts, name: str, reason: str) -> None:
         if self.strict:
             raise InputError(reason)
-        tally.skipped.append((name, reason))
+        counts.skipped.append((name, reason))
 
 
 def _dimension(
-    parts: PartialResults, jobs: Sequence[Job], store: ScanStore | None, old: set[str]
+    results: PartialResults, usable: Sequence[StampedSource], existing: _Existing
 ) -> int:
-    """2 if all scans lie in the plane, else 3."""
-    if store is not None and old and store.dimension == 3:
+    """Return 2 if all scans are 2-D, else 3: then the 2-D scans are skipped."""
+    if existing.store is not None and existing.names and existing.store.dimension == 3:
         return 3
-    flat = all(source.name in old or parts.is_flat(stamp) for source, stamp in jobs)
-    return 2 if jobs and flat else 3
+    flat = all(source.name in existing.names or results.is_flat(stamp) for source, stamp in usable)
+    return 2 if usable and flat else 3
 
 
 def load_scan(
@@ -207,32 +273,52 @@ def load_scan(
     options: PointOptions,
     cameras: Cameras | None = None,
     stamp: str = "",
-    stages: Timings | None = None,
+    timings: Timings | None = None,
 ) -> PreparedScan:
-    """Read ``source`` and prepare it; :class:`InputError` if it cannot be used."""
-    stages = Timings() if stages is None else stages
-    with stages("read"):
+    """Read ``source`` and prepare it.
+
+    Args:
+        source: the scan file, or one frame of it.
+        options: how the scan is sampled.
+        cameras: positions in the source's frame from which the scan was taken, or None.
+        stamp: recorded in the store, see :func:`~shapespace.data.prepare.partial.stamp_of`.
+        timings: takes the seconds of "read", and those that ``prepare_scan`` adds.
+
+    Raises:
+        InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse.
+    """
+    timings = Timings() if timings is None else timings
+    with timings("read"):
         raw, digest = source.load()
     dimension = raw.vertices.shape[1]
     if cameras is not None and cameras.shape[1] != dimension:
         raise InputError(f"{source}: is {dimension}-D, the cameras {cameras.shape[1]}-D")
-    facts = {"source": str(source), "source_hash": digest, "stamp": stamp, "stages": stages}
-    return prepare_scan(raw, source.name, options, cameras=cameras, **facts)
+    return prepare_scan(
+        raw,
+        source.name,
+        options,
+        cameras=cameras,
+        source=str(source),
+        source_hash=digest,
+        stamp=stamp,
+        timings=timings,
+    )
 
 
-def _make_part(
-    job: Job, parts: PartialResults, options: PointOptions, cameras: Cameras | None
+def _write_partial_result(
+    item: StampedSource, results: PartialResults, options: PointOptions, cameras: Cameras | None
 ) -> Outcome:
-    source, stamp = job
-    stages = Timings()
+    """Prepare one scan in a worker and write its partial result."""
+    source, stamp = item
+    timings = Timings()
     try:
-        scan = load_scan(source, options, cameras, stamp, stages)
-        with stages("write"):
-            parts.write(scan)
+        scan = load_scan(source, options, cameras, stamp=stamp, timings=timings)
+        with timings("write"):
+            results.write(scan)
     except InputError as error:
         return str(error)
     except (MemoryError, ArithmeticError, ValueError, AssertionError) as error:
-        # one odd file of thousands must not end an unattended run
+        # One odd file of thousands must not end an unattended run.
         reason = f"{type(error).__name__} {error}"
         return one_line(f"{source}: cannot be prepared ({reason}); repair or remove it")
-    return stages
+    return timings

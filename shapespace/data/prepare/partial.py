@@ -1,7 +1,8 @@
-"""What ``prepare`` has done so far: beside STORE a folder STORE.parts with a small store per scan.
+"""Results of an unfinished ``prepare``, one small store per scan in the folder STORE.parts.
 
-A part appears under its name when it is whole, so that a run killed at any moment loses only the
-scans in flight. The name is the stamp of source and options: other options never meet old parts.
+A result appears under its final name only when it is complete. A run that is killed at any moment
+therefore loses only the scans that are being processed. The file name is the stamp, a hash of
+source and options: a run with other options never reuses the result.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 
 from shapespace.data.prepare.points import PointOptions
 from shapespace.data.sources import Source
@@ -23,15 +25,32 @@ from shapespace.scan import PreparedScan
 from shapespace.utils.files import alone, remove_leftovers
 
 ALGORITHM = 2
-"""Part of every stamp: raised when the same source and options would give other points."""
+"""Version of the sampling code, part of every stamp.
+
+It is raised when the same source and options would give other points.
+"""
 
 
-def stamp_of(source: Source, options: PointOptions, cameras: np.ndarray | None) -> str:
-    """sha256 of all that decides what ``source`` becomes: its file's size and time stand for it."""
+def stamp_of(
+    source: Source, options: PointOptions, cameras: Float64[np.ndarray, "C D"] | None
+) -> str:
+    """Hash everything that decides the result of preparing ``source``.
+
+    The size and the modification time of the file stand for its content, which is not read.
+
+    Args:
+        source: the scan to be prepared.
+        options: how the scan is sampled.
+        cameras: positions of the cameras in the source's frame, or None.
+
+    Returns:
+        The sha256, hexadecimal.
+    """
     try:
         stat = source.path.stat()
     except OSError:
-        stat = None  # reading it will say why
+        # A missing file is reported when the scan is read, with the reason.
+        stat = None
     facts = {
         "algorithm": ALGORITHM,
         "source": [source.name, str(source.path.resolve()), source.sequence, source.frame],
@@ -43,13 +62,19 @@ def stamp_of(source: Source, options: PointOptions, cameras: np.ndarray | None) 
 
 
 LEFTOVER = r"\.[0-9a-f]{64}\.\d+\.part\.hdf5"
+"""Pattern of the temporary files that a killed process leaves in the folder."""
 OURS = r"lock|[0-9a-f]{64}\.hdf5"
-"""Names of the files that ``prepare`` itself puts beside a store."""
+"""Pattern of the files that ``prepare`` itself writes to the folder."""
 
 
 @dataclass(frozen=True)
 class PartialResults:
-    """The folder of the parts of a store in the making. Plain data, for the workers."""
+    """The folder with the results of an unfinished run. Plain data, which workers can unpickle.
+
+    Args:
+        folder: the folder STORE.parts.
+        unit: unit of stored lengths, "m" or "radius".
+    """
 
     folder: Path
     unit: str
@@ -58,19 +83,26 @@ class PartialResults:
         return self._path(stamp).exists()
 
     def is_flat(self, stamp: str) -> bool:
-        """Whether the part is there and holds a scan in the plane."""
+        """Say whether there is a result for ``stamp`` and its scan is 2-D."""
         try:
             return ScanStore(self._path(stamp)).dimension == 2
         except InputError:
             return False
 
     def write(self, scan: PreparedScan) -> None:
-        """Keep ``scan`` under its stamp; :class:`InputError` if its name is none for a scan."""
+        """Write ``scan`` under its stamp; :class:`InputError` if its name cannot name a scan."""
         with StoreWriter(self._path(scan.stamp), self.unit, scan.points.shape[1]) as writer:
             writer.add(scan)
 
     def read(self, stamp: str) -> PreparedScan | None:
-        """The scan of a part; None if there is none, or a damaged one, which is removed."""
+        """Read the scan that was written under ``stamp``.
+
+        Returns:
+            The scan, or None if there is no intact result. A damaged file is removed.
+
+        Raises:
+            InputError: something that is not a file stands under the name of the result.
+        """
         try:
             with ScanStore(self._path(stamp)) as store:
                 scan = store.scan(store.names[0]) if len(store) == 1 else None
@@ -81,7 +113,8 @@ class PartialResults:
         try:
             self._path(stamp).unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"{self._path(stamp)}: is no part of a store; remove it") from error
+            message = f"{self._path(stamp)}: is not the store of one scan; remove it"
+            raise InputError(message) from error
         return None
 
     def _path(self, stamp: str) -> Path:
@@ -90,25 +123,37 @@ class PartialResults:
 
 @contextmanager
 def partial_results_of(store: Path, unit: str) -> Iterator[PartialResults]:
-    """The parts of ``store``, for one process alone; kept only where the block fails."""
+    """Open the partial results of ``store`` for this process alone.
+
+    The results are removed when the block ends well, and stay when it raises.
+
+    Args:
+        store: the store that is being made.
+        unit: unit of stored lengths, "m" or "radius".
+
+    Raises:
+        InputError: another process is writing the same store.
+    """
     folder = store.with_name(f"{store.name}.parts")
     busy = f"{store}: another prepare is writing it; wait for it, or choose another name"
     with alone(folder / "lock", busy):
+        # Safe only under the lock: a temporary file could belong to a process that is running.
         remove_leftovers(store)
         _remove(folder, LEFTOVER)
         try:
             yield PartialResults(folder, unit)
         except BaseException:
+            # Without any result there is nothing to continue from: the folder goes.
             if not any(folder.glob("*.hdf5")):
                 _remove(folder, OURS)
             raise
         _remove(folder, OURS)
 
 
-def _remove(folder: Path, ours: str) -> None:
-    """Remove our files whose names match, and the folder unless it holds those of others."""
+def _remove(folder: Path, pattern: str) -> None:
+    """Remove the files whose names match, then the folder unless it holds files of the user."""
     for path in folder.iterdir():
-        if re.fullmatch(ours, path.name) and not path.is_dir():
+        if re.fullmatch(pattern, path.name) and not path.is_dir():
             path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()

@@ -1,7 +1,8 @@
-"""From a raw scan to points in the store's frame: sample, centre, scale; sigma, normals, targets.
+"""From a raw scan to points in the store's frame: sampling, centre, scale, sigma, normals, targets.
 
-Frame: a stored point is ``(source - centre) / scale``, scale in source units per stored unit.
-What a scan becomes depends on its own numbers, its name and the seed alone.
+Frame: a stored point is ``(source - centre) / scale``, with the scale in source units per stored
+unit. The result depends only on the scan's own numbers, its name and the seed, so that neither the
+other scans nor the number of workers change it.
 
 Letters: n points, V vertices, C cameras, D dimension (2 or 3).
 """
@@ -22,22 +23,27 @@ from shapespace.scan import Frame, NormalsKind, PreparedScan, rounded_normals
 from shapespace.utils.timing import Timings
 
 NUM_POINTS = 250_000
-"""Points a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""
+"""Default number of points of a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""
 NormalsSource = Literal["estimate", "source", "none"]
-"""Normals of the source, those and estimated ones where a cloud has none, or no normals."""
+"""Which normals a scan gets.
+
+"source" gives those of the source, "estimate" also estimates them for a cloud without any, "none"
+gives none.
+"""
 
 
 @dataclass(frozen=True)
 class PointOptions:
-    """What is asked of a scan.
+    """Options for sampling a scan.
 
     Args:
-        num_points: 250 000 by default, or all that a smaller cloud has.
-        seed: of sampling and shuffling.
+        num_points: number of points. None means 250 000, or all points of a smaller cloud.
+        seed: seed of sampling and shuffling.
         scale: source units per stored unit; None for the scan's own radius.
-        normals: "source" keeps those of the file or of the faces; "estimate" fits them where a
-            cloud has none; "none" keeps none.
-        num_targets: points around the scan with their distance, see :func:`surface_targets`.
+        normals: "source" keeps the normals of the file or of the faces; "estimate" also estimates
+            normals for a cloud that has none; "none" keeps none.
+        num_targets: number of points around the scan that are stored with their distance, see
+            :func:`~shapespace.data.prepare.targets.surface_targets`.
     """
 
     num_points: int | None = None
@@ -56,36 +62,40 @@ def prepare_scan(
     source: str = "",
     source_hash: str = "",
     stamp: str = "",
-    stages: Timings | None = None,
+    timings: Timings | None = None,
 ) -> PreparedScan:
     """Sample, centre and scale ``raw``, measure sigma, and add normals and targets as asked.
 
-    A mesh is sampled uniformly by area, with the normals of its faces; a cloud gives its own
-    points, a random subset if there are more than asked. The centre is the mean of the points.
+    A mesh is sampled uniformly by area, with the normals of its faces. A cloud gives its own
+    points, or a random subset of them. The centre is the mean of the points.
 
     Args:
-        raw: in source units.
-        name: the scan's name, part of the seed.
-        options: what is asked.
-        cameras: where a cloud was seen from, source frame; they orient estimated normals.
+        raw: the scan, in source units.
+        name: the scan's name. It is part of the seed.
+        options: how the scan is sampled.
+        cameras: positions in the source's frame from which a cloud was taken. They orient
+            estimated normals.
         source: recorded in the store.
         source_hash: recorded in the store.
         stamp: recorded in the store.
-        stages: takes the seconds of "sample", "sigma", "normals", "targets".
+        timings: takes the seconds of "sample", "sigma", "normals" and "targets".
 
     Raises:
-        InputError: fewer than 51 points, or than asked, or lengths that float32 cannot hold;
-            targets of a mesh without libigl.
+        InputError: a cloud has fewer than 51 points or fewer than asked; its lengths do not fit
+            into float32; targets of a mesh are asked for and libigl is missing.
     """
-    label, rng = one_line(source or name), _generator(name, options.seed)
-    stages = Timings() if stages is None else stages
-    with stages("sample"):
-        points, normals, frame = _sampled(raw, options, label, rng)
-    with stages("sigma"):
+    label = one_line(source or name)
+    rng = _generator(name, options.seed)
+    timings = Timings() if timings is None else timings
+    with timings("sample"):
+        points, normals, frame = _sample(raw, options, label=label, rng=rng)
+    with timings("sigma"):
         sigma = neighbour_distance(points)
-    with stages("normals"):
-        given = None if cameras is None else frame.to_store(cameras)
-        normals, kind = _with_kind(points, normals, options.normals, given)
+    with timings("normals"):
+        stored_cameras = None if cameras is None else frame.to_store(cameras)
+        normals, kind = _normals_to_store(
+            points, normals, wanted=options.normals, cameras=stored_cameras
+        )
     scan = PreparedScan(
         name=name,
         points=points,
@@ -102,39 +112,49 @@ def prepare_scan(
     )
     if not options.num_targets:
         return scan
-    with stages("targets"):
-        return replace(scan, targets=surface_targets(raw, scan, options.num_targets, rng))
+    with timings("targets"):
+        # Targets are drawn last, so that asking for them changes none of the points.
+        return replace(scan, targets=surface_targets(raw, scan, count=options.num_targets, rng=rng))
 
 
 def _generator(name: str, seed: int) -> np.random.Generator:
+    """Make the random generator of one scan from its name and the seed."""
+    # A hash that is the same in every process, which Python's own hash of a string is not.
+    # "surrogatepass": a file name need not be valid UTF-8.
     key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8]
     return np.random.default_rng((seed, int.from_bytes(key, "big")))
 
 
-def _sampled(
+def _sample(
     raw: RawScan, options: PointOptions, label: str, rng: np.random.Generator
 ) -> tuple[Float32[np.ndarray, "n D"], Float64[np.ndarray, "n D"] | None, Frame]:
-    """Points of the store's frame in random order, the normals that the source gives them."""
+    """Draw points in random order: in the store's frame, with the source's normals, if any."""
+    # Differences to a vertex of the scan are taken first: a scan far from its origin then gives the
+    # same points as one near to it. A vertex of a face is safe, others may lie anywhere.
     origin = raw.vertices[0 if raw.faces is None else raw.faces[0, 0]]
     if raw.faces is None:
-        local, normals = _choose_points(raw, origin, label, options.num_points, rng)
+        local, normals = _choose_points(
+            raw, origin, label=label, num_points=options.num_points, rng=rng
+        )
     else:
-        local, normals = _sample_mesh(raw, origin, options.num_points or NUM_POINTS, rng)
+        local, normals = _sample_mesh(
+            raw, origin, num_points=options.num_points or NUM_POINTS, rng=rng
+        )
     mean = local.mean(axis=0)
     local -= mean
     radius = float(np.sqrt((local**2).sum(axis=1).max()))
     frame = Frame(origin + mean, radius if options.scale is None else options.scale)
-    return _stored(label, local, frame.scale), normals, frame
+    return _scaled(label, local, frame.scale), normals, frame
 
 
-def _with_kind(
+def _normals_to_store(
     points: Float32[np.ndarray, "n D"],
     normals: Float64[np.ndarray, "n D"] | None,
-    wish: NormalsSource,
+    wanted: NormalsSource,
     cameras: Float64[np.ndarray, "C D"] | None,
 ) -> tuple[Float32[np.ndarray, "n D"] | None, NormalsKind]:
-    """The normals to keep, as the store rounds them, and where they come from."""
-    if wish == "none" or (wish == "source" and normals is None):
+    """Choose or estimate the normals, round them as the store does, and say their kind."""
+    if wanted == "none" or (wanted == "source" and normals is None):
         return None, "none"
     if normals is not None:
         return rounded_normals(normals), "measured"
@@ -144,47 +164,60 @@ def _with_kind(
 
 def _choose_points(
     raw: RawScan,
-    origin: np.ndarray,
+    origin: Float64[np.ndarray, " D"],
     label: str,
     num_points: int | None,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "n D"], Float64[np.ndarray, "n D"] | None]:
-    """Points of a cloud in random order, relative to ``origin``, and their normals."""
+    """Draw points of a cloud without repetition, relative to ``origin``, with their normals."""
     total = len(raw.vertices)
-    asked = min(NUM_POINTS, total) if num_points is None else num_points
+    wanted = min(NUM_POINTS, total) if num_points is None else num_points
     if total <= NEIGHBOUR:
         raise InputError(f"{label}: {total} points; a cloud needs at least {NEIGHBOUR + 1}")
-    if total < asked:
+    if total < wanted:
         raise InputError(
-            f"{label}: {total} points, fewer points than asked ({asked}); lower --num-points"
+            f"{label}: {total} points, fewer points than asked ({wanted}); lower --num-points"
         )
-    rows = rng.permutation(total)[:asked]
+    rows = rng.permutation(total)[:wanted]
     return raw.vertices[rows] - origin, None if raw.normals is None else raw.normals[rows]
 
 
 def _sample_mesh(
-    raw: RawScan, origin: np.ndarray, num_points: int, rng: np.random.Generator
+    raw: RawScan,
+    origin: Float64[np.ndarray, " D"],
+    num_points: int,
+    rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "n 3"], Float64[np.ndarray, "n 3"]]:
-    """Independent points, uniform by area, relative to ``origin``, and their faces' normals."""
+    """Draw independent points, uniform by area, relative to ``origin``, with their face normals."""
     assert raw.faces is not None
     normals = double_area_normals(raw.vertices, raw.faces)
     area = np.linalg.norm(normals, axis=1)
-    faces, normals, area = raw.faces[area > 0], normals[area > 0], area[area > 0]
-    heap = np.cumsum(area)
-    chosen = np.searchsorted(heap, rng.random(num_points) * heap[-1], side="right")
+    # A face without area has no normal.
+    positive = area > 0
+    faces = raw.faces[positive]
+    normals = normals[positive]
+    area = area[positive]
+    cumulative = np.cumsum(area)
+    chosen = np.searchsorted(cumulative, rng.random(num_points) * cumulative[-1], side="right")
+    # The product can round up to the total area, which lies beyond the last face.
     chosen = np.minimum(chosen, len(faces) - 1)
-    side, along = np.sqrt(rng.random((num_points, 1))), rng.random((num_points, 1))
-    a, b, c = (raw.vertices[faces[chosen, i]] - origin for i in range(3))
-    points = a + side * ((b - a) + along * (c - b))
+    # The part of a triangle nearer to corner a than a share t of the way has the area t^2:
+    # the root of a uniform number makes the points uniform by area.
+    from_a = np.sqrt(rng.random((num_points, 1)))
+    from_b = rng.random((num_points, 1))
+    a, b, c = (raw.vertices[faces[chosen, corner]] - origin for corner in range(3))
+    points = a + from_a * ((b - a) + from_b * (c - b))
     return points, normals[chosen] / area[chosen, None]
 
 
-def _stored(
+def _scaled(
     label: str, local: Float64[np.ndarray, "n D"], scale: float
 ) -> Float32[np.ndarray, "n D"]:
+    """Divide by ``scale``; :class:`InputError` if squared lengths would leave float32's range."""
     with np.errstate(all="ignore"):
         points = (local / scale).astype(np.float32)
         reach = np.abs(points).max()
+    # The squares, 1e-36 to 1e36, are normal float32 numbers (1.2e-38 to 3.4e38).
     if not 1e-18 < reach < 1e18:
         raise InputError(
             f"{label}: reaches {np.abs(local).max() / scale:.3g} stored units from its centre, "

@@ -1,8 +1,10 @@
-"""From files on disk to a store: what to read, by how many workers, what to tell the user.
+"""Preparation of a store: which scans are read, by how many workers, and what the user is told.
 
-Every scan that is done is kept in a part of its own (``partial.py``). At the end the store is put
-together in the order of the names. Its content is the same whatever the number of workers, and
-however often the run was stopped.
+Every finished scan is kept in a small store of its own (``partial.py``). At the end they are copied
+into one store in the order of their names. The content of the store depends neither on the number
+of workers nor on how often the run was stopped.
+
+Letters: C cameras, D dimension (2 or 3).
 """
 
 import time
@@ -14,7 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-from shapespace.data.prepare.assemble import Assembly, Tally, load_scan
+from shapespace.data.prepare.assemble import Assembly, PrepareCounts, load_scan
 from shapespace.data.prepare.points import NEIGHBOUR, NormalsSource, PointOptions
 from shapespace.data.sources import Source, discover, select
 from shapespace.data.store.store import ScanStore
@@ -27,37 +29,44 @@ from shapespace.utils.launch import parse_shard
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What :func:`prepare` did.
+    """The outcome of :func:`prepare`; ``str`` gives the lines for the user.
 
-    store: the file written; tally: what was read and skipped; ignored: files beside the scans that
-    are not scans; content: the store's.
+    Args:
+        store: the file that was written.
+        counts: which scans were stored and skipped, and the time they took.
+        seconds: wall-clock time of the whole call.
+        workers: number of processes.
+        ignored: number of files beside the scans that are not scans.
+        content: content hash of the store, hexadecimal.
     """
 
     store: Path
-    tally: Tally
+    counts: PrepareCounts
     seconds: float
     workers: int
     ignored: int
     content: str
 
     def __str__(self) -> str:
-        tally = self.tally
-        lines = [f"scans: {len(tally.read)}, {tally.num_points} points, {self.seconds:.1f} s"]
+        counts = self.counts
+        lines = [f"scans: {len(counts.names)}, {counts.num_points} points, {self.seconds:.1f} s"]
         lines += self._speed()
-        lines += [f"skipped {one_line(name)}: {reason}" for name, reason in tally.skipped]
-        lines += [f"warning: {warning}" for warning in tally.warnings()]
+        lines += [f"skipped {one_line(name)}: {reason}" for name, reason in counts.skipped]
+        lines += [f"warning: {warning}" for warning in counts.warnings()]
         if self.ignored:
             lines.append(f"other files ignored: {self.ignored}")
         return "\n".join([*lines, f"content {self.content[:16]}"])
 
     def _speed(self) -> list[str]:
-        """How fast the new scans were made, and what took the time."""
-        kept, stages = self.tally.kept, self.tally.stages
-        lines = [f"of these from an earlier run: {kept}"] if kept else []
-        done, busy = len(self.tally.read) - kept, sum(stages.values())
-        if done and busy:
-            shares = ", ".join(f"{name} {took / busy:.0%}" for name, took in stages.items())
-            rate = f"{done / busy:.2f} scans a second and worker, workers: {self.workers}"
+        """Say how many scans were reused, and the speed of the new ones with each step's share."""
+        reused = self.counts.num_reused
+        timings = self.counts.timings
+        lines = [f"of these from an earlier run: {reused}"] if reused else []
+        num_new = len(self.counts.names) - reused
+        busy = sum(timings.values())
+        if num_new and busy:
+            shares = ", ".join(f"{step} {seconds / busy:.0%}" for step, seconds in timings.items())
+            rate = f"{num_new / busy:.2f} scans a second and worker, workers: {self.workers}"
             lines.append(f"{rate}; {shares}")
         return lines
 
@@ -82,47 +91,62 @@ def prepare(
 ) -> PrepareSummary:
     """Read the scans of ``source`` and write them to ``store``, all or nothing.
 
-    A run that was stopped goes on where it stood when it is called again; scans that are in the
-    store already, from the same file and by the same options, are kept.
+    A run that was stopped continues when the function is called again. A scan that is in the store
+    already is kept if its file and the options are unchanged.
 
     Args:
         source: a file, a folder or a D-FAUST layout, see ``find_sources``.
-        store: the file to write; a store that is there is replaced.
-        num_points: points a scan; by default 250 000, or all that a smaller cloud has.
-        scans: names of the scans to keep, all by default.
-        every: keep each n-th frame of each sequence, or each n-th file of a folder.
-        workers: processes; with more than one, a script needs its ``__main__`` guard.
-        shard: "i/n" takes the i-th of n parts of the scans and writes :func:`shard_path`.
-        unit: length unit of the source; the store is in metres.
-        normalise: scale each scan to radius 1 instead; the store's unit is then "radius".
-        normals: "source" keeps those of the source, "estimate" also fits some to bare clouds,
-            "none" keeps none.
-        cameras: positions from which all scans were taken, in the source's frame and unit; they
-            tell the outer side of estimated normals.
-        targets: points around each scan whose distances are stored, see ``targets.py``.
-        seed: of sampling and shuffling, not negative.
-        strict: stop at the first bad scan instead of skipping it.
-        progress: show bars on stderr.
+        store: the file to write. An existing store is replaced.
+        num_points: points of each scan. The default is 250 000, or all points of a smaller cloud.
+        scans: names of the scans to use. The default is all scans.
+        every: use each n-th frame of each sequence, or each n-th file of a folder.
+        workers: number of processes. With more than one, a script needs its ``__main__`` guard.
+        shard: "i/n" prepares the i-th of n shares of the scans and writes :func:`shard_path`.
+        unit: length unit of the source. The store is in metres.
+        normalise: scale each scan to radius 1 instead. The unit of the store is then "radius".
+        normals: "source" keeps the normals of the source; "estimate" also estimates normals for
+            clouds without any; "none" stores no normals.
+        cameras: positions from which all scans were taken, in the source's frame and unit. They
+            decide the outer side of estimated normals.
+        targets: number of points around each scan whose distances are stored, see ``targets.py``.
+        seed: seed of sampling and shuffling, not negative.
+        strict: raise at the first scan that cannot be used instead of skipping it.
+        progress: show bars on standard error.
 
     Raises:
-        InputError: nothing could be read, an argument is wrong, or another process is writing the
-            same store; the store is as it was.
+        InputError: no scan could be read, an argument is wrong, or another process is writing the
+            same store. The store is unchanged then.
     """
     start = time.monotonic()
     scale = None if normalise else per_metre(unit)
-    options = _options(num_points, seed, scale, normals, targets)
+    options = _options(
+        num_points=num_points, seed=seed, scale=scale, normals=normals, targets=targets
+    )
     at_least(1, workers=workers)
-    part, of = (1, 1) if shard is None else parse_shard(shard)
+    index, count = (1, 1) if shard is None else parse_shard(shard)
     found, ignored = discover(Path(source))
-    sources = select(found, scans, every)[part - 1 :: of]
-    path = Path(store) if shard is None else shard_path(store, part, of)
+    sources = select(found, scans, every)[index - 1 :: count]
+    path = Path(store) if shard is None else shard_path(store, index, count)
     check_target(path)
     assembly = Assembly(
-        path, "radius" if normalise else "m", shard or "", options, cameras, strict, progress
+        path=path,
+        unit="radius" if normalise else "m",
+        shard=shard or "",
+        options=options,
+        cameras=cameras,
+        strict=strict,
+        shown=progress,
     )
-    tally = assembly.run(sources, workers)
+    counts = assembly.run(sources, workers)
     content = ScanStore(path).content
-    return PrepareSummary(path, tally, time.monotonic() - start, workers, ignored, content)
+    return PrepareSummary(
+        store=path,
+        counts=counts,
+        seconds=time.monotonic() - start,
+        workers=workers,
+        ignored=ignored,
+        content=content,
+    )
 
 
 def prepare_file(
@@ -133,26 +157,48 @@ def prepare_file(
     scale: float | None = 1.0,
     normals: NormalsSource = "estimate",
 ) -> PreparedScan:
-    """Read the scan file ``path``, name it by its stem and prepare it.
+    """Read one scan file and prepare it. The scan is named by the stem of the file.
 
-    scale: source units per stored unit, None for the scan's own radius. :class:`InputError` as
-    ``read_raw`` and ``prepare_scan``.
+    Args:
+        path: the scan file.
+        num_points: number of points. The default is 250 000, or all points of a smaller cloud.
+        seed: seed of sampling and shuffling, not negative.
+        scale: source units per stored unit, or None for the scan's own radius.
+        normals: as in :func:`prepare`.
+
+    Raises:
+        InputError: as ``read_raw`` and ``prepare_scan``.
     """
-    return load_scan(
-        Source(Path(path).stem, Path(path)), _options(num_points, seed, scale, normals, 0)
-    )
+    options = _options(num_points=num_points, seed=seed, scale=scale, normals=normals, targets=0)
+    return load_scan(Source(Path(path).stem, Path(path)), options)
 
 
-def shard_path(store: str | Path, part: int, of: int) -> Path:
-    """``scans.3-of-8.hdf5`` for part 3 of 8 of ``scans.hdf5``, with zeros that sort them."""
+def shard_path(store: str | Path, index: int, count: int) -> Path:
+    """Name the file of one shard: ``scans.3-of-8.hdf5`` for shard 3 of 8 of ``scans.hdf5``.
+
+    Leading zeros make the names sort by their number.
+
+    Args:
+        store: the file of the whole store.
+        index: number of the shard, from 1.
+        count: number of shards.
+    """
     path = Path(store)
-    return path.with_name(f"{path.stem}.{part:0{len(str(of))}d}-of-{of}{path.suffix}")
+    return path.with_name(f"{path.stem}.{index:0{len(str(count))}d}-of-{count}{path.suffix}")
 
 
 def _options(
-    num_points: int | None, seed: int, scale: float | None, normals: NormalsSource, targets: int
+    *,
+    num_points: int | None,
+    seed: int,
+    scale: float | None,
+    normals: NormalsSource,
+    targets: int,
 ) -> PointOptions:
+    """Check the arguments that a caller gave."""
     if num_points is not None and num_points <= NEIGHBOUR:
         raise InputError(f"num_points={num_points}: at least {NEIGHBOUR + 1} are needed for sigma")
     at_least(0, seed=seed, targets=targets)
-    return PointOptions(num_points, seed, scale, normals, targets)
+    return PointOptions(
+        num_points=num_points, seed=seed, scale=scale, normals=normals, num_targets=targets
+    )

@@ -1,4 +1,4 @@
-"""A copy of a store on a disk near by, for those that lie on a network file system."""
+"""Copy a store from a network file system to a local disk."""
 
 import shutil
 from pathlib import Path
@@ -10,15 +10,20 @@ from shapespace.utils.progress import progress
 
 
 def cached_path(store: ScanStore, folder: str | Path) -> Path:
-    """Where the copy of ``store`` in ``folder`` lies; its name holds the content."""
+    """Path of the copy of ``store`` in ``folder``; its name has the first digits of the content."""
     return Path(folder) / f"{store.path.stem}-{store.content[:16]}{store.path.suffix}"
 
 
 def copy_to_cache(store: ScanStore, folder: str | Path) -> Path:
-    """Copy ``store`` into ``folder`` unless it is there, verify the copy and return its path.
+    """Copy ``store`` into ``folder``, unless the copy is there, and verify it.
 
-    Processes that ask for the same copy wait for the first. :class:`InputError` if the disk is too
-    small, or the copy differs from what was written at prepare.
+    Of several processes that ask for the same copy, one copies and the others wait.
+
+    Returns:
+        The path of the copy.
+
+    Raises:
+        InputError: the disk is too small, or the copy differs from the store as it was prepared.
     """
     target = cached_path(store, folder)
     with alone(output_folder(folder) / f".{target.name}.lock"):
@@ -32,14 +37,16 @@ def copy_to_cache(store: ScanStore, folder: str | Path) -> Path:
 
 
 def verify_store(store: ScanStore, desc: str = "verify") -> None:
-    """Read all of ``store``; :class:`InputError` names the first scan that is damaged."""
+    """Read all of ``store``; raise InputError that names the first damaged scan."""
     for fault in progress(store.verify(), desc, len(store), "scan"):
         if fault is not None:
             raise InputError(fault)
 
 
 def _check_room(path: Path, folder: Path) -> None:
-    needed, free = path.stat().st_size, shutil.disk_usage(folder).free
+    """Raise InputError if the disk of ``folder`` has no room for the file ``path``."""
+    needed = path.stat().st_size
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
             f"{folder}: {free / 1e9:.1f} GB free, {path} has {needed / 1e9:.1f} GB; "

@@ -1,8 +1,10 @@
-"""HDF5 from a stranger, read safely: the only module that imports h5py.
+"""Read HDF5 files from strangers safely. This is the only module that imports h5py.
 
-A dataset is read only when it is reached by a hard link, lies in the file itself, needs no filter
-but those that ship with h5py and is not larger than the file can hold; whatever the HDF5 library
-raises becomes one line that names the file.
+A dataset is read only if a hard link leads to it, it lies in the file itself, it needs no filter
+but those that ship with h5py, and it is not larger than the file can hold. Every error of the HDF5
+library becomes one line that names the file.
+
+Letters: n and m are lengths of datasets.
 """
 
 import math
@@ -20,9 +22,9 @@ from shapespace.errors import InputError, one_line
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """The first bytes of HDF5."""
 MAX_ATTRIBUTE = 1 << 16
-"""Bytes of an attribute as the library itself writes them; ours are much smaller."""
+"""Most bytes of an attribute that the library writes itself; ours are much smaller."""
 SPARE = 1 << 20
-"""Bytes kept for what the library writes about the data."""
+"""Bytes that are kept free for the metadata that the library writes."""
 MAX_COMPRESSION = 1032
 """Deflate never packs more than this many bytes into one (zlib, technical details)."""
 FILTERS = (
@@ -33,7 +35,7 @@ FILTERS = (
 )
 """Filters that ship with h5py; any other would be code loaded from elsewhere."""
 TROUBLE = (OSError, LookupError, ValueError, RuntimeError, TypeError, ArithmeticError, MemoryError)
-"""What a damaged or hostile file makes h5py, or numpy with its numbers, raise."""
+"""Exceptions that h5py raises for a damaged or hostile file, or numpy for its numbers."""
 Dataset = h5py.Dataset
 File = h5py.File
 Group = h5py.Group
@@ -41,7 +43,7 @@ Group = h5py.Group
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turn what h5py raises inside the block into an :class:`InputError` that names ``path``."""
+    """Turn an exception of h5py inside the block into an :class:`InputError` with ``path``."""
     try:
         yield
     except InputError:
@@ -52,22 +54,26 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether the file ``path`` begins as HDF5 does; no for a folder, and where there is none."""
+    """True if the file ``path`` begins as HDF5 does; False for a folder or a missing file."""
     if not path.is_file():
         return False
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
-        return False  # reading it will say why
+        return False  # a later read gives the reason
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open ``path`` to read; :class:`InputError` when it is missing, truncated or not HDF5."""
+    """Open ``path`` for reading.
+
+    Raises:
+        InputError: the file is missing, truncated or not HDF5.
+    """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; check the path")
     try:
-        # some network file systems have no locks
+        # Some network file systems have no locks.
         return h5py.File(path, "r", locking="best-effort")
     except (OSError, RuntimeError) as error:
         reason = one_line(error)
@@ -75,22 +81,23 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def create_hdf5(path: Path) -> h5py.File:
-    """Create ``path``, or empty it, to write; see :func:`reserve` and :func:`close`."""
+    """Create or empty ``path`` for writing; end with :func:`close`."""
     file = h5py.File(path, "w")
     reserve(file, 0)
     return file
 
 
 def reserve(file: h5py.File, num_bytes: int) -> None:
-    """Take room for ``num_bytes`` more from the disk; OSError if it is full.
+    """Reserve disk space for ``num_bytes`` more; OSError if the disk is full.
 
-    The library crashes where it finds out for itself, at closing too: it always has ``SPARE`` left.
+    The HDF5 library crashes if it finds a full disk itself, even while it closes a file. So there
+    are always ``SPARE`` bytes left for it.
     """
     os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), num_bytes + SPARE)
 
 
 def close(file: h5py.File) -> None:
-    """Close a file that was created here, and give the room back that it did not need."""
+    """Close a file from :func:`create_hdf5` and free the reserved space that it did not need."""
     file.flush()
     path, size = file.filename, file.id.get_filesize()
     file.close()
@@ -100,15 +107,25 @@ def close(file: h5py.File) -> None:
 def attributes(
     parent: h5py.Group, names: Sequence[str], rows: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The attributes ``names`` of ``parent``, each one text or number, those of ``rows`` arrays.
+    """Read attributes of a group.
 
-    :class:`InputError` if one is missing, of another kind or larger than ``MAX_ATTRIBUTE``.
+    Args:
+        parent: the group.
+        names: names of the attributes.
+        rows: names of those attributes that are 1-D arrays; each other one is a text or a number.
+
+    Returns:
+        Value of each attribute by its name.
+
+    Raises:
+        InputError: an attribute is missing, of another kind, or larger than ``MAX_ATTRIBUTE``.
     """
     return {name: _attribute(parent, name, int(name in rows)) for name in names}
 
 
 def set_attributes(parent: h5py.Group, **values: Any) -> None:
-    """Write attributes, text at a fixed length: a damaged heap of others can hang the library."""
+    """Write attributes of a group; text is stored at a fixed length."""
+    # Text of variable length lies in a heap, and a damaged heap can hang the library.
     for name, value in values.items():
         if isinstance(value, str):
             text = value.encode("utf-8")
@@ -118,12 +135,13 @@ def set_attributes(parent: h5py.Group, **values: Any) -> None:
 
 
 def _attribute(parent: h5py.Group, name: str, rank: int) -> Any:
+    """One attribute of ``rank`` 0 or 1, checked before memory is taken for it."""
     if name not in parent.attrs:
         raise InputError(f"{_attribute_of(parent, name)} is missing; write the file again")
     found = parent.attrs.get_id(name)
     dtype, shape = found.dtype, found.shape
     empty = found.get_space().get_simple_extent_type() == h5py.h5s.NULL
-    # "S" is text of fixed length; that of variable length lies in a heap
+    # "S" is text of fixed length; text of variable length lies in a heap and is refused.
     if dtype.kind not in "fiubS" or empty or len(shape) != rank:
         wanted = "a row of numbers" if rank else "one number or text"
         raise InputError(f"{_attribute_of(parent, name)} is not {wanted}; write the file again")
@@ -136,15 +154,20 @@ def _attribute(parent: h5py.Group, name: str, rank: int) -> Any:
 
 
 def _attribute_of(parent: h5py.Group, name: str) -> str:
+    """Name of an attribute for an error message."""
     return f"{parent.file.filename}: attribute {name!r} of {one_line(parent.name)}"
 
 
 def _where(parent: h5py.Group, name: str) -> str:
+    """Name of a member for an error message."""
     return f"{parent.file.filename}: {one_line(name)!r} in {one_line(parent.name)}"
 
 
 def member(parent: h5py.Group, key: str) -> h5py.Dataset | h5py.Group:
-    """Find the member ``key`` of ``parent``; soft links and links to other files are refused."""
+    """Find the member ``key`` of ``parent``; refuse soft links and links to other files.
+
+    A link could lead to any file that this process may read.
+    """
     link = parent.get(key, getlink=True)
     if link is None:
         raise InputError(f"{_where(parent, key)} is missing; write the file again")
@@ -166,14 +189,21 @@ def group(parent: h5py.Group, key: str) -> h5py.Group:
 
 
 def dataset(parent: h5py.Group, key: str, numeric: str = "fiu") -> h5py.Dataset:
-    """Find the dataset ``key`` of ``parent``: numbers of the kinds in ``numeric``, stored here.
+    """Find a dataset of numbers, and check it before memory is taken for it.
 
-    :class:`InputError` when it declares more than its file can hold, or needs a foreign filter.
+    Args:
+        parent: group that holds it.
+        key: its name.
+        numeric: numpy kinds of numbers that are accepted.
+
+    Raises:
+        InputError: it is missing, no dataset of numbers, stored in other files, larger than its
+            file can hold, or compressed by a filter that does not ship with h5py.
     """
     found = member(parent, key)
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{_where(parent, key)} is a group; a dataset is needed")
-    # first of all, since the shape of a virtual dataset may be looked up in the other files
+    # This check is the first: h5py may open the other files to find the shape of a virtual dataset.
     if found.is_virtual or found.external:
         where = _where(parent, key)
         raise InputError(f"{where} is stored in other files; copy the data into this file")
@@ -185,6 +215,8 @@ def dataset(parent: h5py.Group, key: str, numeric: str = "fiu") -> h5py.Dataset:
         if number not in FILTERS:
             where = _where(parent, key)
             raise InputError(f"{where} needs the filter {number} ({name!r}); store it with gzip")
+    # A header may declare any shape. The bytes on disk bound what it can hold: all of them without
+    # a filter, at most MAX_COMPRESSION times as many with one.
     stored = found.id.get_storage_size()
     packed = MAX_COMPRESSION if filters else 1
     declared = _bytes(found)
@@ -197,9 +229,10 @@ def dataset(parent: h5py.Group, key: str, numeric: str = "fiu") -> h5py.Dataset:
 
 
 def offset(found: h5py.Dataset) -> int:
-    """Where in its file the bytes of a contiguous, unfiltered dataset begin; 0 for an empty one.
+    """Offset in the file of the first byte of a contiguous, unfiltered dataset; 0 if it is empty.
 
-    :class:`InputError` if they do not all lie in the file.
+    Raises:
+        InputError: its bytes do not all lie in the file.
     """
     start = found.id.get_offset()
     declared = _bytes(found)
@@ -212,12 +245,21 @@ def offset(found: h5py.Dataset) -> int:
 
 
 def read_at(file: h5py.File, offset: int, array: np.ndarray) -> None:
-    """Fill the contiguous ``array`` with the bytes from ``offset`` of ``file``, past the library.
+    """Fill an array with bytes of a file, without the HDF5 library.
 
-    A tenth of what h5py needs for a small read. :class:`InputError` if the file ends before.
+    A small read takes less than half the time of h5py: a training reads many small windows
+    (benchmarks/load.py).
+
+    Args:
+        file: an open file.
+        offset: position of the first byte, checked by :func:`offset`.
+        array: contiguous array to fill.
+
+    Raises:
+        InputError: the file ends before the array is full.
     """
     left = memoryview(array.data).cast("B") if array.size else memoryview(b"")
-    while left:
+    while left:  # a read may give fewer bytes than asked for
         count = os.preadv(file.id.get_vfd_handle(), [left], offset)
         if count == 0:
             raise InputError(f"{file.filename}: ends at byte {offset}; fetch it again")
@@ -225,10 +267,10 @@ def read_at(file: h5py.File, offset: int, array: np.ndarray) -> None:
 
 
 def _bytes(found: h5py.Dataset) -> int:
-    """What ``found`` declares, where its own ``nbytes`` would overflow."""
+    """Bytes that a dataset declares, as an integer of any size: its own ``nbytes`` can overflow."""
     return math.prod(found.shape) * found.dtype.itemsize
 
 
 def _size(file: h5py.File) -> int:
-    """Of the open file, whatever has taken its place since."""
+    """Size of the open file itself, even if another file has taken its name since."""
     return os.fstat(file.id.get_vfd_handle()).st_size

@@ -1,11 +1,15 @@
-"""How one scan lies in a store: checked places to read from, and its writing.
+"""The layout of a store: how the header and one scan are written and read.
 
-Layout, version 2: root attributes format, version, unit, dimension, shard, content; one group
-``/scans/<name>`` with contiguous datasets points float32 [n,D], sigma float32 [n] and, where known,
-normals int16 [n,D] in steps of 1/32767, target_points float32 [m,D] and target_distance float32
-[m]; and the attributes of ``FACTS`` and ``FRAME``. Points are in the store's frame and were
-shuffled once at writing, so that any contiguous window is a random subset. ``content`` is the
-sha256 of all names and checksums.
+Version 2 of the layout:
+
+- The root has the attributes format, version, unit, dimension, shard and content. ``content`` is
+  the sha256 of all names and checksums.
+- Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS`` and ``FRAME`` and these
+  contiguous datasets: points float32 [n,D], sigma float32 [n]; normals int16 [n,D] if known;
+  target_points float32 [m,D] and target_distance float32 [m] if there are targets.
+- Points are in the store's frame. They are shuffled once, when they are written, so that every
+  contiguous window is a random subset and a training reads a window with one call.
+- Normals are stored in steps of 1/32767: two bytes a number, an error below 0.002 degrees.
 
 Letters: n points of one scan, m targets, D dimension (2 or 3).
 """
@@ -27,9 +31,9 @@ from shapespace.utils.launch import parse_shard
 FORMAT = "shapespace-scans"
 VERSION = 2
 UNITS = ("m", "radius")
-"""Units of stored lengths: metres, or each scan's own radius."""
+"""Units of stored lengths: metres, or the radius of each scan."""
 MAX_NAME = 1000
-"""Characters of a scan's name."""
+"""Most characters in the name of a scan."""
 FACTS = {
     "source": str,
     "source_hash": str,
@@ -39,14 +43,21 @@ FACTS = {
     "stamp": str,
     "checksum": str,
 }
-"""Attributes of a scan as :class:`~shapespace.scan.PreparedScan` has them, and their types."""
+"""Attributes of a scan that are fields of ``PreparedScan``, and their types."""
 FRAME = ("centre", "scale", "normals_kind", "targets_signed")
-"""Attributes of a scan that reading its points needs."""
+"""Attributes of a scan that are needed to read its points."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the root of a store says. shard: "i/n" of a part, "" of a whole store."""
+    """The attributes of the root of a store.
+
+    Args:
+        unit: unit of stored lengths, one of ``UNITS``.
+        dimension: D.
+        shard: "i/n" for the i-th of n parts of a data set, "" for a whole one.
+        content: sha256 of all names and checksums.
+    """
 
     unit: str
     dimension: int
@@ -56,7 +67,20 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where one scan lies: byte offsets of its datasets, None where there is none."""
+    """The checked position of one scan in its file.
+
+    Args:
+        frame: frame of the scan in its source.
+        num_points: n.
+        points: offset of the points in the file, bytes.
+        sigma: offset of sigma.
+        normals: offset of the normals, None if there are none.
+        normals_kind: origin of the normals.
+        num_targets: m, 0 if there are no targets.
+        target_points: offset of the points of the targets.
+        target_distance: offset of the distances of the targets.
+        targets_signed: whether the distances are signed.
+    """
 
     frame: Frame
     num_points: int
@@ -71,12 +95,16 @@ class Entry:
 
 
 def is_store(root: hdf5.Group) -> bool:
-    """Whether a file has the marks of a store of any version; nothing of it is read."""
+    """True if a file has the attributes of a store of any version; nothing else is read."""
     return all(name in root.attrs for name in ("format", "version", "unit", "dimension"))
 
 
 def read_header(path: Path, root: hdf5.Group) -> Header:
-    """The header; :class:`InputError` if the file is not a store of this version."""
+    """Read the header.
+
+    Raises:
+        InputError: the file is not a store of this version.
+    """
     if not is_store(root):
         raise InputError(f"{path}: not a store of scans; make one with: shapespace prepare")
     version = int(hdf5.attributes(root, ["version"])["version"])
@@ -99,24 +127,29 @@ def read_header(path: Path, root: hdf5.Group) -> Header:
 
 
 def is_scan_name(name: str | bytes) -> bool:
-    """Whether ``name`` may name a scan: printable, one part of a path; bytes are no text at all."""
+    """True if ``name`` can be a scan's name: printable text that can be the name of a file."""
     if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
         return False
     return "/" not in name and name not in ("", ".", "..")
 
 
 def read_entry(group: hdf5.Group, dimension: int) -> Entry:
-    """Check the datasets and the frame of a scan; :class:`InputError` says what is wrong."""
+    """Check the datasets and the frame of a scan, and find their offsets.
+
+    Raises:
+        InputError: a dataset or attribute is missing or does not fit.
+    """
     attrs = hdf5.attributes(group, FRAME, rows=["centre"])
     points = _contiguous(group, "points", np.float32, (None, dimension))
     n = points.shape[0]
     sigma = _contiguous(group, "sigma", np.float32, (n,))
-    kind, normals = attrs["normals_kind"], None
+    kind = attrs["normals_kind"]
+    normals = None
     if kind not in NORMALS_KINDS or (kind == "none") == ("normals" in group):
         _refuse(group, f"has normals_kind {kind!r}, which does not fit")
     if kind != "none":
         normals = hdf5.offset(_contiguous(group, "normals", np.int16, (n, dimension)))
-    m, target_points, target_distance = 0, 0, 0
+    m = target_points = target_distance = 0
     if "target_points" in group:
         around = _contiguous(group, "target_points", np.float32, (None, dimension))
         m, target_points = around.shape[0], hdf5.offset(around)
@@ -136,7 +169,7 @@ def read_entry(group: hdf5.Group, dimension: int) -> Entry:
 
 
 def read_facts(group: hdf5.Group) -> dict[str, Any]:
-    """The attributes of ``FACTS``."""
+    """Read the attributes of ``FACTS``."""
     found = hdf5.attributes(group, tuple(FACTS))
     return {name: kind(found[name]) for name, kind in FACTS.items()}
 
@@ -166,12 +199,13 @@ def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
 
 
 def content_of(checksums: Mapping[str, str]) -> str:
-    """sha256 over names and checksums, in the order of the names; hexadecimal."""
+    """sha256 of names and checksums in the order of the names, in hexadecimal."""
     lines = "".join(f"{name}\n{checksums[name]}\n" for name in sorted(checksums))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _frame(group: hdf5.Group, attrs: Mapping[str, Any], dimension: int) -> Frame:
+    """The frame of a scan, if its numbers make sense."""
     centre = np.asarray(attrs["centre"], np.float64)
     scale = float(attrs["scale"])
     if centre.shape != (dimension,) or not np.isfinite(centre).all():
@@ -184,6 +218,7 @@ def _frame(group: hdf5.Group, attrs: Mapping[str, Any], dimension: int) -> Frame
 def _contiguous(
     group: hdf5.Group, key: str, dtype: type, shape: tuple[int | None, ...]
 ) -> hdf5.Dataset:
+    """A dataset of this type and shape whose bytes lie in one piece; None is any length."""
     found = hdf5.dataset(group, key)
     if found.dtype != dtype or found.chunks is not None:
         _refuse(found, f"is not contiguous {np.dtype(dtype).name} but {found.dtype}")
@@ -194,5 +229,6 @@ def _contiguous(
 
 
 def _refuse(found: hdf5.Group | hdf5.Dataset, reason: str) -> None:
+    """Raise InputError about a part of a store."""
     where = f"{found.file.filename}: {one_line(found.name)}"
     raise InputError(f"{where} {one_line(reason)}; run: shapespace prepare again")

@@ -1,4 +1,4 @@
-"""Stores joined into one, such as the shards that an array of jobs has written."""
+"""Merge stores into one, such as the shards that an array of jobs has written."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,11 +12,22 @@ from shapespace.utils.progress import progress as progress_bar
 
 
 def merge(parts: Sequence[str | Path], out: str | Path, progress: bool = True) -> ScanStore:
-    """Copy the scans of the stores ``parts`` into the store ``out``, all or nothing.
+    """Copy the scans of several stores into one store, whole or not at all.
 
-    Every scan is verified on its way; the content does not depend on the order of the parts, and
-    that of merged shards is the content of a run without shards. :class:`InputError` for a missing
-    shard, two scans of one name, other units or dimensions, or a damaged scan.
+    Every scan is verified. The content does not depend on the order of the parts. Merged shards
+    have the same content as a store that was prepared without shards.
+
+    Args:
+        parts: stores to merge.
+        out: store to write.
+        progress: show a progress bar.
+
+    Returns:
+        The new store.
+
+    Raises:
+        InputError: a shard is missing, two scans have one name, units or dimensions differ, or a
+            scan is damaged.
     """
     stores = [ScanStore(path) for path in parts]
     _check_shards(stores)
@@ -37,7 +48,7 @@ def merge(parts: Sequence[str | Path], out: str | Path, progress: bool = True) -
 
 
 def _check_shards(stores: Sequence[ScanStore]) -> None:
-    """:class:`InputError` unless the shards among ``stores`` are all those of one run."""
+    """Raise InputError unless the shards among ``stores`` are all the shards of one run."""
     shards = Counter(parse_shard(store.shard) for store in stores if store.shard)
     totals = sorted({of for _, of in shards})
     if len(totals) > 1:
@@ -51,7 +62,7 @@ def _check_shards(stores: Sequence[ScanStore]) -> None:
 
 
 def _alike(stores: Sequence[ScanStore]) -> tuple[str, int]:
-    """Unit and dimension of all ``stores``."""
+    """Unit and dimension that all ``stores`` share; InputError if they differ."""
     first = stores[0]
     for store in stores:
         if (store.unit, store.dimension) != (first.unit, first.dimension):

@@ -1,7 +1,7 @@
 """The store: one HDF5 file that holds prepared scans, their names and their frames.
 
-``layout.py`` says how a scan lies in it, ``writer.py`` writes it. Reading looks each scan up once
-by the HDF5 library and then takes its bytes straight from the file, a window at a time.
+``layout.py`` defines the layout, ``writer.py`` writes it. The HDF5 library looks up each scan once;
+after that, windows of points are read straight from the file at the offsets that were checked.
 
 Letters: n points of one scan, m targets, K points asked for, D dimension (2 or 3).
 """
@@ -28,19 +28,27 @@ from shapespace.data.store.layout import (
 from shapespace.errors import InputError, one_line
 from shapespace.scan import TRUSTED, Frame, NormalsKind, PreparedScan, Targets, decoded_normals
 
-MAX_PLACES = 65536
-"""Scans whose places a process remembers, some 600 bytes each."""
+MAX_ENTRIES = 65536
+"""Entries of scans that a process keeps in memory, about 600 bytes each."""
 Points = Float32[np.ndarray, "K D"]
 Sigma = Float32[np.ndarray, " K"]
 
 
 class ScanStore:
-    """The scans of the store at ``path``, read a window at a time.
+    """The scans of a store, read a window at a time.
 
-    Each process opens the file for itself at its first read, so a store may be pickled or taken
-    through a fork. unit: of stored lengths, "m" or "radius"; dimension: D; content: sha256 of all
-    names and checksums; shard: "i/n" of a part, "" of a whole store. :class:`InputError` if
-    ``path`` is not a store of this version.
+    Each process opens the file itself at its first read, so a store can be pickled, and used after
+    a fork.
+
+    Attributes ``names`` (sorted), ``unit`` ("m" or "radius"), ``dimension`` (D), ``content`` (the
+    sha256 of all names and checksums) and ``shard`` ("i/n" for a part, "" for a whole store) are
+    those of the file.
+
+    Args:
+        path: file written by ``shapespace prepare``.
+
+    Raises:
+        InputError: ``path`` is not a store of this version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -56,7 +64,7 @@ class ScanStore:
         self._known = frozenset(self.names)
         self._opened: hdf5.File | None = None
         self._process = 0
-        self._places: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -71,43 +79,52 @@ class ScanStore:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None, "_process": 0, "_places": {}}
+        return {**self.__dict__, "_opened": None, "_process": 0, "_entries": {}}
 
     def close(self) -> None:
         """Close the file in this process; the next read opens it again."""
-        self._places = {}
+        self._entries = {}
         if self._opened is not None:
             self._opened.close()
         self._opened = None
 
     def frame(self, name: str) -> Frame:
-        """Where the scan lies in its source."""
-        return self._place(name).frame
+        """Frame of the scan in its source."""
+        return self._entry(name).frame
 
     def num_points(self, name: str) -> int:
-        """n, the points stored for the scan."""
-        return self._place(name).num_points
+        """Number n of points that are stored for the scan."""
+        return self._entry(name).num_points
 
     def num_targets(self, name: str) -> int:
-        """m, the targets stored for the scan; 0 if there are none."""
-        return self._place(name).num_targets
+        """Number m of targets that are stored for the scan; 0 if there are none."""
+        return self._entry(name).num_targets
 
     def normals_kind(self, name: str) -> NormalsKind:
-        """Where the normals of the scan come from."""
-        return self._place(name).normals_kind
+        """Origin of the normals of the scan."""
+        return self._entry(name).normals_kind
 
     def has_trusted_normals(self, name: str) -> bool:
-        """Whether the scan has normals whose direction may be learnt."""
-        return self._place(name).normals_kind in TRUSTED
+        """True if the scan has normals whose side is consistent, so that they can be learnt."""
+        return self._entry(name).normals_kind in TRUSTED
 
     def read(
         self, name: str, start: int = 0, count: int | None = None
     ) -> tuple[Points, Points | None, Sigma]:
-        """Points, normals of any kind (or None) and sigma of ``count`` points from ``start``."""
-        place = self._place(name)
-        count = self._count(name, "points", place.num_points, start, count)
+        """Read a window of a scan.
+
+        Args:
+            name: name of the scan.
+            start: first point.
+            count: number of points; None reads to the end.
+
+        Returns:
+            Points, normals of any kind or None, and sigma.
+        """
+        entry = self._entry(name)
+        count = self._count(name, "points", entry.num_points, start, count)
         points = np.empty((count, self.dimension), np.float32)
-        normals = np.empty(points.shape, np.int16) if place.normals is not None else None
+        normals = np.empty(points.shape, np.int16) if entry.normals is not None else None
         sigma = np.empty(count, np.float32)
         self.read_into(name, start, points, sigma, normals)
         return points, None if normals is None else decoded_normals(normals), sigma
@@ -120,40 +137,68 @@ class ScanStore:
         sigma: Sigma,
         normals: Int16[np.ndarray, "K D"] | None = None,
     ) -> None:
-        """Fill the arrays with K points from ``start`` on, beginning again where the scan ends.
+        """Fill arrays with K <= n points from ``start`` on; the window wraps around at the end.
 
-        normals: as stored, see :func:`~shapespace.scan.decoded_normals`; not filled (leave it zero)
-        for a scan without any. K must not exceed n.
+        Args:
+            name: name of the scan.
+            start: first point.
+            points: array for the points.
+            sigma: array for sigma.
+            normals: array for the normals as they are stored (``decoded_normals`` gives floats). It
+                is not filled for a scan without normals.
         """
-        place, file = self._place(name), self._file()
-        first = min(len(points), place.num_points - start)
+        entry = self._entry(name)
+        file = self._file()
+        # The part up to the end of the scan, then the part from its beginning.
+        first = min(len(points), entry.num_points - start)
         for rows, at in ((slice(0, first), start), (slice(first, None), 0)):
             with hdf5.naming(self.path):
-                hdf5.read_at(file, place.points + 4 * self.dimension * at, points[rows])
-                hdf5.read_at(file, place.sigma + 4 * at, sigma[rows])
-                if normals is not None and place.normals is not None:
-                    hdf5.read_at(file, place.normals + 2 * self.dimension * at, normals[rows])
+                hdf5.read_at(file, entry.points + 4 * self.dimension * at, points[rows])
+                hdf5.read_at(file, entry.sigma + 4 * at, sigma[rows])
+                if normals is not None and entry.normals is not None:
+                    hdf5.read_at(file, entry.normals + 2 * self.dimension * at, normals[rows])
 
     def read_targets(self, name: str, start: int = 0, count: int | None = None) -> Targets:
-        """``count`` targets from ``start``, or all; :class:`InputError` if there are fewer."""
-        place, file = self._place(name), self._file()
-        count = self._count(name, "targets", place.num_targets, start, count)
+        """Read a window of the targets of a scan.
+
+        Args:
+            name: name of the scan.
+            start: first target.
+            count: number of targets; None reads to the end.
+
+        Raises:
+            InputError: the scan has fewer targets.
+        """
+        entry = self._entry(name)
+        file = self._file()
+        count = self._count(name, "targets", entry.num_targets, start, count)
         points = np.empty((count, self.dimension), np.float32)
         distance = np.empty(count, np.float32)
         with hdf5.naming(self.path):
-            hdf5.read_at(file, place.target_points + 4 * self.dimension * start, points)
-            hdf5.read_at(file, place.target_distance + 4 * start, distance)
-        return Targets(points, distance, place.targets_signed)
+            hdf5.read_at(file, entry.target_points + 4 * self.dimension * start, points)
+            hdf5.read_at(file, entry.target_distance + 4 * start, distance)
+        return Targets(points, distance, entry.targets_signed)
 
     def scan(self, name: str) -> PreparedScan:
-        """The whole scan; :class:`InputError` if it is not as it was written."""
-        place, facts = self._place(name), self._facts(name)
+        """Read a whole scan and compare its checksum.
+
+        Raises:
+            InputError: the scan is not as it was written.
+        """
+        entry = self._entry(name)
+        facts = self._facts(name)
         recorded = facts.pop("checksum")
         points, normals, sigma = self.read(name)
-        targets = self.read_targets(name) if place.num_targets else None
-        kind = place.normals_kind
+        targets = self.read_targets(name) if entry.num_targets else None
         scan = PreparedScan(
-            name, points, normals, sigma, place.frame, normals_kind=kind, targets=targets, **facts
+            name=name,
+            points=points,
+            normals=normals,
+            sigma=sigma,
+            frame=entry.frame,
+            normals_kind=entry.normals_kind,
+            targets=targets,
+            **facts,
         )
         if scan.checksum != recorded:
             raise InputError(
@@ -163,15 +208,15 @@ class ScanStore:
         return scan
 
     def checksum(self, name: str) -> str:
-        """sha256 of the scan, as recorded when it was written."""
+        """sha256 of the scan that was recorded when it was written."""
         return self._facts(name)["checksum"]
 
     def stamp(self, name: str) -> str:
-        """Of source and options, as recorded when the scan was written."""
+        """Stamp of source and options that was recorded when the scan was written."""
         return self._facts(name)["stamp"]
 
     def check_name(self, name: str) -> None:
-        """:class:`InputError` with the nearest name if no scan is called ``name``."""
+        """Raise InputError, which gives the nearest name, if no scan is called ``name``."""
         if name in self._known:
             return
         near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
@@ -179,7 +224,7 @@ class ScanStore:
         raise InputError(f"{self.path}: no scan is called {one_line(name)!r}; {hint}")
 
     def verify(self) -> Iterator[str | None]:
-        """Read every scan: None for a good one, for a damaged one what is wrong with it."""
+        """Read every scan; yield None for a good scan and the fault of a damaged one."""
         checksums = {}
         for name in self.names:
             try:
@@ -192,18 +237,18 @@ class ScanStore:
             yield f"{self.path}: scans were added, removed or renamed; run: shapespace prepare"
 
     def manifest(self) -> list[dict[str, object]]:
-        """One row of plain values for each scan, in the order of ``names``."""
+        """Facts of each scan as plain values, in the order of ``names``."""
         return [{"name": name, **self._row(name)} for name in self.names]
 
     def _row(self, name: str) -> dict[str, object]:
-        place = self._place(name)
+        entry = self._entry(name)
         return {
             **self._facts(name),
-            "num_points": place.num_points,
-            "normals": place.normals_kind,
-            "num_targets": place.num_targets,
-            "centre": place.frame.centre.tolist(),
-            "scale": place.frame.scale,
+            "num_points": entry.num_points,
+            "normals": entry.normals_kind,
+            "num_targets": entry.num_targets,
+            "centre": entry.frame.centre.tolist(),
+            "scale": entry.frame.scale,
         }
 
     def _facts(self, name: str) -> dict[str, Any]:
@@ -211,17 +256,17 @@ class ScanStore:
         with hdf5.naming(self.path):
             return read_facts(self._group(name))
 
-    def _place(self, name: str) -> Entry:
-        if self._process != os.getpid():
+    def _entry(self, name: str) -> Entry:
+        if self._process != os.getpid():  # after a fork: HDF5 handles cannot be shared
             self.close()
             self._process = os.getpid()
-        if name not in self._places:
+        if name not in self._entries:
             self.check_name(name)
-            if len(self._places) >= MAX_PLACES:
-                self._places.clear()
+            if len(self._entries) >= MAX_ENTRIES:
+                self._entries.clear()
             with hdf5.naming(self.path):
-                self._places[name] = read_entry(self._group(name), self.dimension)
-        return self._places[name]
+                self._entries[name] = read_entry(self._group(name), self.dimension)
+        return self._entries[name]
 
     def _group(self, name: str) -> hdf5.Group:
         return hdf5.group(hdf5.group(self._file(), "scans"), name)
@@ -249,9 +294,10 @@ class ScanStore:
 
 
 def store_at(path: Path) -> ScanStore | None:
-    """The store at ``path``; None for scans that are none, D-FAUST registrations among them.
+    """Open the store at ``path``; None if it is no store, such as a D-FAUST registration file.
 
-    :class:`InputError` for a store of another version, or a damaged one.
+    Raises:
+        InputError: the store is of another version or damaged.
     """
     if not hdf5.is_hdf5(path):
         return None

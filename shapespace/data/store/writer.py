@@ -1,4 +1,4 @@
-"""Writing a store, all of it or nothing."""
+"""Write a store, whole or not at all."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,11 +18,19 @@ from shapespace.utils.files import output_folder, replacing
 
 
 class StoreWriter:
-    """Writes a store at ``path``, all of it or nothing.
+    """Write a store, whole or not at all.
 
-    The scans go to a temporary file, which takes the place of ``path`` when the ``with`` block
-    ends well and is removed when it does not. unit: of stored lengths, "m" or "radius". shard:
-    "i/n" if this is one of n parts.
+    Scans go to a temporary file. It takes the place of ``path`` if the ``with`` block ends without
+    an error, and is removed otherwise.
+
+    Args:
+        path: file to write; an existing store is replaced at the end.
+        unit: unit of stored lengths, "m" or "radius".
+        dimension: D.
+        shard: "i/n" if the store is the i-th of n parts of a data set.
+
+    Raises:
+        InputError: ``path`` is a file of another kind or cannot be written.
     """
 
     def __init__(self, path: str | Path, unit: str, dimension: int, shard: str = "") -> None:
@@ -52,7 +60,7 @@ class StoreWriter:
                 raise error
 
     def objection(self, scan: PreparedScan) -> str | None:
-        """Say why ``scan`` cannot be added (its name or its dimension), or None if it can."""
+        """The reason why ``scan`` cannot be added (its name or dimension), None if it can."""
         name = one_line(scan.name)
         if not is_scan_name(scan.name):
             return f"{name!r} cannot name a scan; use printable characters without '/'"
@@ -67,7 +75,11 @@ class StoreWriter:
         return None
 
     def add(self, scan: PreparedScan) -> None:
-        """Append ``scan``; :class:`InputError` if there is an objection or the disk is full."""
+        """Append a scan.
+
+        Raises:
+            InputError: there is an objection, or the disk is full.
+        """
         objection = self.objection(scan)
         if objection is not None:
             raise InputError(objection)
@@ -76,7 +88,7 @@ class StoreWriter:
 
 
 def check_target(path: Path) -> None:
-    """:class:`InputError` if ``path`` is a file of another kind, which must not be overwritten."""
+    """Raise InputError if ``path`` is a file of another kind, which must not be overwritten."""
     if not path.exists():
         return
     try:

@@ -1,12 +1,15 @@
-"""Sections of a report that show shapes: reconstructions with their errors, and the training shapes
-that are nearest to each.
+"""Sections about reconstructions: the gallery with error maps, and the nearest training shapes.
+
+Letters: S training shapes, L code length.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from shapespace.evaluation.tables import SHORT, TARGETS, LengthUnit, cell, titled, unit_shown
 from shapespace.rendering.charts import colour_bar
@@ -18,70 +21,99 @@ from shapespace.report.run import RunRecord
 from shapespace.space import TrainedSpace
 from shapespace.surface.query import field_values
 
-MOST_SHOWN, MOST_LISTED, ENDS = 6, 60, 3
-"""Shapes in a picture and in a table of neighbours, and at each end of the table of ranks."""
-NEAREST, POINTS = 64, 256
-"""Training shapes, nearest by code, that are asked how far they are from so many points."""
+MOST_SHOWN = 6
+"""Shapes in a picture, at most."""
+MOST_LISTED = 60
+"""Rows of the table of nearest training shapes, at most."""
+NUM_ENDS = 3
+"""Rows of the table of ranks at each end."""
+NUM_NEAREST = 64
+"""Training shapes, the nearest by code, whose fields are evaluated to find the nearest surface."""
+NUM_POINTS = 256
+"""Points of a reconstruction at which those fields are evaluated."""
 MOST_COLUMNS = 6
-"""Of the table of ranks."""
+"""Columns of the table of ranks, at most."""
 HEIGHT = 300
+"""Height of each row of a picture, in pixels."""
+NUM_GAPS = 200
+"""Codes of a large table, at least, that :func:`median_nearest_distance` compares."""
 
 
 @dataclass(frozen=True)
 class NearestShapes:
-    """The training shapes next to a reconstruction.
+    """The training shapes that are nearest to a reconstruction.
 
-    by_code: the nearest code; gap: its distance, 1 being the median distance of a training code to
-    the nearest other. by_surface: the shape whose surface is nearest; off: its mean |f| at
-    the reconstruction, in the unit of the case.
+    Args:
+        by_code: The name of the shape with the nearest code.
+        code_distance: The distance to that code, in units of :func:`median_nearest_distance`.
+        by_surface: The name of the shape with the nearest surface.
+        mean_abs_f: The mean |f| of that shape's field f at points of the reconstruction, in the
+            unit of the case.
     """
 
     by_code: str
-    gap: float
+    code_distance: float
     by_surface: str
-    off: float
+    mean_abs_f: float
 
 
 def reconstructions(
-    page: report.Page, record: RunRecord, folder: Path, up: str, resolution: int
+    page: report.Page, record: RunRecord, *, folder: Path, up: str, resolution: int
 ) -> None:
-    """Best to worst: scan, reconstruction and error; the ranks; the nearest training shapes."""
+    """Add a gallery of reconstructions, a table of their ranks, and the nearest training shapes.
+
+    Nothing is added if there are no reconstructions.
+
+    Args:
+        page: The page to add to.
+        record: The run and its evaluation.
+        folder: A folder for temporary pictures.
+        up: The axis that points up, "x", "y" or "z".
+        resolution: Grid nodes along the longest side for the meshes of training shapes.
+    """
     column, part, shapes = ranked(record)
-    chosen = [read_case(record, shape, part) for shape in _spread(shapes, MOST_LISTED)]
+    chosen = [read_case(record, shape, part) for shape in _evenly_spaced(shapes, MOST_LISTED)]
     cases = [case for case in chosen if case is not None]
     if not cases:
         return
-    shown = _spread(cases, MOST_SHOWN)
-    blocks = _gallery(shown, column, folder, up, record.unit)
+    shown = _evenly_spaced(cases, MOST_SHOWN)
+    blocks = _gallery(shown, column=column, folder=folder, up=up, unit=record.unit)
     if column:
         blocks.append(_ranks(shapes, part, record.unit))
-    ranks = f" ranked by {column} {TARGETS[part]}, the best on the left" if column else ""
+    ranks = f", ranked by {column} {TARGETS[part]}, the best on the left" if column else ""
     without = len(record.shapes) - len(shapes)
-    rest = f" {without} without this number are left out." if without else ""
+    left_out = f" Left out because they lack this score: {without}." if without else ""
     page.section(
         "Reconstructions, from the best to the worst" if column else "Reconstructions",
-        f"{len(shapes)} shapes{ranks}.{rest} From top to bottom: the raw scan, its reconstruction, "
-        f"{_error_named(shown)} in the colours below.",
+        f"{len(shapes)} shapes{ranks}.{left_out} From top to bottom: the raw scan; its "
+        f"reconstruction; the error map, which shows {_error_named(shown)}.",
         *blocks,
     )
-    _neighbours(page, record, cases, shown, folder, up, resolution)
+    _add_nearest_shapes(
+        page, record, cases=cases, shown=shown, folder=folder, up=up, resolution=resolution
+    )
 
 
 def _error_named(cases: Sequence[Case]) -> str:
-    """What the lowest row of the gallery shows."""
+    """A phrase that says which distance the error maps show."""
     known = [case.name for case in cases if case.truth is not None]
-    surface = "its exact distance to the true surface"
-    scan = "the exact distance of each point of the scan to it"
+    surface = "the exact distance of the reconstruction to the true surface"
+    scan = "the exact distance of each scan point to the reconstruction"
     if len(known) in (0, len(cases)):
         return surface if known else scan
-    return f"{surface} (of {', '.join(known)}) or {scan} (of the others)"
+    return f"{surface} (for {', '.join(known)}) or {scan} (for the others)"
 
 
 def _gallery(
-    cases: Sequence[Case], column: str, folder: Path, up: str, unit: LengthUnit
+    cases: Sequence[Case], *, column: str, folder: Path, up: str, unit: LengthUnit
 ) -> list[str]:
-    """The picture and its colour bar."""
+    """The picture of scans, reconstructions and error maps, and its colour bar.
+
+    The labels give the value of ``column``, which is "" if the shapes are not ranked.
+    """
     errors = [case.errors for case in cases if case.errors is not None]
+    # One scale for all maps. A few outliers of a scan would leave the rest of the map dark, so
+    # the scale ends near the 95th percentile and not at the maximum.
     high = _rounded_up(float(np.percentile(np.concatenate(errors), 95))) if errors else 1.0
     rows: list[list[Figure]] = [[], [], []]
     for case in cases:
@@ -91,124 +123,164 @@ def _gallery(
         for row, figure in zip(rows, (*case.figures(), case.error_map(high, label)), strict=True):
             row.append(figure)
     save_image(render_grid(rows, HEIGHT, up), folder / "cases.png")
-    colour_bar(0.0, high, f"error in {cases[0].unit}", folder / "bar.svg")
-    alts = {"cases.png": "scan, reconstruction and error", "bar.svg": "colours of the error"}
-    return [report.picture(folder / name, alt) for name, alt in alts.items()]
-
-
-def _ranks(shapes: Sequence[dict], part: str, unit: LengthUnit) -> str:
-    """The numbers of the best and the worst shapes."""
-    every = list(range(len(shapes)))
-    rows = every if len(every) <= 2 * ENDS else [*every[:ENDS], *every[-ENDS:]]
-    having = [name for name in SHORT if any(name in (shape.get(part) or {}) for shape in shapes)]
-    having = having[:MOST_COLUMNS]
-    header = ["", "rank", *(titled(name, unit) for name in having)]
-    body = [
-        [
-            str(shapes[row]["name"]),
-            f"{row + 1} of {len(shapes)}",
-            *(cell(name, (shapes[row].get(part) or {}).get(name), unit) for name in having),
-        ]
-        for row in rows
+    colour_bar(0.0, high, label=f"error in {cases[0].unit}", path=folder / "bar.svg")
+    return [
+        report.picture(folder / "cases.png", "scan, reconstruction and error map"),
+        report.picture(folder / "bar.svg", "colours of the error map"),
     ]
+
+
+def _ranks(shapes: Sequence[dict[str, Any]], part: str, unit: LengthUnit) -> str:
+    """A table of the scores of the best and the worst shapes.
+
+    Args:
+        shapes: The scores of all shapes, the best first.
+        part: The part of the scores to show.
+        unit: The unit of lengths in the scores.
+    """
+    rows = list(range(len(shapes)))
+    if len(rows) > 2 * NUM_ENDS:
+        rows = [*rows[:NUM_ENDS], *rows[-NUM_ENDS:]]
+    columns = [name for name in SHORT if any(name in (shape.get(part) or {}) for shape in shapes)]
+    columns = columns[:MOST_COLUMNS]
+    header = ["", "rank", *(titled(name, unit) for name in columns)]
+    body = []
+    for row in rows:
+        numbers = shapes[row].get(part) or {}
+        cells = [cell(name, numbers.get(name), unit) for name in columns]
+        body.append([str(shapes[row]["name"]), f"{row + 1} of {len(shapes)}", *cells])
     return report.table(header, body)
 
 
-def _neighbours(
+def _add_nearest_shapes(
     page: report.Page,
     record: RunRecord,
+    *,
     cases: Sequence[Case],
     shown: Sequence[Case],
     folder: Path,
     up: str,
     resolution: int,
 ) -> None:
-    """The nearest training shapes of each case: a table of all, a picture of some."""
-    space, nearest = record.space, record.facts.get("nearest_training_shape") or {}
-    usual = usual_gap(space.codes.table.weight.double().cpu().numpy())
-    near = {case.name: neighbours(space, case, usual, nearest.get(case.name)) for case in cases}
-    found = {name: each for name, each in near.items() if each is not None}
+    """Add a table with the nearest training shapes of ``cases`` and a picture for ``shown``."""
+    space = record.space
+    known = record.facts.get("nearest_training_shape") or {}
+    unit_of_codes = median_nearest_distance(space.codes.table.weight.double().cpu().numpy())
+    found: dict[str, NearestShapes] = {}
+    for case in cases:
+        nearest = nearest_shapes(space, case, unit_of_codes, by_surface=known.get(case.name))
+        if nearest is not None:
+            found[case.name] = nearest
     if not found:
         return
-    header = ("", "nearest by code", "distance", "nearest by surface", f"off, {cases[0].unit}")
+    header = ("", "nearest by code", "code distance", "nearest by surface")
     rows = [
-        [name, near.by_code, f"{near.gap:.2f}", near.by_surface, f"{near.off:.1f}"]
+        [name, near.by_code, f"{near.code_distance:.2f}", near.by_surface, f"{near.mean_abs_f:.1f}"]
         for name, near in found.items()
     ]
     pairs = [case for case in shown if case.name in found]
     top = [Figure(case.drawn(case.mesh), label=case.name) for case in pairs]
-    bottom = [beside(space, case, found[case.name].by_surface, resolution) for case in pairs]
+    bottom = [
+        training_figure(space, case, found[case.name].by_surface, resolution=resolution)
+        for case in pairs
+    ]
     save_image(render_grid([top, bottom], HEIGHT, up), folder / "near.png")
-    by_card = "by the points of the scan, as shapespace evaluate found it"
-    by_code = f"to it, of the {min(NEAREST, len(space.names))} nearest by code"
+    by_scan = "the points of the scan, as shapespace evaluate found"
+    by_code = f"the reconstruction, among the {min(NUM_NEAREST, len(space.names))} nearest by code"
     page.section(
-        "Is it only remembering?",
-        "Each reconstruction (blue) and the training shape (orange) whose surface is nearest, "
-        f"{by_card if nearest else by_code}; in the pose of the reconstruction. The distance of "
-        "codes is in median distances of a training code to its nearest other; off is the mean "
-        "|f| of the training shape at points of the reconstruction.",
+        "Nearest training shapes",
+        "Does the space only remember? Below each reconstruction (blue) is the training shape "
+        f"(orange) whose surface is nearest to {by_scan if known else by_code}, in the pose of the "
+        "reconstruction. A code distance of 1 is the median distance of a training code to the "
+        "nearest other one. Mean |f| is that of the training shape's field at points of the "
+        "reconstruction.",
         report.picture(folder / "near.png", "reconstructions and their nearest training shapes"),
-        report.table(header, rows, "names"),
+        report.table((*header, f"mean |f|, {cases[0].unit}"), rows, kind="names"),
     )
 
 
-def beside(space: TrainedSpace, case: Case, name: str, resolution: int) -> Figure:
-    """A training shape in the pose of a case."""
-    assert case.place is not None
-    frame, pose = case.place
+def training_figure(space: TrainedSpace, case: Case, name: str, *, resolution: int) -> Figure:
+    """A figure of a training shape in the pose of a reconstruction.
+
+    Args:
+        space: The space of both shapes.
+        case: The reconstruction; its placement must be known.
+        name: The name of the training shape.
+        resolution: Grid nodes along the longest side of the mesh.
+    """
+    assert case.placement is not None
+    frame, pose = case.placement
     mesh = space.mesh(space.code(name), frame, resolution, pose=pose)
     return Figure(case.drawn(mesh), ORANGE, name)
 
 
-def neighbours(
-    space: TrainedSpace, case: Case, usual: float, by_surface: str | None = None
+def nearest_shapes(
+    space: TrainedSpace, case: Case, unit_of_codes: float, by_surface: str | None = None
 ) -> NearestShapes | None:
-    """The training shapes next to a case; None if it has no code, no place or no surface.
+    """Find the training shapes that are nearest to a reconstruction by code and by surface.
 
-    usual: as by :func:`usual_gap`. by_surface: the shape nearest by its surface; of those nearest
-    by code, by default.
+    Args:
+        space: The space of the reconstruction.
+        case: The reconstruction.
+        unit_of_codes: The result of :func:`median_nearest_distance`.
+        by_surface: The name of the shape with the nearest surface, if it is known. By default the
+            shape with the least mean |f| among the :data:`NUM_NEAREST` nearest by code.
+
+    Returns:
+        The nearest shapes, or None if the reconstruction has no surface, or its code or placement
+        is unknown or the code has another length than those of the space.
     """
     weight = space.codes.table.weight
-    if case.code is None or case.place is None or not len(case.mesh.vertices):
+    if case.code is None or case.placement is None or not len(case.mesh.vertices):
         return None
     if case.code.shape != weight.shape[1:]:
         return None
     table = weight.double().cpu().numpy()
-    rows, gaps = nearest_codes(case.code[None].astype(np.float64), table, NEAREST)
+    rows, gaps = nearest_codes(case.code[None].astype(np.float64), table, NUM_NEAREST)
     known = by_surface in space.names
-    asked = [space.names.index(by_surface)] if known else rows[0].tolist()
-    points = case.in_space(case.place, POINTS).to(weight)
-    off = [float(field_values(space.decoder, weight[row], points).abs().mean()) for row in asked]
-    best = int(np.argmin(off))
-    whole = 100.0 if space.unit == "radius" else 1000.0
+    candidates = [space.names.index(by_surface)] if known else rows[0].tolist()
+    # |f| is a distance only where the field is one, but needs no mesh of each training shape.
+    points = case.in_space(case.placement, NUM_POINTS).to(weight)
+    mean_abs_f = [
+        float(field_values(space.decoder, weight[row], points).abs().mean()) for row in candidates
+    ]
+    best = int(np.argmin(mean_abs_f))
+    shown_per_unit = 100.0 if space.unit == "radius" else 1000.0
     return NearestShapes(
-        space.names[rows[0, 0]],
-        float(gaps[0, 0]) / usual,
-        space.names[asked[best]],
-        whole * off[best] / float(case.place[1].scale),
+        by_code=space.names[rows[0, 0]],
+        code_distance=float(gaps[0, 0]) / unit_of_codes,
+        by_surface=space.names[candidates[best]],
+        # f is measured in the frame of the space, which the pose may have scaled.
+        mean_abs_f=shown_per_unit * mean_abs_f[best] / float(case.placement[1].scale),
     )
 
 
-def usual_gap(table: np.ndarray) -> float:
-    """Median distance of a code to the nearest other; 1 where there is none."""
+def median_nearest_distance(table: Float[np.ndarray, "S L"]) -> float:
+    """The median distance of a code to the nearest other code; 1 if that is 0 or S is below 2.
+
+    In a large table only :data:`NUM_GAPS` to 2 * :data:`NUM_GAPS` evenly spaced codes are compared
+    with all others.
+    """
     if len(table) < 2:
         return 1.0
+    stride = max(1, len(table) // NUM_GAPS)
     gaps = [
-        np.linalg.norm(np.delete(table, row, 0) - code, axis=1)
-        for row, code in list(enumerate(table))[:: max(1, len(table) // 200)]
+        np.linalg.norm(np.delete(table, row, 0) - table[row], axis=1)
+        for row in range(0, len(table), stride)
     ]
     return float(np.median([each.min() for each in gaps])) or 1.0
 
 
-def _spread(items: Sequence, count: int) -> list:
-    """At most ``count`` of the items, evenly, with both ends."""
+def _evenly_spaced(items: Sequence, count: int) -> list:
+    """At most ``count`` of the items, evenly spaced, the first and the last included."""
     rows = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[row] for row in rows]
 
 
 def _rounded_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20 ..., for the end of a scale."""
+    """The least of 1, 2, 5, 10, 20, ... that is not below ``value``; 1 if that is not finite."""
     if not 0 < value < float("inf"):
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
+    # The margin keeps a value that is a rounding error above a step on that step.
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999999))

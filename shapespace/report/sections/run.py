@@ -1,7 +1,7 @@
-"""Sections of a report that tell how a run went: what was trained on what, curves, previews.
+"""Sections about the course of a run: model and data, curves, previews, missing parts.
 
-Each adds a section to a page, or nothing where the run has nothing to show; :func:`missing` says
-what would make it.
+Each function adds one or two sections to a page, or nothing where the run lacks the files.
+:func:`missing` lists the commands that write these files.
 """
 
 import time
@@ -24,25 +24,35 @@ from shapespace.version import __version__
 BESIDE_TERMS = ("epoch", "seconds", "lr", "refused")
 """Columns of metrics.csv that are no term of the loss."""
 MOST_PREVIEWS = 3
+RATES = ("optimiser", "lr", "matrix_lr", "code_optimiser", "code_lr", "schedule", "warm_up")
+"""Options of the model that say how the weights and codes are optimised."""
+DEVICES = ("accelerator", "devices", "num_nodes", "precision")
+"""Options of the trainer that say on what the run was trained."""
 
 
 def trained_on(page: report.Page, record: RunRecord) -> None:
-    """Store, scans, decoder, recipe, seed, device, versions, date and duration."""
+    """Add store, scans, decoder, recipe, seed, device, versions, date and duration."""
     names = record.space.names
     rows = [row for row in [*_data(record), *_model(record), *_circumstances(record)] if row[1]]
     blocks = [
         report.definition_list(rows),
-        report.details(f"all {len(names)} names", _listed(names)),
+        report.details(f"all {len(names)} names", report.code("\n".join(names))),
     ]
     config = record.folder / CONFIG
     if config.is_file():
         text = config.read_text("utf-8", errors="replace")
         blocks.append(report.details(f"the recipe, {CONFIG}", report.code(text)))
-    page.section("What was trained on what", "As the run's own files say it.", *blocks)
+    page.section("Model and data", "As recorded in the files of the run.", *blocks)
 
 
 def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
-    """Terms of the loss, the learning rate, and previews of the run."""
+    """Add the curves of the loss, its terms and the learning rate, and the previews of the run.
+
+    Args:
+        page: The page to add to.
+        record: The run.
+        folder: A folder for temporary pictures.
+    """
     terms = [_positive(row, without=BESIDE_TERMS) for row in record.metrics]
     rates = [{key: row[key] for key in ("step", "lr") if key in row} for row in record.metrics]
     blocks = []
@@ -50,12 +60,11 @@ def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
         try:
             plot_curves(rows, folder / f"{name}.svg", log_step=name == "terms")
         except InputError:
+            # The run logged no such number, as where metrics.csv is missing: no curve.
             continue
         blocks.append(report.picture(folder / f"{name}.svg", f"{alt} over the steps"))
     if blocks:
-        text = (
-            "Means of each epoch: the loss, its terms before they are weighted; the learning rate."
-        )
+        text = "Per epoch: the mean loss and the means of its unweighted terms; the learning rate."
         page.section("Training", text, report.side_by_side(*blocks))
     pictures = sorted((record.folder / "previews").glob("*.png"))
     if pictures:
@@ -63,37 +72,38 @@ def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
         shown = [pictures[i] for i in chosen]
         text = f"The same shapes after the epochs {', '.join(_epoch(path) for path in shown)}."
         blocks = [report.picture(path, f"shapes, {path.stem}") for path in shown]
-        page.section("As it learned", text, *blocks)
+        page.section("Previews during training", text, *blocks)
 
 
 def missing(page: report.Page, record: RunRecord) -> None:
-    """What the page would show beside, and which command makes it."""
-    checkpoint, folder = record.folder / CHECKPOINT, record.folder / EVALUATION
+    """Add the parts that the page lacks, and the command that makes each of them."""
+    checkpoint = record.folder / CHECKPOINT
     lines = list(record.remarks)
     if not record.metrics:
         lines.append("Curves: metrics.csv is missing or empty; shapespace train writes it.")
-    if record.card is None:
+    if record.scores is None:
         lines.append(
-            "How far off, reconstructions and their neighbours: shapespace evaluate "
-            f"{checkpoint} STORE --scans SPLIT --out {folder}"
+            "Scores, reconstructions and nearest training shapes: shapespace evaluate "
+            f"{checkpoint} STORE --scans SPLIT --out {record.folder / EVALUATION}"
         )
-    if record.certificate is None:
-        lines.append(f"Is it a distance: shapespace diagnose {checkpoint}")
+    if record.diagnostics is None:
+        lines.append(f"Diagnostics (is it a distance?): shapespace diagnose {checkpoint}")
     if lines:
         page.section(
             "Not on this page",
-            "What is not there, and the command that makes it.",
+            "Each missing part, and the command that makes it.",
             report.bullets(lines),
         )
 
 
 def _positive(row: Mapping[str, str], without: tuple[str, ...]) -> dict[str, str]:
-    """The columns of a row that fit on a logarithmic axis, and the step."""
+    """A row of metrics.csv without some columns; cells that a log axis cannot show are empty."""
     shown = {name: cell for name, cell in row.items() if name not in without}
     return {name: cell if _above_zero(cell) else "" for name, cell in shown.items()}
 
 
 def _above_zero(cell: str) -> bool:
+    """True if a cell holds a positive number, False if it is empty or text."""
     try:
         return float(cell) > 0
     except ValueError:
@@ -101,27 +111,30 @@ def _above_zero(cell: str) -> bool:
 
 
 def _epoch(path: Path) -> str:
+    """The epoch in the name of a preview such as epoch_00100.png."""
     return path.stem.rpartition("_")[2].lstrip("0") or path.stem
 
 
 def _data(record: RunRecord) -> list[tuple[str, str]]:
-    names, data = record.space.names, record.config.get("data", {})
-    places = parse_names(names)
-    subjects = Counter(place.subject for place in places.values())
-    motions = len({place.motion for place in places.values()})
-    named = ", ".join(f"{subject} ({count})" for subject, count in subjects.items())
-    listed = data.get("scans")
+    """Rows about the store and the scans that the run was trained on."""
+    names = record.space.names
+    data = record.config.get("data", {})
+    parsed = parse_names(names)
+    subjects = Counter(name.subject for name in parsed.values())
+    motions = len({name.motion for name in parsed.values()})
+    split = data.get("scans")
+    selection = str(split) if split else "all scans of the store" if data else ""
     return [
         ("store", _store(data.get("store"), names)),
-        ("scans", f"{len(names)}" + (f" of {motions} sequences" if places else "")),
-        ("subjects", named),
-        ("chosen by", str(listed) if listed else "all scans of the store" if data else ""),
+        ("scans", f"{len(names)} of {motions} sequences" if parsed else f"{len(names)}"),
+        ("subjects", ", ".join(f"{subject} ({count})" for subject, count in subjects.items())),
+        ("selection", selection),
         ("held out", _held_out(record)),
     ]
 
 
 def _store(path: str | None, names: tuple[str, ...]) -> str:
-    """Where the store is and what it holds, as far as it is still there."""
+    """The path of the store and what the store says about the scans ``names``."""
     if path is None:
         return ""
     try:
@@ -136,52 +149,66 @@ def _store(path: str | None, names: tuple[str, ...]) -> str:
     points = sorted(row["num_points"] for row in rows)
     kinds = Counter(row["normals"] for row in rows)
     normals = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-    many = f"{points[0]}" if points[0] == points[-1] else f"{points[0]} to {points[-1]}"
-    return f"{path}: {many} points a scan, normals: {normals}, unit {store.unit}"
+    counts = f"{points[0]}" if points[0] == points[-1] else f"{points[0]} to {points[-1]}"
+    return f"{path}: {counts} points a scan, normals: {normals}, unit {store.unit}"
 
 
 def _held_out(record: RunRecord) -> str:
-    """How near the evaluated scans are to those that were trained on."""
+    """A sentence on how close the evaluated scans are to the training scans.
+
+    Empty without an evaluation. Subjects, sequences and frames are known for names in the D-FAUST
+    style only.
+    """
     names = [str(shape["name"]) for shape in record.shapes]
     if not names:
         return ""
-    places = parse_names([*record.space.names, *names])
-    gaps = frame_gaps(record.space.names, names, places)
-    known = [gap for gap in gaps.values() if gap is not None]
-    beside = [gap for name, gap in gaps.items() if gap and name not in record.space.names]
-    said = [f"{len(names)} shapes evaluated"]
-    if trained := len(set(names) & set(record.space.names)):
-        said.append(f"{trained} of them TRAINED ON")
-    people = {place.subject for name, place in places.items() if name in record.space.names}
-    placed = [places[name] for name in names if name in places]
-    if placed:
-        strangers = sum(place.subject not in people for place in placed)
-        said.append(f"{strangers} of a subject that was not trained on")
-        said.append(f"{len(placed) - len(known)} of a sequence that was not trained on")
-    if beside:
-        said.append(f"the others at least {min(beside)} frames from a training scan")
-    return ", ".join(said)
+    training = set(record.space.names)
+    parsed = parse_names([*record.space.names, *names])
+    gaps = frame_gaps(record.space.names, names, parsed)
+    phrases = [f"{len(names)} shapes evaluated"]
+    num_trained = len(set(names) & training)
+    if num_trained:
+        phrases.append(f"{num_trained} of them TRAINED ON")
+    evaluated = [parsed[name] for name in names if name in parsed]
+    if evaluated:
+        subjects = {place.subject for name, place in parsed.items() if name in training}
+        new_subjects = sum(name.subject not in subjects for name in evaluated)
+        in_known_sequence = sum(gap is not None for gap in gaps.values())
+        phrases.append(f"{new_subjects} of a subject that was not trained on")
+        phrases.append(
+            f"{len(evaluated) - in_known_sequence} of a sequence that was not trained on"
+        )
+    unseen = [gap for name, gap in gaps.items() if gap and name not in training]
+    if unseen:
+        phrases.append(f"the others at least {min(unseen)} frames from a training scan")
+    return ", ".join(phrases)
 
 
 def _model(record: RunRecord) -> list[tuple[str, str]]:
+    """Rows about the decoder, the objective, the sampler and the optimisation."""
+    # A run folder without its config still has the options of the model in its checkpoint.
     model = record.config.get("model") or record.content["hyper_parameters"]
-    data, decoder = record.config.get("data", {}), record.space.decoder
+    data = record.config.get("data", {})
+    decoder = record.space.decoder
     weights = sum(weight.numel() for weight in decoder.parameters())
-    rates = ("optimiser", "lr", "matrix_lr", "code_optimiser", "code_lr", "schedule", "warm_up")
-    step = _some(data, "batch_size", "scans") + _some(data, "num_points", "points each")
+    batch = [
+        f"{data[key]} {unit}"
+        for key, unit in (("batch_size", "scans"), ("num_points", "points each"))
+        if data.get(key)
+    ]
     return [
         ("shapes", f"{decoder.dimension}-D, codes of {decoder.latent_size} numbers"),
         ("decoder", f"{_part(model.get('decoder'))}; {weights:,} weights"),
         ("objective", _part(model.get("objective"))),
         ("sampler", _part(model.get("sampler"))),
-        ("steps", ", ".join(f"{key} {model[key]}" for key in rates if model.get(key) is not None)),
-        ("a step", ", ".join(step)),
+        ("optimisation", _given(model, RATES)),
+        ("batch", ", ".join(batch)),
         ("seed", str(record.config.get("seed_everything", model.get("seed", "")))),
     ]
 
 
 def _part(part: Any) -> str:
-    """A class and its arguments."""
+    """A part of a recipe (``class_path`` and ``init_args``) as its class name and arguments."""
     if not isinstance(part, Mapping):
         return ""
     name = str(part.get("class_path", "")).rpartition(".")[2]
@@ -190,40 +217,36 @@ def _part(part: Any) -> str:
     return f"{name}: {arguments}" if arguments else name
 
 
-def _some(data: Mapping[str, Any], key: str, what: str) -> list[str]:
-    return [f"{data[key]} {what}"] if data.get(key) else []
+def _given(options: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    """The options among ``keys`` that have a value, as "key value" with commas between."""
+    return ", ".join(f"{key} {options[key]}" for key in keys if options.get(key) is not None)
 
 
 def _circumstances(record: RunRecord) -> list[tuple[str, str]]:
-    trainer, content = record.config.get("trainer", {}), record.content
+    """Rows about device, duration, date, versions and the digest of the weights."""
+    content = record.content
     last = record.metrics[-1] if record.metrics else {}
-    kinds = ("accelerator", "devices", "num_nodes", "precision")
-    device = [f"{kind} {trainer[kind]}" for kind in kinds if trainer.get(kind) is not None]
-    made = time.gmtime((record.folder / CHECKPOINT).stat().st_mtime)
-    epochs = f"{int(last['epoch']) + 1} epochs, " if "epoch" in last else ""
-    lightning = content.get("pytorch-lightning_version")
+    trained = f"{content['global_step']} steps"
+    if "epoch" in last:
+        trained = f"{int(last['epoch']) + 1} epochs, {trained}"
+    if "seconds" in last:
+        trained = f"{trained} in {_duration(float(last['seconds']))}"
+    finished = time.gmtime((record.folder / CHECKPOINT).stat().st_mtime)
+    versions = (
+        f"shapespace {content['shapespace']['version']}, "
+        f"Lightning {content.get('pytorch-lightning_version')}; page by shapespace {__version__}"
+    )
     return [
-        ("device", ", ".join(device)),
-        (
-            "trained",
-            f"{epochs}{content['global_step']} steps"
-            + (f" in {_duration(float(last['seconds']))}" if "seconds" in last else ""),
-        ),
-        ("finished", time.strftime("%Y-%m-%d %H:%M UTC", made)),
-        (
-            "versions",
-            f"shapespace {content['shapespace']['version']}, Lightning {lightning}; "
-            f"page by shapespace {__version__}",
-        ),
+        ("device", _given(record.config.get("trainer", {}), DEVICES)),
+        ("trained", trained),
+        ("finished", time.strftime("%Y-%m-%d %H:%M UTC", finished)),
+        ("versions", versions),
         ("space", f"sha256 {record.space.digest[:16]}"),
     ]
 
 
 def _duration(seconds: float) -> str:
+    """A duration in hours and minutes, or in minutes and seconds below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return report.code("\n".join(names))

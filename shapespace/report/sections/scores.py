@@ -1,12 +1,12 @@
-"""Sections of a report that tell how good a space is: its metric card, its field certificate.
+"""Sections about the quality of a space: its scores and the diagnostics of its field.
 
-Both are read from files as they are, with whatever columns those have.
+Both come from files as they are, with whatever columns the files have.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shapespace.evaluation import tables as card_text
+from shapespace.evaluation import tables
 from shapespace.evaluation.definitions import LETTERS
 from shapespace.evaluation.tables import (
     SHORT,
@@ -17,71 +17,75 @@ from shapespace.evaluation.tables import (
     titled,
 )
 from shapespace.report import html as report
-from shapespace.report.run import CERTIFICATE, RunRecord
+from shapespace.report.run import DIAGNOSTICS, RunRecord, file_in
 
-BASELINES = dict(card_text.BASELINES)
-"""Prefix of the parts of a card that a method must beat, and what they are called."""
+BASELINES = dict(tables.BASELINES)
+"""Prefix of the parts of a baseline -> name of the baseline."""
 PERCENTILES = {"p5": "5 %", "p50": "median", "p95": "95 %", "mean": "mean"}
+"""Key of a statistic -> title of its column."""
 INTERVALS = {"median_ci": "median, 95 % CI", "mean_ci": "mean, 95 % CI"}
+"""Key of a confidence interval -> title of its column."""
 MOST_ITEMS = 24
-"""Of a list of facts."""
+"""Items of a list of facts, at most."""
 Summary = Mapping[str, Mapping[str, Any]]
-"""Column -> name of a statistic -> its value."""
+"""Column of the scores -> key of a statistic -> value."""
 
 
-def metric_card(page: report.Page, record: RunRecord) -> None:
-    """Percentiles over the shapes of each measure, with the conventions named in full."""
-    if record.card is None:
+def scores(page: report.Page, record: RunRecord) -> None:
+    """Add the percentiles of each score over the shapes, and the definition of each score."""
+    if record.scores is None:
         return
-    summary: Mapping[str, Summary] = record.card.get("summary", {})
-    conventions = {name: str(text) for name, text in record.card.get("conventions", {}).items()}
+    summary: Mapping[str, Summary] = record.scores.get("summary", {})
+    conventions = {name: str(text) for name, text in record.scores.get("conventions", {}).items()}
     unit = record.unit
     blocks = [_short_table(summary, part, unit) for part in TARGETS if summary.get(part)]
-    means = {titled(name, unit): conventions[name] for name in conventions}
-    found = {titled(n, unit) for n in SHORT for part in TARGETS if n in summary.get(part, {})}
-    blocks.append(report.definition_list([each for each in means.items() if each[0] in found]))
+    shown = {name for name in SHORT for part in TARGETS if name in summary.get(part, {})}
+    definitions = {name: (titled(name, unit), text) for name, text in conventions.items()}
+    blocks.append(
+        report.definition_list([row for name, row in definitions.items() if name in shown])
+    )
     full = [_full_table(summary, part, unit) for part in summary]
-    blocks.append(report.details("all measures", *full))
-    blocks.append(report.details("what each of them is", report.definition_list([*means.items()])))
-    facts = [[name, plain(value)] for name, value in record.card.get("facts", {}).items()]
+    blocks.append(report.details("all scores", *full))
+    blocks.append(report.details("definitions", report.definition_list(list(definitions.values()))))
+    facts = [[name, plain(value)] for name, value in record.scores.get("facts", {}).items()]
     if facts:
         blocks.append(report.details("how it was measured", report.definition_list(facts)))
     page.section(
-        "How far off",
-        f"{len(record.shapes)} reconstructed shapes: percentiles over the shapes, and how sure "
-        f"median and mean are. {LETTERS}",
+        "Scores",
+        f"{len(record.shapes)} reconstructed shapes: percentiles over the shapes, and confidence "
+        f"intervals of median and mean. {LETTERS}",
         *blocks,
     )
 
 
-def certificate(page: report.Page, record: RunRecord) -> None:
-    """How far the field is from a signed distance."""
-    if record.certificate is None:
+def diagnostics(page: report.Page, record: RunRecord) -> None:
+    """Add the verdict and the numbers of the diagnostics: how far the field is from a distance."""
+    if record.diagnostics is None:
         return
-    found = record.certificate
-    meaning = {name: str(text) for name, text in found.get("meaning", {}).items()}
+    found = record.diagnostics
+    meaning = [[name, str(text)] for name, text in found.get("meaning", {}).items()]
     rows = [
-        [name, number(of.get("median")), number(of.get("worst"))]
-        for name, of in found.get("summary", {}).items()
-        if isinstance(of, Mapping)
+        [name, number(ends.get("median")), number(ends.get("worst"))]
+        for name, ends in found.get("summary", {}).items()
+        if isinstance(ends, Mapping)
     ]
+    blocks = [report.bullets([str(line) for line in found.get("verdict", [])])]
+    pictures = file_in(record.folder, DIAGNOSTICS).with_suffix(".html")
+    if pictures.is_file():
+        blocks.append(report.note(f"{pictures.name}, beside the checkpoint, has pictures."))
+    blocks.append(report.details("all numbers", report.table(("", "median", "worst"), rows)))
+    blocks.append(report.details("definitions", report.definition_list(meaning)))
     page.section(
-        "Is it a distance?",
-        f"The field certificate of {len(found.get('shapes', []))} training shapes: a signed "
-        "distance has a gradient of length 1, no other sheets and no surprises along a ray.",
-        report.bullets([str(line) for line in found.get("verdict", [])]),
-        report.note(f"{page_of.name}, beside the checkpoint, has pictures.")
-        if (page_of := (record.folder / CERTIFICATE).with_suffix(".html")).is_file()
-        else "",
-        report.details("all numbers", report.table(("", "median", "worst"), rows)),
-        report.details(
-            "what each of them is", report.definition_list([*map(list, meaning.items())])
-        ),
+        "Is it a distance? (diagnostics, sampled)",
+        f"The field of {len(found.get('shapes', []))} training shapes. A signed distance has a "
+        "gradient of length 1 and no sheets beside the shape, and its sphere tracing never steps "
+        "through the surface. All numbers are estimates from samples, not guarantees.",
+        *blocks,
     )
 
 
 def plain(value: Any) -> str:
-    """Nested plain data as words."""
+    """A value of a JSON file as words: "key value" for mappings, commas between items."""
     if isinstance(value, Mapping):
         return plain([f"{key} {plain(each)}" for key, each in value.items()])
     if not isinstance(value, list | tuple):
@@ -91,28 +95,42 @@ def plain(value: Any) -> str:
 
 
 def _short_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) -> str:
-    """The best known columns of a part, with what the baselines reach."""
+    """A table of the best known columns of a part, with the medians of the baselines.
+
+    Args:
+        summary: Part of the scores -> statistics of its columns.
+        part: The part to show.
+        unit: The unit of lengths in the scores.
+    """
     columns = [name for name in SHORT if name in summary[part]]
     if not columns:
         columns = list(summary[part])[: len(SHORT)]
     baselines = [prefix for prefix in BASELINES if f"{prefix}_{part}" in summary]
-    keys = {**PERCENTILES, **INTERVALS}
-    header = [TARGETS[part], *keys.values(), *(f"{BASELINES[each]}, median" for each in baselines)]
+    titles = {**PERCENTILES, **INTERVALS}
+    header = [
+        TARGETS[part],
+        *titles.values(),
+        *(f"{BASELINES[each]}, median" for each in baselines),
+    ]
     rows = []
     for name in columns:
-        others = [summary[f"{each}_{part}"].get(name, {}).get("p50") for each in baselines]
-        values = [summary[part][name].get(key) for key in keys]
-        rows.append(
-            [titled(name, unit), *(cell(name, value, unit) for value in (*values, *others))]
-        )
+        medians = [summary[f"{each}_{part}"].get(name, {}).get("p50") for each in baselines]
+        values = [*(summary[part][name].get(key) for key in titles), *medians]
+        rows.append(_row(name, values, unit))
     return report.table(header, rows)
 
 
 def _full_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) -> str:
-    keys = {**PERCENTILES, **INTERVALS}
+    """A table of all columns of a part."""
+    titles = {**PERCENTILES, **INTERVALS}
     rows = [
-        [titled(name, unit), *(cell(name, of.get(key), unit) for key in keys)]
-        for name, of in summary[part].items()
-        if isinstance(of, Mapping)
+        _row(name, [statistics.get(key) for key in titles], unit)
+        for name, statistics in summary[part].items()
+        if isinstance(statistics, Mapping)
     ]
-    return report.table([TARGETS.get(part, part.replace("_", " ")), *keys.values()], rows)
+    return report.table([TARGETS.get(part, part.replace("_", " ")), *titles.values()], rows)
+
+
+def _row(column: str, values: Sequence[Any], unit: LengthUnit) -> list[str]:
+    """The title of a column of the scores, then its values as text."""
+    return [titled(column, unit), *(cell(column, value, unit) for value in values)]

@@ -1,1 +1,1 @@
-"""What happens beside the steps of a training: checkpoints, signals, divergence, logs."""
+"""Callbacks of a training: checkpoints, signals, divergence, precision, lost ranks, logs."""

@@ -1,80 +1,42 @@
-"""Checkpoints of a run: when they are written, and how a training stops without loss."""
+"""When checkpoints of a run are written, and how a signal ends a training without loss."""
 
 import signal
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_warn
 
-from shapespace.checkpoint import BEST, CHECKPOINT, newest_checkpoint, write_checkpoint
+from shapespace.checkpoint import BEST, CHECKPOINT
 from shapespace.errors import InputError, Stopped, at_least, positive
+from shapespace.training.callbacks.background_writer import run_folder, writer_of
 from shapespace.training.callbacks.signals import Signals, requeue, slurm_job
 from shapespace.training.module import ShapeSpace
+from shapespace.training.statistics import Verdict
 from shapespace.utils.files import remove_leftovers
 
 
-def run_folder(trainer: pl.Trainer) -> Path:
-    """Where this run keeps everything."""
-    return Path(trainer.default_root_dir)
-
-
-class BackgroundWriter(TorchCheckpointIO):
-    """Writes whole checkpoints in a thread, from a copy, so that the training goes on meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._threads = ThreadPoolExecutor(1, "checkpoint")
-        self._running: Future[None] | None = None
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Copy to the CPU and write; ``storage_options`` may give further names of the file."""
-        self.finish()
-        copy = _copied(checkpoint)
-        names = (storage_options or {}).get("also", ())
-        self._running = self._threads.submit(write_checkpoint, copy, Path(path), names)
-
-    def finish(self) -> InputError | None:
-        """Wait for what is being written; the reason, if it could not be."""
-        running, self._running = self._running, None
-        if running is None:
-            return None
-        error = running.exception()
-        if error is not None and not isinstance(error, InputError):
-            raise error
-        return error
-
-    def teardown(self) -> None:
-        """Wait, and end the thread."""
-        self.finish()
-        self._threads.shutdown()
-
-
 class CheckpointCallback(pl.Callback):
-    """Keep ``last.ckpt`` whole and new, and stop well when a signal asks for it.
+    """Writes ``last.ckpt`` regularly, and ends the training after a signal.
 
-    The one before stays as ``previous.ckpt``. A disk that is full is a warning, and the training
-    goes on. On SIGTERM, SIGUSR1 and Ctrl-C all ranks end the step, one checkpoint is written; in a
-    SLURM job that got SIGUSR1 (``sbatch --signal=SIGUSR1@120``) rank 0 asks for a new start.
+    The checkpoint before stays as ``previous.ckpt``. A full disk is a warning, and the training
+    goes on. After SIGTERM, SIGUSR1 or Ctrl-C all ranks complete the step, one checkpoint is
+    written and the training ends. In a SLURM job that received SIGUSR1
+    (``sbatch --signal=SIGUSR1@120``) rank 0 then requeues the job.
 
     Args:
-        every: epochs between two checkpoints.
-        minutes: most minutes between two, in the middle of an epoch too.
-        best: keep the one of the epoch with the lowest loss, of those that were written, as
-            ``best.ckpt``.
-        keep: every so many epochs one stays for good, as ``epoch_<n>.ckpt``; 0 keeps none.
+        every: number of epochs between two checkpoints.
+        minutes: most minutes between two checkpoints, in the middle of an epoch too.
+        best: keep the written checkpoint with the lowest loss of an epoch as ``best.ckpt``.
+        keep: number of epochs between two checkpoints that are kept for good, as
+            ``epoch_<n>.ckpt``; 0 keeps none.
     """
 
     @property
     def state_key(self) -> str:
-        """The name under which checkpoints hold the state; that of version 0.1.0 stays."""
+        """Key of the state in checkpoints; the same as in version 0.1.0."""
         return "KeepCheckpoint"
 
     def __init__(
@@ -83,23 +45,37 @@ class CheckpointCallback(pl.Callback):
         at_least(1, every=every)
         at_least(0, keep=keep)
         positive(minutes=minutes)
-        self.every, self.minutes, self.best, self.keep = every, minutes, best, keep
+        self.every = every
+        self.minutes = minutes
+        self.best = best
+        self.keep = keep
         self.lowest = float("inf")
         self.signals = Signals()
-        self._unsaved, self._saved_at = 0, 0.0
+        self.verdict = Verdict()
+        self._unsaved_steps = 0
+        self._saved_at = 0.0
+
+    def connect(self, signals: Signals, verdict: Verdict) -> None:
+        """Take the signals that end the training, and the verdict of the divergence monitor.
+
+        Without them the callback knows of no signal and takes every step for sound.
+        """
+        self.signals = signals
+        self.verdict = verdict
 
     def state_dict(self) -> dict[str, Any]:
-        """The loss of ``best.ckpt``."""
+        """Return the loss of ``best.ckpt``."""
         return {"lowest": self.lowest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run goes on with it."""
+        """Take the loss of ``best.ckpt`` from a checkpoint."""
         self.lowest = state_dict["lowest"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Catch signals, in the place of Lightning, which acts in the middle of steps."""
+        """Catch signals, check that all ranks resume alike, and remove partly written files."""
         self.signals.listen()
-        self._unsaved, self._saved_at = 0, time.monotonic()
+        self._unsaved_steps = 0
+        self._saved_at = time.monotonic()
         _check_same_step(trainer)
         if trainer.is_global_zero:
             remove_leftovers(run_folder(trainer))
@@ -112,46 +88,58 @@ class CheckpointCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Stop or save if it is time; the end of an epoch does that after its metrics."""
-        self._unsaved += 1
+        """Stop or save if it is time, unless the epoch ends with this step."""
+        self._unsaved_steps += 1
+        # The end of an epoch stops or saves when its row of metrics is written.
         if not trainer.is_last_batch:
-            # With max_steps the end is in the middle of an epoch, from where more steps go on.
+            # With max_steps a training ends in the middle of an epoch and can be resumed there.
             is_end = trainer.global_step == trainer.max_steps
             self._at_boundary(trainer, pl_module, also=[] if is_end else None)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop or save if it is time."""
         assert isinstance(pl_module, ShapeSpace)
-        epoch, also = trainer.current_epoch + 1, None
+        epoch = trainer.current_epoch + 1
+        also = None
         is_due = epoch % self.every == 0 or (self.keep and epoch % self.keep == 0)
-        if is_due and not pl_module.diverging:
+        if is_due and not self.verdict.diverging:
             also = self._further_names(epoch, pl_module.means.values().get("loss", float("inf")))
         self._at_boundary(trainer, pl_module, also)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what the last interval added; InputError if that cannot be written."""
-        if self._unsaved and not trainer.interrupted:
+        """Save the last steps; raise InputError if the checkpoint cannot be written."""
+        if self._unsaved_steps and not trainer.interrupted:
             self._save(trainer)
-        error = _writer(trainer).finish()
+        error = writer_of(trainer).finish()
         if error is not None:
             raise InputError(f"{error}: make room and run the same command again to go on")
 
     def _at_boundary(
         self, trainer: pl.Trainer, module: pl.LightningModule, also: list[str] | None
     ) -> None:
-        """Between two steps. also: None if no checkpoint is due here but by time or signal."""
+        """Stop or save between two steps, if time, signals or the epoch ask for it.
+
+        Args:
+            trainer: trainer of the run.
+            module: module of the run.
+            also: further names of a checkpoint that is due here; None if none is due.
+        """
         assert isinstance(module, ShapeSpace)
         overdue = time.monotonic() - self._saved_at > 60 * self.minutes
         caught = self.signals.caught
-        wishes = torch.tensor([caught, caught == signal.SIGUSR1, overdue], dtype=torch.float32)
-        wishes = trainer.strategy.reduce(wishes.to(module.device), reduce_op="max").tolist()
-        number, overdue = int(signal.SIGUSR1 if wishes[1] else wishes[0]), bool(wishes[2])
+        # Signals and clocks differ between ranks; the largest values make all ranks decide alike.
+        # SIGUSR1 has an entry of its own because SIGTERM, a larger number, must not hide it.
+        facts = torch.tensor([caught, caught == signal.SIGUSR1, overdue], dtype=torch.float32)
+        facts = trainer.strategy.reduce(facts.to(module.device), reduce_op="max").tolist()
+        number = int(signal.SIGUSR1 if facts[1] else facts[0])
+        overdue = bool(facts[2])
         if number:
-            self._stop(trainer, number, module.diverging)
-        if (also is not None or overdue) and not module.diverging:
+            self._stop(trainer, number)
+        if (also is not None or overdue) and not self.verdict.diverging:
             self._save(trainer, also or [])
 
     def _further_names(self, epoch: int, loss: float) -> list[str]:
+        """Return the names under which the checkpoint of an epoch stays, beside ``last.ckpt``."""
         names = []
         if self.keep and epoch % self.keep == 0:
             names.append(f"epoch_{epoch:05d}.ckpt")
@@ -161,25 +149,26 @@ class CheckpointCallback(pl.Callback):
         return names
 
     def _save(self, trainer: pl.Trainer, also: list[str] | None = None) -> None:
-        """On all ranks, of which rank 0 writes; say if the one before could not be written."""
-        error = _writer(trainer).finish()
+        """Save a checkpoint, which rank 0 writes; warn if the one before could not be written."""
+        error = writer_of(trainer).finish()
         if error is not None:
             rank_zero_warn(f"{error}; the training goes on, older checkpoints stay")
-        self._unsaved, self._saved_at = 0, time.monotonic()
+        self._unsaved_steps = 0
+        self._saved_at = time.monotonic()
         path = run_folder(trainer) / CHECKPOINT
         trainer.save_checkpoint(path, storage_options={"also": also or []})
 
-    def _stop(self, trainer: pl.Trainer, number: int, diverging: bool) -> None:
-        """Save what is good, ask SLURM for a new start if it told the end, and end the training."""
+    def _stop(self, trainer: pl.Trainer, number: int) -> None:
+        """Save unless the training diverges, requeue after SIGUSR1, and end the training."""
         stopped = Stopped(number)
-        if self._unsaved and not diverging:
+        if self._unsaved_steps and not self.verdict.diverging:
             self._save(trainer)
-        error = _writer(trainer).finish()
+        error = writer_of(trainer).finish()
         trainer.strategy.barrier("stopping")
         if trainer.is_global_zero:
             path = run_folder(trainer) / CHECKPOINT
             said = f"saved {path}" if error is None else f"not saved, {error}"
-            if diverging:
+            if self.verdict.diverging:
                 said = f"not saved, since the loss was far too high; {path} is from before"
             sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
             if stopped.name == "SIGUSR1":
@@ -189,7 +178,7 @@ class CheckpointCallback(pl.Callback):
 
 
 def _check_same_step(trainer: pl.Trainer) -> None:
-    """InputError if ranks have gone on from checkpoints of different steps."""
+    """Raise InputError if ranks have resumed from checkpoints of different steps."""
     first = trainer.strategy.broadcast(trainer.global_step)
     if first != trainer.global_step:
         raise InputError(
@@ -199,16 +188,8 @@ def _check_same_step(trainer: pl.Trainer) -> None:
         )
 
 
-def settled_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """The newest checkpoint when nothing is being written any more, on all ranks that of rank 0."""
-    _writer(trainer).finish()
-    trainer.strategy.barrier("settled checkpoint")
-    path = newest_checkpoint(run_folder(trainer))[0] if trainer.is_global_zero else None
-    return trainer.strategy.broadcast(path)
-
-
 def _requeue() -> None:
-    """Ask SLURM for a new start, if this is one of its jobs."""
+    """Ask SLURM to start this job again, if this process is part of a job."""
     job = slurm_job()
     if job is None:
         return
@@ -218,21 +199,3 @@ def _requeue() -> None:
         requeue(job)
     except RuntimeError as error:
         sys.stderr.write(f"not requeued: {error}\n")
-
-
-def _copied(value: Any) -> Any:
-    """Tensors on the CPU, dictionaries with copies of what they hold; the rest does not change."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    # not item by item where there may be one for each of a million scans
-    if isinstance(value, list) and value and isinstance(value[0], torch.Tensor | dict):
-        return [_copied(item) for item in value]
-    return value
-
-
-def _writer(trainer: pl.Trainer) -> BackgroundWriter:
-    writer = trainer.strategy.checkpoint_io
-    assert isinstance(writer, BackgroundWriter)
-    return writer

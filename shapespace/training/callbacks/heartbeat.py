@@ -1,7 +1,7 @@
-"""Which rank is gone: every rank says that it lives, in a store that rank 0 keeps.
+"""Heartbeats: every rank writes once a second that it lives, to a store that rank 0 keeps.
 
-What a rank says is one of "beat <number> <host> <process>", "failed <host> <process> <reason>" and
-"done".
+A rank writes one of three messages: "beat <number> <host> <process>", "failed <host> <process>
+<reason>" and "done".
 """
 
 import os
@@ -17,20 +17,24 @@ from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsa
 from shapespace.errors import one_line, positive
 
 GRACE = 5.0
-"""Seconds in which a process may still end by itself after it has heard that another failed."""
+"""Seconds that a process has to end by itself after another rank has failed."""
 
 
 class Heartbeats:
-    """One beat a second from each rank, by a thread of its own.
+    """Sends a heartbeat each second and watches the heartbeats of all ranks.
+
+    One thread sends and reads, another one judges. A rank is lost if it says that it has failed,
+    or if it sends no message for ``timeout`` seconds.
 
     Args:
-        rank: of this process; rank 0 keeps the store.
-        num_ranks: of all.
-        host: of rank 0.
-        port: of the store, 0 on rank 0 to take a free one, which :attr:`port` then is.
+        rank: rank of this process; rank 0 keeps the store.
+        num_ranks: number of all ranks.
+        host: address of rank 0.
+        port: port of the store. Rank 0 gives 0 to take a free port, which the attribute ``port``
+            then holds.
         timeout: seconds of silence after which a rank counts as lost.
-        on_lost: called once, in a thread, with a line that names the lost ranks; the main thread
-            may then wait for them for ever.
+        on_lost: function that is called once, in a thread, with a line that names the lost ranks;
+            the main thread may be waiting for them for ever.
     """
 
     def __init__(
@@ -43,7 +47,10 @@ class Heartbeats:
         on_lost: Callable[[str], object],
     ) -> None:
         positive(timeout=timeout)
-        self.rank, self.num_ranks, self.timeout, self.on_lost = rank, num_ranks, timeout, on_lost
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.timeout = timeout
+        self.on_lost = on_lost
         self._me = f"{socket.gethostname()} {os.getpid()}"
         wait = timedelta(seconds=min(timeout, 30.0))
         self._store = TCPStore(
@@ -52,30 +59,33 @@ class Heartbeats:
         self.port = self._store.port
         self._seen = {other: ("", time.monotonic()) for other in range(num_ranks)}
         self._ended = threading.Event()
-        # The judge never touches the store, which does not answer while rank 0 is stopped.
+        # The judge has a thread without access to the store: calls to a store do not return while
+        # its rank 0 is frozen.
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._run, self._judge)
         ]
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Send the first heartbeat and start the threads."""
         self._say(f"beat 0 {self._me}")
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Beat no more, without anybody missing this rank."""
+        """Send no more heartbeats; the other ranks do not miss this rank."""
         self._end("done")
 
     def fail(self, reason: str) -> None:
-        """Tell the others that this rank ends, and why."""
+        """Tell the other ranks that this rank ends, and why."""
         self._end(f"failed {self._me} {one_line(reason, 200)}")
         if self.rank == 0:
-            time.sleep(2.5)  # its store ends with it, and the others look once a second
+            # The store ends with this process, and the other ranks read once a second.
+            time.sleep(2.5)
 
     def lost(self, patience: float = 4.0) -> str | None:
-        """A line that names the ranks that failed, or else those that do not beat for ``patience``
-        seconds; None if all do.
+        """Watch for ``patience`` seconds; return a line that names the lost ranks, or None.
+
+        Ranks that say that they have failed come before ranks that are silent.
         """
         start = time.monotonic()
         while time.monotonic() - start < patience and not self._failed(0.0):
@@ -83,13 +93,16 @@ class Heartbeats:
         return self._named(self._failed(0.0) or self._silent_since(start))
 
     def _end(self, word: str) -> None:
+        """Stop both threads and send a last message."""
         if not self._ended.is_set():
             self._ended.set()
             self._threads[0].join(2.0)
+            # A thread that still hangs in a call to the store would block this one too.
             if not self._threads[0].is_alive():
                 self._say(word)
 
     def _run(self) -> None:
+        """Send heartbeats and read those of all ranks, until the end."""
         number = 0
         while not self._ended.wait(1.0):
             number += 1
@@ -97,6 +110,7 @@ class Heartbeats:
             self._look()
 
     def _judge(self) -> None:
+        """Call ``on_lost`` when a rank is lost."""
         while not self._ended.wait(0.5):
             silent = self._silent_since(time.monotonic() - self.timeout)
             missing = self._named(self._failed(GRACE) or silent)
@@ -105,11 +119,13 @@ class Heartbeats:
                 return
 
     def _say(self, word: str) -> None:
-        with suppress(RuntimeError):  # rank 0 is gone, which the judge finds
+        """Write a message of this rank to the store."""
+        # An error means that rank 0 is gone; the judge finds that by its silence.
+        with suppress(RuntimeError):
             self._store.set(str(self.rank), word)
 
     def _look(self) -> None:
-        """Note which ranks have said something new since the last look."""
+        """Note the messages that are new, with the time by the clock of this process."""
         for other in range(self.num_ranks):
             key = str(other)
             try:
@@ -120,7 +136,7 @@ class Heartbeats:
                 self._seen[other] = word, time.monotonic()
 
     def _failed(self, grace: float) -> list[int]:
-        """Ranks that said so at least ``grace`` seconds ago."""
+        """Return the other ranks whose failure has been known for ``grace`` seconds."""
         until = time.monotonic() - grace
         return [
             other
@@ -129,6 +145,7 @@ class Heartbeats:
         ]
 
     def _silent_since(self, moment: float) -> list[int]:
+        """Return the other ranks without a new message since a moment of the monotonic clock."""
         return [
             other
             for other, (word, last) in self._seen.items()
@@ -136,16 +153,18 @@ class Heartbeats:
         ]
 
     def _named(self, ranks: Sequence[int]) -> str | None:
+        """Return a line that names ranks, or None for no ranks."""
         if not ranks:
             return None
         if 0 in ranks:
-            ranks = [0]  # it keeps the store, so that nothing is known of the others
+            # Without the store of rank 0 all ranks look silent.
+            ranks = [0]
         words = [_described(other, self._seen[other][0]) for other in ranks]
         return f"of {self.num_ranks} ranks, {' and '.join(words)}"
 
 
 def _described(rank: int, word: str) -> str:
-    """A rank with the host and process of what it last said."""
+    """Return a rank in words, with host and process of its last message."""
     kind, *facts = word.split(" ")
     if kind == "failed" and len(facts) > 2:
         host, process, *reason = facts

@@ -1,6 +1,6 @@
-"""What a run leaves behind beside checkpoints, and shows: metrics.csv, previews, progress.
+"""Callbacks that write metrics.csv and previews to the run folder, and show progress.
 
-The run folder is the trainer's ``default_root_dir``. Only rank 0 writes.
+Only rank 0 writes and draws.
 """
 
 import csv
@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from tqdm import tqdm
 
 from shapespace.errors import InputError, at_least
-from shapespace.training.callbacks.checkpoints import run_folder
+from shapespace.training.callbacks.background_writer import run_folder
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import METRICS, read_metrics
 from shapespace.utils.files import replacing
@@ -24,21 +24,22 @@ from shapespace.utils.progress import progress
 
 
 class MetricsFile(pl.Callback):
-    """Append one row an epoch to ``metrics.csv``; a resumed run goes on after its checkpoint."""
+    """Appends one row an epoch to ``metrics.csv``; a resumed run continues after its checkpoint."""
 
     def __init__(self) -> None:
-        self._start, self._before = time.perf_counter(), 0.0
+        self._start = time.perf_counter()
+        self._before = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Seconds of training so far."""
+        """Return the seconds of training so far."""
         return {"seconds": self._seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run goes on counting."""
+        """Continue the count of seconds of a checkpoint."""
         self._before = state_dict["seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Drop the rows that a resumed run is about to repeat."""
+        """Drop the rows of epochs that a resumed run is about to repeat."""
         self._start = time.perf_counter()
         if trainer.is_global_zero:
             rows = read_metrics(run_folder(trainer) / METRICS)
@@ -48,9 +49,7 @@ class MetricsFile(pl.Callback):
             self._write(run_folder(trainer) / METRICS, kept)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """One row: epoch, step, seconds of training, loss and terms, learning rate, steps that were
-        not taken.
-        """
+        """Write a row: epoch, step, seconds, loss, terms, learning rate, refused steps."""
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, ShapeSpace)
@@ -59,6 +58,7 @@ class MetricsFile(pl.Callback):
         row |= {"lr": pl_module.learning_rate(pl_module.lr), "refused": pl_module.means.refused}
         path = run_folder(trainer) / METRICS
         before = read_metrics(path)
+        # A checkpoint may be older than the file, so epochs can come again.
         kept = [old for old in before if int(old["epoch"]) < trainer.current_epoch]
         if before and kept == before and list(before[0]) == list(row):
             with path.open("a", newline="") as file:
@@ -67,10 +67,11 @@ class MetricsFile(pl.Callback):
             self._write(path, [*kept, row])
 
     def _seconds(self) -> float:
+        """Return the seconds of training, those before a resume too."""
         return self._before + time.perf_counter() - self._start
 
     def _write(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-        """All ``rows``, in columns that hold what any of them has."""
+        """Write all ``rows`` anew, with a column for each key that any row has."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
         with replacing(path) as part, part.open("w", newline="") as file:
             if rows:
@@ -80,13 +81,13 @@ class MetricsFile(pl.Callback):
 
 
 class Progress(pl.Callback):
-    """How far the whole training is, with the loss and its terms."""
+    """Shows the progress of the whole training, with the loss and its terms."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin where the run stands."""
+        """Show the bar, from the step at which a run is resumed."""
         total = trainer.estimated_stepping_batches
         self._bar = progress(
             desc="training",
@@ -104,7 +105,7 @@ class Progress(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """One step further."""
+        """Advance the bar by one step."""
         if self._bar is not None:
             self._bar.update()
 
@@ -123,22 +124,27 @@ class Progress(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Close the bar, so that what is said next has a line of its own."""
+        """Close the bar, so that the next message has a line of its own."""
         self.on_train_end(trainer, pl_module)
 
 
 class Preview(pl.Callback):
-    """Every ``every`` epochs a picture of a few training shapes, ``previews/epoch_<n>.png``.
+    """Draws a few training shapes now and then, as ``previews/epoch_<n>.png``.
 
-    height: of the shapes, in pixels; level sets of 2-D shapes have a size of their own.
+    Args:
+        every: number of epochs between two pictures.
+        num_shapes: number of shapes in a picture.
+        height: height of a shape in pixels; level sets of 2-D shapes have a fixed size.
     """
 
     def __init__(self, every: int = 50, num_shapes: int = 5, height: int = 280) -> None:
         at_least(1, every=every, num_shapes=num_shapes, height=height)
-        self.every, self.num_shapes, self.height = every, num_shapes, height
+        self.every = every
+        self.num_shapes = num_shapes
+        self.height = height
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw if it is time; where a library for pictures is missing, warn once and go on."""
+        """Draw if it is time; if a drawing library is missing, warn once and draw no more."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every or not trainer.is_global_zero:
             return
@@ -157,5 +163,11 @@ class Preview(pl.Callback):
         rows = torch.linspace(0, len(module.codes) - 1, count).long().tolist()
         names = [module.codes.names[row] for row in rows]
         codes = module.codes.table.weight.detach()[rows]
-        extent = module.sampler.extent
-        draw_codes(module.decoder, codes, names, extent, self.height, path)
+        draw_codes(
+            module.decoder,
+            codes,
+            names=names,
+            extent=module.sampler.extent,
+            height=self.height,
+            path=path,
+        )

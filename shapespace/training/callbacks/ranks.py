@@ -1,24 +1,27 @@
-"""No training waits for ever for a rank that is gone."""
+"""The callback that ends a training when one of its ranks is gone, and names the rank.
+
+torch ends the other ranks too, with DDPStrategy(timeout=...), but names no rank. Its timeout also
+bounds the start-up, so that a short one prevents a training from beginning.
+"""
 
 import os
 import sys
-import threading
 import time
 from functools import partial
 
 import pytorch_lightning as pl
 import torch.distributed
-from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
 from shapespace.errors import RankLost, Stopped, positive
 from shapespace.training.callbacks.heartbeat import Heartbeats
+from shapespace.training.lightning_private import dismiss_process_observer
 
 
 class Ranks(pl.Callback):
-    """Say which rank is gone, and end the others.
+    """Ends all ranks when one is dead, frozen or failed, with a message that names it.
 
     Args:
-        timeout: seconds without a sign of life after which a rank counts as gone.
+        timeout: seconds without a heartbeat after which a rank counts as gone.
     """
 
     def __init__(self, timeout: float = 120.0) -> None:
@@ -27,21 +30,28 @@ class Ranks(pl.Callback):
         self._beats: Heartbeats | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let all ranks find the store of rank 0."""
+        """Start the heartbeats of all ranks, by way of a store that rank 0 keeps."""
         if trainer.world_size == 1 or not torch.distributed.is_initialized():
             return
         environment = trainer.strategy.cluster_environment  # pyright: ignore[reportAttributeAccessIssue]
-        place = trainer.global_rank, trainer.world_size, environment.main_address
-        _dismiss_observer()
-        options = {"timeout": self.timeout, "on_lost": partial(_end, trainer)}
+        dismiss_process_observer()
+        build = partial(
+            Heartbeats,
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
+            host=environment.main_address,
+            timeout=self.timeout,
+            on_lost=partial(_end, trainer),
+        )
+        # Rank 0 takes any free port, which only a store that is already open can tell the others.
         if trainer.is_global_zero:
-            self._beats = Heartbeats(*place, 0, **options)
+            self._beats = build(port=0)
         port = trainer.strategy.broadcast(self._beats.port if self._beats else 0)
-        self._beats = self._beats or Heartbeats(*place, port, **options)
+        self._beats = self._beats or build(port=port)
         self._beats.start()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Rank 0 keeps its store until nobody needs it."""
+        """Stop the heartbeats; rank 0 keeps its store until all ranks have stopped."""
         if self._beats is not None:
             self._beats.stop()
             trainer.strategy.barrier("end of training")
@@ -49,43 +59,40 @@ class Ranks(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Tell the others; RankLost if it was another rank that failed."""
+        """Tell the others why this rank ends; raise RankLost if another rank is the cause."""
         if self._beats is None:
             return
         if isinstance(exception, Stopped | SystemExit):
             self._beats.stop()
             return
-        lost = _dead_child(trainer) or self._beats.lost() if _is_of_exchange(exception) else None
+        lost = None
+        if _is_of_exchange(exception):
+            lost = _dead_child(trainer) or self._beats.lost()
         self._beats.fail(lost or f"{type(exception).__name__}: {exception}")
         if lost is not None:
             raise RankLost(lost) from exception
 
 
 def _end(trainer: pl.Trainer, message: str) -> None:
-    """End this process, and those it started, at once: its main thread may wait for ever."""
+    """End this process and its children at once; the main thread may be waiting for ever."""
     sys.stderr.write(f"shapespace train: {message}; run the same command to go on\n")
     sys.stderr.flush()
     for process in getattr(trainer.strategy.launcher, "procs", ()):
         process.kill()
+    # sys.exit would end this thread only.
     os._exit(1)
 
 
 def _is_of_exchange(exception: BaseException) -> bool:
-    """Whether it comes from the exchange with others, whose fault it may be."""
+    """Return whether an error comes from the exchange with other ranks, which may be its cause."""
     said = str(exception).lower()
     return isinstance(exception, RuntimeError) and ("gloo" in said or "nccl" in said)
 
 
-def _dismiss_observer() -> None:
-    """Lightning's own watch kills this process within five seconds, before it can say why."""
-    for thread in threading.enumerate():
-        if isinstance(thread, _ChildProcessObserver):
-            thread._child_processes = []
-
-
 def _dead_child(trainer: pl.Trainer) -> str | None:
-    """A line that names a rank which this process started and which has failed."""
-    time.sleep(0.5)  # connections close a little before their process has ended
+    """Return a line that names a failed rank that this process started, or None."""
+    # The connections of a process close a little before its exit code is known.
+    time.sleep(0.5)
     launcher = trainer.strategy.launcher
     for row, process in enumerate(getattr(launcher, "procs", ())):
         if process.poll():

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop, kept until it can: at the end of a step."""
+"""Signals that ask a training to stop; they are remembered until the step is complete."""
 
 import os
 import re
@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from types import FrameType
 
 ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-"""What schedulers send before they end a job, and Ctrl-C."""
+"""Signals that schedulers send before they end a job, and Ctrl-C."""
 
 
 class Signals:
-    """Remembers the last of the signals ``ASKING`` that came; a second Ctrl-C stops at once.
+    """Remembers the last signal of ``ASKING`` in ``caught``; a second Ctrl-C stops at once.
 
-    As a context it listens, and in the end leaves signals to whoever had them before.
+    As a context manager it catches signals, and restores the handlers that were there before.
     """
 
     def __init__(self) -> None:
-        self.caught, self._process, self._interrupted = 0, os.getpid(), False
+        self.caught = 0
+        self._process = os.getpid()
+        self._interrupted = False
         self._before = {}
 
     def __enter__(self) -> "Signals":
@@ -33,25 +35,29 @@ class Signals:
         self._before = {}
 
     def listen(self) -> None:
-        """From now on, in the main thread; elsewhere signals cannot be caught, and none are."""
+        """Catch signals from now on; do nothing outside the main thread, as Python requires."""
         if threading.current_thread() is not threading.main_thread():
             return
         before = {number: signal.signal(number, self._remember) for number in ASKING}
+        # A second call must not take this object's own handlers for those of before.
         self._before = self._before or before
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
         if number == signal.SIGINT:
             if self._interrupted:
                 raise KeyboardInterrupt
             self._interrupted = True
-            if os.getpid() == self._process:  # readers of data have inherited this handler
+            # Worker processes of data loaders have inherited this handler.
+            if os.getpid() == self._process:
                 sys.stderr.write("\nstopping after this step; again to stop at once\n")
-        if self.caught != signal.SIGUSR1:  # which asks for a new start, whatever follows it
+        # SIGUSR1 asks for a new start of the job, and SIGTERM often follows it.
+        if self.caught != signal.SIGUSR1:
             self.caught = number
 
 
 def slurm_job(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The number of the SLURM job of this process, None outside of one."""
+    """Return the number of the SLURM job of this process, or None outside a job."""
     job = environ.get("SLURM_JOB_ID")
     if environ.get("SLURM_ARRAY_JOB_ID"):
         job = f"{environ['SLURM_ARRAY_JOB_ID']}_{environ['SLURM_ARRAY_TASK_ID']}"
@@ -59,7 +65,7 @@ def slurm_job(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def requeue(job: str) -> None:
-    """Ask SLURM to start ``job`` again; RuntimeError, with what scontrol said, if it refuses."""
+    """Ask SLURM to start ``job`` again; raise RuntimeError with its answer if it refuses."""
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
     except OSError as error:

@@ -44,7 +44,7 @@ def planted_folder(meshes, tmp_path_factory):
 def quick_check(path):
     """Look at fewer points, here only; the other tests look at all."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cloud, "LOOKED_AT", 8000)
+        patch.setattr(cloud, "NUM_EXAMINED", 8000)
         return check_scans(path, progress=False)
 
 

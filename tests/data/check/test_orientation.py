@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from shapespace.data.check.cloud import moments, spread
-from shapespace.data.check.measurements import borders
-from shapespace.data.check.orientation import sides_of
+from shapespace.data.check.cloud import moments, sample_faces
+from shapespace.data.check.measurements import boundary_edges
+from shapespace.data.check.orientation import measure_orientation
 from shapespace.data.check.rules import BOUNDARY, INWARD, OPPOSED, REGION
 from shapespace.data.check.spacing import spacing_of
 
@@ -23,11 +23,11 @@ SHAPES = {
 def points_of(mesh, count=6000):
     rng = np.random.default_rng(0)
     faces = np.asarray(mesh.faces, np.int64)
-    return spread(np.asarray(mesh.vertices, np.float64), faces, count, rng)
+    return sample_faces(np.asarray(mesh.vertices, np.float64), faces, count, rng)
 
 
 def judge(points, normals):
-    return sides_of(points, normals, spacing_of(points), np.ones(len(points), bool))
+    return measure_orientation(points, normals, spacing_of(points), np.ones(len(points), bool))
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -73,7 +73,7 @@ def test_unknown_normals_count_for_nothing():
 def test_spread_is_uniform_by_area_and_leaves_out_flat_faces():
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 5], [3, 0, 5], [0, 3, 5.0]])
     faces = np.array([[0, 1, 2], [0, 0, 1], [3, 4, 5], [4, 4, 4]])
-    points, normals = spread(vertices, faces, 1000, np.random.default_rng(0))
+    points, normals = sample_faces(vertices, faces, 1000, np.random.default_rng(0))
     assert (points[:, 2] == 5).mean() == pytest.approx(0.9, abs=0.002)
     np.testing.assert_allclose(normals, np.tile([0, 0, 1.0], (1000, 1)))
     assert (points[:100, 2] == 5).mean() == pytest.approx(0.9, abs=0.1)
@@ -89,7 +89,7 @@ def test_borders_are_those_of_counting(drop):
         for i in range(3):
             edge = frozenset((int(face[i]), int(face[i - 1])))
             count[edge] = count.get(edge, 0) + 1
-    share, loops = borders(faces)
+    share, loops = boundary_edges(faces)
     assert share == sum(n == 1 for n in count.values()) / len(count)
     assert loops == {0: 0, 1: 1}.get(drop, loops)
     assert (loops > 0) == (drop > 0)

@@ -7,11 +7,11 @@ from shapespace.data.check.rotations import (
     CELLS,
     MIN_SCANS,
     all_fits,
-    axis_here,
-    find_turns,
+    axis_before,
+    find_rotated,
     occupancy,
+    rotation_in_words,
     rotations,
-    turn_in_words,
 )
 
 
@@ -69,20 +69,20 @@ def test_turning_points_turns_the_grid():
 
 
 def test_words():
-    turns = {turn_in_words(turn): turn for turn in rotations(3)[1:]}
+    turns = {rotation_in_words(turn): turn for turn in rotations(3)[1:]}
     assert len(turns) == 23
     assert turns["by 90 degrees about x"] @ [0, 1, 0] == pytest.approx([0, 0, 1])
     assert turns["by -90 degrees about z"] @ [1, 0, 0] == pytest.approx([0, -1, 0])
     assert turns["by 180 degrees about y"] @ [1, 2, 3] == pytest.approx([-1, 2, -3])
     assert turns["by 120 degrees about (1, 1, 1)"] @ [1, 0, 0] == pytest.approx([0, 1, 0])
-    assert axis_here(turns["by -90 degrees about x"], 1) == "z"
-    plane = {turn_in_words(turn): turn for turn in rotations(2)[1:]}
+    assert axis_before(turns["by -90 degrees about x"], 1) == "z"
+    plane = {rotation_in_words(turn): turn for turn in rotations(2)[1:]}
     assert plane["by 90 degrees"] @ [1, 0] == pytest.approx([0, 1])
     assert {"by -90 degrees", "by 180 degrees"} < set(plane)
 
 
 def rodrigues(text):
-    """The rotation that ``turn_in_words`` described, by its definition."""
+    """The rotation that ``rotation_in_words`` described, by its definition."""
     angle, about = text.removeprefix("by ").split(" degrees about ")
     if about in "xyz":
         axis = np.eye(3)["xyz".index(about)]
@@ -95,19 +95,21 @@ def rodrigues(text):
 
 def test_words_describe_the_turn():
     for turn in rotations(3)[1:]:
-        np.testing.assert_allclose(rodrigues(turn_in_words(turn)), turn, atol=1e-12)
+        np.testing.assert_allclose(rodrigues(rotation_in_words(turn)), turn, atol=1e-12)
 
 
 def test_people_in_all_poses_are_not_turned(people):
-    assert find_turns([occupancy(points) for points in people]) == []
+    assert find_rotated([occupancy(points) for points in people]) == []
 
 
-@pytest.mark.parametrize("turn", [t for t in rotations(3) if np.trace(t) == 1], ids=turn_in_words)
+@pytest.mark.parametrize(
+    "turn", [t for t in rotations(3) if np.trace(t) == 1], ids=rotation_in_words
+)
 def test_planted_right_angles_are_undone(people, turn):
     found = 0
     for i in range(len(people)):
         scans = [occupancy(p @ turn.T if j == i else p) for j, p in enumerate(people)]
-        turned = find_turns(scans)
+        turned = find_rotated(scans)
         assert all(t.scan == i for t in turned)
         found += any((t.rotation == turn.T).all() for t in turned)
     facing = turn[1, 1] == 1
@@ -116,9 +118,9 @@ def test_planted_right_angles_are_undone(people, turn):
 
 def test_sets_too_small_or_too_different_have_no_orientation(people):
     few = [occupancy(points) for points in people[: MIN_SCANS - 1]]
-    assert find_turns(few) == [] == find_turns([])
+    assert find_rotated(few) == [] == find_rotated([])
     rng = np.random.default_rng(0)
     mixed = [
         occupancy(rng.normal(size=(40, 3)) @ rng.normal(size=(3, 3))) for _ in range(MIN_SCANS)
     ]
-    assert find_turns(mixed) == []
+    assert find_rotated(mixed) == []

@@ -50,12 +50,12 @@ def prepared(case):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
-            tally = prepare(path, store, progress=False).tally
+            counts = prepare(path, store, progress=False).counts
     except InputError as error:
         said, reasons = "refused", [str(error)]
     else:
-        said, reasons = "read", [reason for _, reason in tally.skipped]
-        for name in tally.read:
+        said, reasons = "read", [reason for _, reason in counts.skipped]
+        for name in counts.names:
             points, normals, sigma = ScanStore(store).read(name)
             assert np.isfinite(points).all() and np.isfinite(sigma).all()
             assert normals is None or np.isfinite(normals).all()

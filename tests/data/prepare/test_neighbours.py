@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from shapespace.data.prepare.neighbours import FEWEST, neighbour_distance
+from shapespace.data.prepare.neighbours import MIN_POINTS, neighbour_distance
 
 
 def by_tree(points, neighbour=50):
@@ -27,11 +27,11 @@ def test_equals_the_naive_distance(dimension, neighbour):
 
 
 RNG = np.random.default_rng(3)
-SHELL = shell(FEWEST + 2000)
+SHELL = shell(MIN_POINTS + 2000)
 CLOUDS = {
     "shell": SHELL,
-    "just enough for cells": SHELL[:FEWEST],
-    "one too few for cells": SHELL[: FEWEST - 1],
+    "just enough for cells": SHELL[:MIN_POINTS],
+    "one too few for cells": SHELL[: MIN_POINTS - 1],
     "curve in the plane": np.column_stack([np.cos(t := RNG.random(8000) * 7), np.sin(2 * t)]),
     "filled square": RNG.random((8000, 2)),
     "filled cube": RNG.random((8000, 3)),

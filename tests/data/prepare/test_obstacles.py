@@ -43,7 +43,7 @@ def refused(function, *arguments):
 def stopped(source, store, monkeypatch):
     """The folder of the parts of a run that was stopped before it put the store together."""
 
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

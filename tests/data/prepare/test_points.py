@@ -140,14 +140,14 @@ def test_cameras_are_in_the_frame_of_the_source():
 
 
 def test_targets_come_after_the_points_and_change_none_of_them():
-    stages = Timings()
+    timings = Timings()
     plain = prepare_scan(CLOUD, "a", PointOptions(num_points=300))
-    more = prepare_scan(CLOUD, "a", PointOptions(num_points=300, num_targets=40), stages=stages)
+    more = prepare_scan(CLOUD, "a", PointOptions(num_points=300, num_targets=40), timings=timings)
     assert plain.targets is None and plain.stamp == ""
     assert more.targets is not None and more.targets.points.shape == (40, 3)
     np.testing.assert_array_equal(plain.points, more.points)
     np.testing.assert_array_equal(plain.normals, more.normals)
-    assert list(stages) == ["sample", "sigma", "normals", "targets"]
-    assert all(seconds > 0 for seconds in stages.values())
-    prepare_scan(CLOUD, "a", PointOptions(num_points=300), stages=stages)
-    assert len(stages) == 4
+    assert list(timings) == ["sample", "sigma", "normals", "targets"]
+    assert all(seconds > 0 for seconds in timings.values())
+    prepare_scan(CLOUD, "a", PointOptions(num_points=300), timings=timings)
+    assert len(timings) == 4

@@ -49,8 +49,8 @@ def test_a_mixed_folder(tmp_path):
     for other in ("README.md", "notes.txt", "d.ply.part", ".hidden.ply"):
         (folder / other).write_text("words")
     summary = run(folder, tmp_path / "s.hdf5", num_points=100)
-    assert summary.tally.read == ["a", "b", "deep_er_c"] and summary.tally.num_points == 300
-    assert [name for name, _ in summary.tally.skipped] == ["bad"] and summary.ignored == 4
+    assert summary.counts.names == ["a", "b", "deep_er_c"] and summary.counts.num_points == 300
+    assert [name for name, _ in summary.counts.skipped] == ["bad"] and summary.ignored == 4
     text = str(summary)
     assert "scans: 3, 300 points" in text and "files ignored: 4" in text
     assert "skipped bad" in text and "bad.ply" in text and "content " in text
@@ -75,8 +75,8 @@ def test_the_number_of_workers_changes_nothing(tmp_path, workers):
     (tmp_path / "in" / "bad.ply").write_text("bad")
     one = run(tmp_path / "in", tmp_path / "1.hdf5", num_points=500, targets=50)
     two = run(tmp_path / "in", tmp_path / "2.hdf5", num_points=500, targets=50, workers=workers)
-    assert str(one.tally.skipped) == str(two.tally.skipped)
-    assert (one.tally.read, one.content) == (two.tally.read, two.content)
+    assert str(one.counts.skipped) == str(two.counts.skipped)
+    assert (one.counts.names, one.content) == (two.counts.names, two.content)
     assert_equal(content(tmp_path / "1.hdf5"), content(tmp_path / "2.hdf5"))
 
 
@@ -131,15 +131,15 @@ def test_a_second_run_does_nothing_and_a_changed_source_is_made_again(tmp_path, 
     first = run(source, tmp_path / "s.hdf5")
     before = (tmp_path / "s.hdf5").read_bytes()
     again = run(source, tmp_path / "s.hdf5")
-    assert again.tally.kept == 4 and again.content == first.content
-    assert again.tally.read == first.tally.read and (tmp_path / "s.hdf5").read_bytes() == before
+    assert again.counts.num_reused == 4 and again.content == first.content
+    assert again.counts.names == first.counts.names and (tmp_path / "s.hdf5").read_bytes() == before
     ball(source / "b.ply", 0.3)
     ball(source / "d.ply", 0.4)
     third = run(source, tmp_path / "s.hdf5")
-    assert third.tally.kept == 3 and third.tally.read == ["a", "b", "c", "cloud", "d"]
+    assert third.counts.num_reused == 3 and third.counts.names == ["a", "b", "c", "cloud", "d"]
     assert third.content == run(source, tmp_path / "fresh.hdf5").content != first.content
-    assert run(source, tmp_path / "s.hdf5", seed=1).tally.kept == 0
-    assert run(source, tmp_path / "s.hdf5", seed=1, scans=["a", "c"]).tally.kept == 2
+    assert run(source, tmp_path / "s.hdf5", seed=1).counts.num_reused == 0
+    assert run(source, tmp_path / "s.hdf5", seed=1, scans=["a", "c"]).counts.num_reused == 2
     assert ScanStore(tmp_path / "s.hdf5").names == ("a", "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.hdf5", "in", "s.hdf5"]
 
@@ -155,9 +155,9 @@ def test_a_stopped_run_keeps_what_it_has_done(tmp_path, monkeypatch):
         made.append(job)
         return make(job, **options)
 
-    make = assemble._make_part
+    make = assemble._write_partial_result
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(assemble, "_make_part", stop)
+        patch.setattr(assemble, "_write_partial_result", stop)
         run(source, tmp_path / "s.hdf5")
     parts = sorted((tmp_path / "s.hdf5.parts").glob("*.hdf5"))
     assert len(parts) == 3 and not (tmp_path / "s.hdf5").exists()
@@ -168,7 +168,7 @@ def test_a_stopped_run_keeps_what_it_has_done(tmp_path, monkeypatch):
     (tmp_path / ".s.99.part.hdf5").write_text("left over")
     (tmp_path / "s.hdf5.parts" / f".{'0' * 64}.99.part.hdf5").write_text("left over")
     resumed = run(source, tmp_path / "s.hdf5")
-    assert resumed.tally.kept == 3 and resumed.content == whole.content
+    assert resumed.counts.num_reused == 3 and resumed.content == whole.content
     assert_equal(content(tmp_path / "s.hdf5"), content(tmp_path / "whole.hdf5"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "s.hdf5", "whole.hdf5"]
 
@@ -179,7 +179,7 @@ def test_a_damaged_scan_of_the_store_is_made_again(tmp_path):
     with h5py.File(first.store, "r+") as file:
         file["scans/a/points"][0] += 1
     ball(source / "c.ply")
-    assert run(source, first.store).tally.kept == 3
+    assert run(source, first.store).counts.num_reused == 3
     assert list(ScanStore(first.store).verify()) == [None] * 4
 
 
@@ -190,7 +190,7 @@ def test_one_prepare_at_a_time(tmp_path):
         pytest.raises(InputError, match="another prepare"),
     ):
         run(source, tmp_path / "s.hdf5")
-    assert run(source, tmp_path / "s.hdf5").tally.read == ["a", "cloud"]
+    assert run(source, tmp_path / "s.hdf5").counts.names == ["a", "cloud"]
 
 
 def test_normals_and_targets_as_asked(tmp_path):
@@ -204,7 +204,7 @@ def test_normals_and_targets_as_asked(tmp_path):
     assert [store.num_targets(name) for name in store.names] == [40, 40]
     assert [store.read_targets(name).signed for name in store.names] == [True, False]
     assert "scans with normals none: 1" in str(summary)
-    assert {"read", "sample", "sigma", "targets", "write"} <= summary.tally.stages.keys()
+    assert {"read", "sample", "sigma", "targets", "write"} <= summary.counts.timings.keys()
 
 
 def test_selecting_scans_changes_none_of_them(tmp_path):
@@ -214,7 +214,7 @@ def test_selecting_scans_changes_none_of_them(tmp_path):
     everything = content(tmp_path / "all.hdf5")
     run(tmp_path / "in", tmp_path / "some.hdf5", scans=["d", "b"])
     assert_equal(content(tmp_path / "some.hdf5"), {name: everything[name] for name in "bd"})
-    assert run(tmp_path / "in", tmp_path / "s.hdf5", every=2).tally.read == ["a", "c", "e"]
+    assert run(tmp_path / "in", tmp_path / "s.hdf5", every=2).counts.names == ["a", "c", "e"]
     with pytest.raises(InputError, match="'dd'; the nearest is 'd'"):
         run(tmp_path / "in", tmp_path / "s.hdf5", scans=["a", "dd"])
 
@@ -223,15 +223,15 @@ def test_units_end_in_metres(tmp_path):
     ball(tmp_path / "a.ply", 1000.0)
     summary = run(tmp_path / "a.ply", tmp_path / "s.hdf5")
     assert (
-        "--unit mm" in summary.tally.warnings()[0]
-        and "'a' reaches 1" in summary.tally.warnings()[0]
+        "--unit mm" in summary.counts.warnings()[0]
+        and "'a' reaches 1" in summary.counts.warnings()[0]
     )
     for unit, scale in [("mm", 1000), ("cm", 100), ("in", 39.3700787)]:
         run(tmp_path / "a.ply", tmp_path / "s.hdf5", unit=unit)
         np.testing.assert_allclose(ScanStore(tmp_path / "s.hdf5").frame("a").scale, scale)
     summary = run(tmp_path / "a.ply", tmp_path / "s.hdf5", normalise=True)
     store = ScanStore(tmp_path / "s.hdf5")
-    assert store.unit == "radius" and not summary.tally.warnings()
+    assert store.unit == "radius" and not summary.counts.warnings()
     assert np.linalg.norm(store.read("a")[0], axis=1).max() == pytest.approx(1, rel=1e-6)
 
 
@@ -250,14 +250,16 @@ def test_other_dimensions_are_skipped_and_2d_works(tmp_path):
     np.save(tmp_path / "a.npy", points[:, :2])
     np.save(tmp_path / "b.npy", points)
     summary = run(tmp_path, tmp_path / "s.hdf5", num_points=None)
-    ((name, reason),) = summary.tally.skipped
-    assert summary.tally.read == ["b"] and name == "a" and "is 2-D, the store's scans 3-D" in reason
+    ((name, reason),) = summary.counts.skipped
+    assert (
+        summary.counts.names == ["b"] and name == "a" and "is 2-D, the store's scans 3-D" in reason
+    )
     (tmp_path / "b.npy").unlink()
-    assert run(tmp_path, tmp_path / "s.hdf5", num_points=None).tally.read == ["a"]
+    assert run(tmp_path, tmp_path / "s.hdf5", num_points=None).counts.names == ["a"]
     assert ScanStore(tmp_path / "s.hdf5").read("a")[0].shape == (80, 2)
     np.save(tmp_path / "c.npy", points[:, 1:])
     again = run(tmp_path, tmp_path / "s.hdf5", num_points=None)
-    assert again.tally.read == ["a", "c"] and again.tally.kept == 1
+    assert again.counts.names == ["a", "c"] and again.counts.num_reused == 1
     with pytest.raises(InputError, match="is 2-D, the cameras 3-D"):
         run(tmp_path, tmp_path / "t.hdf5", num_points=None, cameras=np.zeros((1, 3)))
 
@@ -272,9 +274,9 @@ def test_a_mistake_of_ours_costs_one_scan(tmp_path, monkeypatch):
 
     prepare_scan = assemble.prepare_scan
     monkeypatch.setattr(assemble, "prepare_scan", fails)
-    tally = run(source, tmp_path / "s.hdf5").tally
-    assert tally.read == ["a", "c", "cloud"] and tally.skipped[0][0] == "b"
-    assert "b.ply: cannot be prepared (MemoryError" in tally.skipped[0][1]
+    counts = run(source, tmp_path / "s.hdf5").counts
+    assert counts.names == ["a", "c", "cloud"] and counts.skipped[0][0] == "b"
+    assert "b.ply: cannot be prepared (MemoryError" in counts.skipped[0][1]
 
 
 def test_a_spoiled_attribute_costs_one_scan(tmp_path):
@@ -282,7 +284,7 @@ def test_a_spoiled_attribute_costs_one_scan(tmp_path):
     with h5py.File(first.store, "r+") as file:
         del file["scans/a"].attrs["stamp"]
     again = run(tmp_path / "in", first.store)
-    assert again.tally.kept == 2 and again.content == first.content
+    assert again.counts.num_reused == 2 and again.content == first.content
 
 
 def test_prepare_file_equals_the_store(tmp_path):

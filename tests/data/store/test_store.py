@@ -180,11 +180,11 @@ def test_a_used_store_travels_to_other_processes(path, method):
 
 
 def test_handles_are_bounded_and_the_store_reopens(path, monkeypatch):
-    monkeypatch.setattr("shapespace.data.store.store.MAX_PLACES", 1)
+    monkeypatch.setattr("shapespace.data.store.store.MAX_ENTRIES", 1)
     store = ScanStore(path)
     for name in "abab":
         assert store.num_points(name) == 80
-        assert len(store._places) == 1
+        assert len(store._entries) == 1
     store.close()
     assert store.num_points("b") == 80
 

@@ -102,7 +102,7 @@ def test_a_spoilt_step_moves_nothing(train, monkeypatch, tmp_path):
         before = [p.detach().clone() for p in self.parameters()]
         take(self, batch, batch_idx)
         same = all(map(torch.equal, before, self.parameters()))
-        steps.append((self.report.taken, same, self.report.offending_rows))
+        steps.append((self.last_step.taken, same, self.last_step.offending_rows))
 
     monkeypatch.setattr(ShapeSpace, "training_step", seen)
     spoil(monkeypatch, lambda index, visit: visit in (5, 6))

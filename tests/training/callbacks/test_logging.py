@@ -108,6 +108,7 @@ def test_a_nan_is_written_as_one(trainer, module, tmp_path):
 
 def test_a_picture_every_so_often(trainer, module, tmp_path):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("embreex")
     run(Preview(every=3, num_shapes=1, height=24), trainer, module, range(5))
     (path,) = (tmp_path / "previews").iterdir()
     assert path.name == "epoch_00003.png"
@@ -115,7 +116,7 @@ def test_a_picture_every_so_often(trainer, module, tmp_path):
 
 
 def test_a_picture_that_cannot_be_drawn_stops_nothing(trainer, module, monkeypatch):
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         tried.append(arguments)
         raise InputError("no pen")
 
