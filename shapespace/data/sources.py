@@ -109,7 +109,8 @@ def discover(source: Path) -> tuple[list[Source], int]:
     registrations = sorted(source.glob("registrations_*.hdf5"))
     if registrations:
         listed = (source / dfaust.FRAME_LIST).is_file()
-        found, used = _frames(registrations), len(registrations) + listed
+        found = _frames(registrations)
+        used = len(registrations) + listed
     else:
         found = _dfaust_scans(source) or _plain(source, files)
         used = len(found)

@@ -145,7 +145,7 @@ def split(
         InputError: an argument is wrong, a name does not fit the pattern, or one of the two lists
             would be empty.
     """
-    _check(names, by, share, hold_out)
+    _check(names, by, share=share, hold_out=hold_out)
     at_least(0, margin=margin, seed=seed)
     ordered = sorted(names)  # the result must not depend on the order of the names
     random = np.random.default_rng(seed)

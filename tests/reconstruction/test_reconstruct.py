@@ -303,9 +303,9 @@ def test_a_sequence_begins_each_frame_where_the_last_ended(toy_checkpoint, tmp_p
         write_cloud(tmp_path / "in" / f"{name}.npz")
     guesses, call = [], Search.__call__
 
-    def seen(self, *arguments):
+    def seen(self, *arguments, **options):
         guesses.append(self.guess)
-        return call(self, *arguments)
+        return call(self, *arguments, **options)
 
     monkeypatch.setattr(Search, "__call__", seen)
     sources, out = collect_sources([tmp_path / "in"]), tmp_path / "out"

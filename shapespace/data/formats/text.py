@@ -26,6 +26,7 @@ def read_text(content: bytes) -> Arrays:
     except ValueError as error:
         reason = str(error).split(";")[0].rstrip(".")
         raise ValueError(
-            f"{reason}; each row needs as many numbers, with decimal points and blanks between"
+            f"{reason}; write the same count of numbers in each row, with decimal points, blanks "
+            "between"
         ) from error
     return cloud(rows)

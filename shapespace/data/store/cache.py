@@ -26,6 +26,8 @@ def copy_to_cache(store: ScanStore, folder: str | Path) -> Path:
         InputError: the disk is too small, or the copy differs from the store as it was prepared.
     """
     target = cached_path(store, folder)
+    # The content is part of the name, so the copy of an older store is never taken for this one.
+    # A copy gets its name only after it is verified.
     with alone(output_folder(folder) / f".{target.name}.lock"):
         if not target.exists():
             remove_leftovers(target)
@@ -38,7 +40,7 @@ def copy_to_cache(store: ScanStore, folder: str | Path) -> Path:
 
 def verify_store(store: ScanStore, desc: str = "verify") -> None:
     """Read all of ``store``; raise InputError that names the first damaged scan."""
-    for fault in progress(store.verify(), desc, len(store), "scan"):
+    for fault in progress(store.verify(), desc, total=len(store), unit="scan"):
         if fault is not None:
             raise InputError(fault)
 

@@ -7,9 +7,13 @@ Version 2 of the layout:
 - Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS`` and ``FRAME`` and these
   contiguous datasets: points float32 [n,D], sigma float32 [n]; normals int16 [n,D] if known;
   target_points float32 [m,D] and target_distance float32 [m] if there are targets.
-- Points are in the store's frame. They are shuffled once, when they are written, so that every
-  contiguous window is a random subset and a training reads a window with one call.
-- Normals are stored in steps of 1/32767: two bytes a number, an error below 0.002 degrees.
+- Points are in the store's frame and shuffled (``data/prepare`` shuffles them once, before they are
+  written). So every contiguous window is a random subset, and one read of contiguous bytes draws a
+  training sample. Rows picked at random are slow to read from HDF5, and to read and permute a whole
+  scan of 50 000 points took 20 times as long as to read a window of 8000.
+- Normals are int16 in steps of 1/32767. A number takes two bytes in place of four, and the angle is
+  off by less than 0.002 degrees. The steps of float16, also two bytes, are 16 times coarser for
+  numbers near 1.
 
 Letters: n points of one scan, m targets, D dimension (2 or 3).
 """
@@ -29,7 +33,9 @@ from shapespace.scan import NORMALS_KINDS, Frame, NormalsKind, PreparedScan, enc
 from shapespace.utils.launch import parse_shard
 
 FORMAT = "shapespace-scans"
+"""Value of the attribute format."""
 VERSION = 2
+"""Version of the layout; a store of another version has to be prepared again."""
 UNITS = ("m", "radius")
 """Units of stored lengths: metres, or the radius of each scan."""
 MAX_NAME = 1000
@@ -118,16 +124,23 @@ def read_header(path: Path, root: hdf5.Group) -> Header:
         raise InputError(f"{path}: not a store of scans; make one with: shapespace prepare")
     if found["unit"] not in UNITS or found["dimension"] not in (2, 3):
         raise InputError(f"{path}: no unit or dimension; run: shapespace prepare again")
-    shard, content = str(found["shard"]), str(found["content"])
+    shard = str(found["shard"])
+    content = str(found["content"])
     if shard:
         parse_shard(shard)
     if not re.fullmatch("[0-9a-f]{64}", content):
         raise InputError(f"{path}: content is not a sha256; run: shapespace prepare again")
-    return Header(found["unit"], int(found["dimension"]), shard, content)
+    return Header(
+        unit=found["unit"], dimension=int(found["dimension"]), shard=shard, content=content
+    )
 
 
 def is_scan_name(name: str | bytes) -> bool:
-    """True if ``name`` can be a scan's name: printable text that can be the name of a file."""
+    """True if ``name`` can name a scan: printable text that can be the name of a file.
+
+    Scans become the names of files when meshes are written. h5py gives bytes for a name that is not
+    UTF-8; such a name is refused.
+    """
     if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
         return False
     return "/" not in name and name not in ("", ".", "..")
@@ -140,20 +153,23 @@ def read_entry(group: hdf5.Group, dimension: int) -> Entry:
         InputError: a dataset or attribute is missing or does not fit.
     """
     attrs = hdf5.attributes(group, FRAME, rows=["centre"])
-    points = _contiguous(group, "points", np.float32, (None, dimension))
+    points = _contiguous(group, "points", dtype=np.float32, shape=(None, dimension))
     n = points.shape[0]
-    sigma = _contiguous(group, "sigma", np.float32, (n,))
+    sigma = _contiguous(group, "sigma", dtype=np.float32, shape=(n,))
     kind = attrs["normals_kind"]
     normals = None
     if kind not in NORMALS_KINDS or (kind == "none") == ("normals" in group):
         _refuse(group, f"has normals_kind {kind!r}, which does not fit")
     if kind != "none":
-        normals = hdf5.offset(_contiguous(group, "normals", np.int16, (n, dimension)))
+        steps = _contiguous(group, "normals", dtype=np.int16, shape=(n, dimension))
+        normals = hdf5.offset(steps)
     m = target_points = target_distance = 0
     if "target_points" in group:
-        around = _contiguous(group, "target_points", np.float32, (None, dimension))
-        m, target_points = around.shape[0], hdf5.offset(around)
-        target_distance = hdf5.offset(_contiguous(group, "target_distance", np.float32, (m,)))
+        around = _contiguous(group, "target_points", dtype=np.float32, shape=(None, dimension))
+        m = around.shape[0]
+        distance = _contiguous(group, "target_distance", dtype=np.float32, shape=(m,))
+        target_points = hdf5.offset(around)
+        target_distance = hdf5.offset(distance)
     return Entry(
         frame=_frame(group, attrs, dimension),
         num_points=n,
@@ -182,24 +198,32 @@ def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
     if scan.targets is not None:
         arrays["target_points"] = scan.targets.points
         arrays["target_distance"] = scan.targets.distance
+    # A full disk is noticed here, before the library writes.
     hdf5.reserve(parent.file, sum(array.nbytes for array in arrays.values()))
     group = parent.create_group(scan.name)
     for key, array in arrays.items():
         group[key] = array
     facts = {name: getattr(scan, name) for name in FACTS}
+    # A path need not be valid UTF-8, as text in HDF5 must be. It is a note for people and no part
+    # of the checksum, so characters that cannot be encoded may be replaced.
+    facts["source"] = scan.source.encode("utf-8", "replace").decode()
     hdf5.set_attributes(
         group,
         centre=np.asarray(scan.frame.centre, np.float64),
         scale=np.float64(scan.frame.scale),
         normals_kind=scan.normals_kind,
         targets_signed=scan.targets is not None and scan.targets.signed,
-        **{**facts, "source": scan.source.encode("utf-8", "replace").decode()},
+        **facts,
     )
     return facts["checksum"]
 
 
 def content_of(checksums: Mapping[str, str]) -> str:
-    """sha256 of names and checksums in the order of the names, in hexadecimal."""
+    """sha256 of names and checksums in the order of the names, in hexadecimal.
+
+    Two stores of the same scans have the same content, whatever the order in which the scans were
+    written and the number of processes that prepared them.
+    """
     lines = "".join(f"{name}\n{checksums[name]}\n" for name in sorted(checksums))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -220,6 +244,9 @@ def _contiguous(
 ) -> hdf5.Dataset:
     """A dataset of this type and shape whose bytes lie in one piece; None is any length."""
     found = hdf5.dataset(group, key)
+    # The bytes are read without the library, which would convert them: so the type must be just
+    # that of the machine (big-endian float32 is another type), and chunks are refused, which may
+    # lie anywhere and may be compressed.
     if found.dtype != dtype or found.chunks is not None:
         _refuse(found, f"is not contiguous {np.dtype(dtype).name} but {found.dtype}")
     wanted = tuple(found.shape[:1] if side is None else (side,) for side in shape)

@@ -29,7 +29,7 @@ from shapespace.errors import InputError, one_line
 from shapespace.scan import TRUSTED, Frame, NormalsKind, PreparedScan, Targets, decoded_normals
 
 MAX_ENTRIES = 65536
-"""Entries of scans that a process keeps in memory, about 600 bytes each."""
+"""Most entries that a process keeps in memory, about 600 bytes each."""
 Points = Float32[np.ndarray, "K D"]
 Sigma = Float32[np.ndarray, " K"]
 
@@ -59,8 +59,10 @@ class ScanStore:
             for name in self.names:
                 if not is_scan_name(name):
                     raise InputError(f"{self.path}: {one_line(name)!r} cannot name a scan")
-        self.unit, self.dimension = header.unit, header.dimension
-        self.shard, self.content = header.shard, header.content
+        self.unit = header.unit
+        self.dimension = header.dimension
+        self.shard = header.shard
+        self.content = header.content
         self._known = frozenset(self.names)
         self._opened: hdf5.File | None = None
         self._process = 0
@@ -122,11 +124,11 @@ class ScanStore:
             Points, normals of any kind or None, and sigma.
         """
         entry = self._entry(name)
-        count = self._count(name, "points", entry.num_points, start, count)
+        count = self._count(name, "points", total=entry.num_points, start=start, count=count)
         points = np.empty((count, self.dimension), np.float32)
         normals = np.empty(points.shape, np.int16) if entry.normals is not None else None
         sigma = np.empty(count, np.float32)
-        self.read_into(name, start, points, sigma, normals)
+        self.read_into(name, start, points=points, sigma=sigma, normals=normals)
         return points, None if normals is None else decoded_normals(normals), sigma
 
     def read_into(
@@ -149,7 +151,8 @@ class ScanStore:
         """
         entry = self._entry(name)
         file = self._file()
-        # The part up to the end of the scan, then the part from its beginning.
+        # The rows up to the end of the scan, then those from its beginning. A float32 is 4 bytes, a
+        # number of a normal 2.
         first = min(len(points), entry.num_points - start)
         for rows, at in ((slice(0, first), start), (slice(first, None), 0)):
             with hdf5.naming(self.path):
@@ -171,7 +174,7 @@ class ScanStore:
         """
         entry = self._entry(name)
         file = self._file()
-        count = self._count(name, "targets", entry.num_targets, start, count)
+        count = self._count(name, "targets", total=entry.num_targets, start=start, count=count)
         points = np.empty((count, self.dimension), np.float32)
         distance = np.empty(count, np.float32)
         with hdf5.naming(self.path):
@@ -233,6 +236,8 @@ class ScanStore:
             except InputError as error:
                 checksums[name] = ""
                 yield str(error)
+        # The content shows what no single scan can: that one was added, removed or renamed. With a
+        # damaged scan it would differ in any case.
         if all(checksums.values()) and content_of(checksums) != self.content:
             yield f"{self.path}: scans were added, removed or renamed; run: shapespace prepare"
 
@@ -241,6 +246,7 @@ class ScanStore:
         return [{"name": name, **self._row(name)} for name in self.names]
 
     def _row(self, name: str) -> dict[str, object]:
+        """Facts of one scan."""
         entry = self._entry(name)
         return {
             **self._facts(name),
@@ -252,12 +258,16 @@ class ScanStore:
         }
 
     def _facts(self, name: str) -> dict[str, Any]:
+        """Attributes of one scan that reading its points does not need."""
         self.check_name(name)
         with hdf5.naming(self.path):
             return read_facts(self._group(name))
 
     def _entry(self, name: str) -> Entry:
-        if self._process != os.getpid():  # after a fork: HDF5 handles cannot be shared
+        """Offsets and frame of one scan, looked up at the first call for it."""
+        # After a fork, this process has a copy of the parent's HDF5 handle, which it must not use.
+        # Entries are dropped with the handle: they are offsets in the file that it had open.
+        if self._process != os.getpid():
             self.close()
             self._process = os.getpid()
         if name not in self._entries:
@@ -269,15 +279,23 @@ class ScanStore:
         return self._entries[name]
 
     def _group(self, name: str) -> hdf5.Group:
+        """Group of one scan in the open file."""
         return hdf5.group(hdf5.group(self._file(), "scans"), name)
 
     def _file(self) -> hdf5.File:
+        """The file, opened by this process at its first read."""
         if self._opened is None or self._process != os.getpid():
             self.close()
-            self._process, self._opened = os.getpid(), self._open_again()
+            self._process = os.getpid()
+            self._opened = self._open_again()
         return self._opened
 
     def _open_again(self) -> hdf5.File:
+        """Open the file; InputError if its content is no longer the one at the start.
+
+        Another store may have been written at the same path since. Its scans have other offsets and
+        perhaps other points, while the names and the unit of this object are those of the old one.
+        """
         with hdf5.naming(self.path):
             file = hdf5.open_hdf5(self.path)
             if read_header(self.path, file).content == self.content:
@@ -286,6 +304,7 @@ class ScanStore:
             raise InputError(f"{self.path}: was replaced by another store; start again")
 
     def _count(self, name: str, what: str, total: int, start: int, count: int | None) -> int:
+        """Length of a window; InputError if it does not lie within ``total``."""
         stop = total if count is None else start + count
         if not 0 <= start <= stop <= total:
             window = f"{what} {start} to {stop} of {name!r}"

@@ -38,6 +38,7 @@ class StoreWriter:
         self.dimension = dimension
         check_target(self.path)
         output_folder(self.path.parent)
+        # The temporary file is removed here if HDF5 cannot create it, and by __exit__ from then on.
         with ExitStack() as stack:
             part = stack.enter_context(replacing(self.path))
             with hdf5.naming(self.path):
@@ -56,6 +57,7 @@ class StoreWriter:
             with hdf5.naming(self.path):
                 hdf5.set_attributes(self._file, content=content_of(self._checksums))
                 hdf5.close(self._file)
+            # Raised inside the block of replacing(), so that the temporary file is removed.
             if error is not None:
                 raise error
 
