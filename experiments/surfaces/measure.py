@@ -6,8 +6,9 @@ import igl
 import numpy as np
 import trimesh
 
+from shapespace.config.options import NUM_SAMPLES
 from shapespace.data.formats.readers import read_raw
-from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface, chamfer, nearest_distances
+from shapespace.evaluation.metrics import SampledSurface, chamfer, nearest_distances
 from shapespace.geometry.components import components
 
 SEEN = 0.8

@@ -1,8 +1,7 @@
 """The commands ``shapespace codes ...``: signatures are the syntax, docstrings the help."""
 
-from typing import Literal
-
 from shapespace.cli.output import say
+from shapespace.config.options import Start
 
 
 def add(
@@ -11,7 +10,7 @@ def add(
     *,
     out: str,
     scans: str | None = None,
-    start: Literal["mean", "zero", "fit"] = "mean",
+    start: Start = "mean",
 ) -> None:
     """Add scans of a store to a trained space, to train on from there with all of them.
 

@@ -4,9 +4,8 @@ Signatures are the syntax of the commands, docstrings their help text. A command
 and prints the outcome.
 """
 
-from typing import Literal
-
-from shapespace.cli.output import Normals, Unit, say
+from shapespace.cli.output import say
+from shapespace.config.options import Normals, SplitBy, Unit
 from shapespace.errors import CheckFailed
 
 
@@ -149,7 +148,7 @@ def split(
     source: str,
     *,
     out: str,
-    by: Literal["subject", "sequence", "frames", "random"] = "sequence",
+    by: SplitBy = "sequence",
     share: float = 0.2,
     hold_out: list[str] | None = None,
     margin: int = 10,

@@ -17,13 +17,12 @@ from pathlib import Path
 import trimesh
 
 from shapespace.checkpoint import CHECKPOINT
-from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.config.options import NUM_SAMPLES, FitOptions, MeshOptions
 from shapespace.config.recipes import DEMO
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
 from shapespace.evaluation import tables
 from shapespace.evaluation.compare import scores_of
-from shapespace.evaluation.metrics import NUM_SAMPLES
 from shapespace.evaluation.scores import Scores, write_csv
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.interpolate import interpolate_shapes

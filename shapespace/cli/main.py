@@ -24,7 +24,7 @@ COMMANDS = {
     "diagnose": ("cli.quality", "how far the field of a space is from a signed distance"),
     "evaluate": ("cli.quality", "unseen scans -> how good a space is: every distance, over people"),
     "compare": ("cli.quality", "meshes or clouds against one: every distance, each by name"),
-    "report": ("cli.quality", "a run -> one page: curves, scores, gallery, walk through the space"),
+    "report": ("cli.quality", "a run -> one page: curves, scores, gallery, shapes in between"),
     "info": ("cli.data", "what a store or a checkpoint holds"),
     "data": ("", "check, split or merge stores of scans"),
     "codes": ("", "add scans to a trained space, or take some out"),

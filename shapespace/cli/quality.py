@@ -7,7 +7,14 @@ library and prints the result.
 from typing import Literal
 
 from shapespace.cli.output import say
-from shapespace.config.options import Axis, EvaluationOptions, FitOptions, MeshOptions
+from shapespace.config.options import (
+    NUM_SAMPLES,
+    Axis,
+    DiagnosticsOptions,
+    EvaluationOptions,
+    FitOptions,
+    MeshOptions,
+)
 
 KnownUnit = Literal["m", "cm", "mm", "in", "none"]
 """Length unit of files; none for files whose unit is unknown."""
@@ -75,7 +82,7 @@ def compare(
     *,
     out: str | None = None,
     unit: KnownUnit = "m",
-    num_samples: int = 100_000,
+    num_samples: int = NUM_SAMPLES,
     seed: int = 0,
 ) -> None:
     """Measure meshes or point clouds, made by any method, against a target file.
@@ -126,10 +133,7 @@ def diagnose(
     *,
     names: list[str] | None = None,
     num_shapes: int = 8,
-    num_points: int = 50_000,
-    resolution: int = 128,
-    num_rays: int = 1024,
-    seed: int = 0,
+    options: DiagnosticsOptions = DiagnosticsOptions(),
     out: str | None = None,
 ) -> None:
     """Say how far the field of a space is from a signed distance.
@@ -147,24 +151,18 @@ def diagnose(
         checkpoint: made by shapespace train.
         names: names of the shapes to diagnose, or a text file with a name on each line.
         num_shapes: number of shapes without names, taken at equal steps from the first to the last.
-        num_points: random samples in the box, and as many near each surface.
-        resolution: grid nodes along the longest side of the mesh that stands for a zero set.
-        num_rays: rays that are traced at each shape.
-        seed: seed of all that is drawn.
+        options: how the fields are sampled.
         out: folder for the files; the folder of the checkpoint by default.
     """
     from pathlib import Path
 
-    from shapespace.diagnostics.space import DiagnosticsOptions, diagnose_space, write_diagnostics
+    from shapespace.diagnostics.space import diagnose_space, write_diagnostics
     from shapespace.report.diagnostics import write_page
     from shapespace.space import TrainedSpace
     from shapespace.utils.files import output_folder
 
     space = TrainedSpace.load(checkpoint)
     folder = output_folder(Path(checkpoint).parent if out is None else out)
-    options = DiagnosticsOptions(
-        num_points=num_points, seed=seed, resolution=resolution, num_rays=num_rays
-    )
     diagnosed = diagnose_space(space, names, num_shapes=num_shapes, settings=options)
     say(diagnosed.text())
     stem = Path(checkpoint).stem

@@ -9,16 +9,22 @@ from typing import Literal
 
 from shapespace.errors import at_least, positive
 
+NUM_SAMPLES = 100_000
+"""Points that are drawn of a surface to measure it."""
 Unit = Literal["m", "cm", "mm", "in"]
-"""Length unit of scan files."""
+"""Length unit of scan files: metres, centimetres, millimetres or inches."""
 AnyUnit = Literal["auto", "m", "cm", "mm", "in"]
 """Length unit of scan files; ``auto`` takes the unit in which the scan fits the space."""
 Normals = Literal["estimate", "source", "none"]
 """Normals of the file, normals estimated for clouds that have none, or no normals."""
 Axis = Literal["x", "y", "z"]
 Freedom = Literal["none", "shift", "rigid", "similarity"]
-"""Part of the pose of a scan that a fit finds beside the code."""
+"""Part of a pose that a fit finds: nothing; the shift; shift and turn; shift, turn and scale."""
 Method = Literal["second-order", "adam-published"]
+SplitBy = Literal["subject", "sequence", "frames", "random"]
+"""What is held out of a training: people, sequences, blocks of frames, or single scans."""
+Start = Literal["mean", "zero", "fit"]
+"""First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class SurfaceOptions:
     """How one scan is reconstructed by itself.
 
     Args:
-        config: recipe in place of the built-in one: a file, or a name such as surface.
+        config: recipe in place of the built-in one, which is surface: a file, or a name.
         steps: optimisation steps.
         num_points: points of the scan in each step; all points if the scan has fewer.
         resolution: grid nodes along the longest side of the mesh.
@@ -94,7 +100,7 @@ class SurfaceOptions:
             that has none; none uses no normals.
     """
 
-    config: str = "surface"
+    config: str | None = None
     steps: int = 2000
     num_points: int = 1024
     resolution: int = 256
@@ -119,9 +125,26 @@ class EvaluationOptions:
             empty, it draws scans.
     """
 
-    num_samples: int = 100_000
+    num_samples: int = NUM_SAMPLES
     baselines: bool = False
     group_end: str = "_"
 
     def __post_init__(self) -> None:
         at_least(1, num_samples=self.num_samples)
+
+
+@dataclass(frozen=True)
+class DiagnosticsOptions:
+    """How a field is sampled to see how far it is from a signed distance.
+
+    Args:
+        num_points: random samples in the box, and as many near each surface.
+        seed: seed of all that is drawn.
+        resolution: grid nodes along the longest side of the mesh that stands for a zero set.
+        num_rays: rays that are traced at each shape.
+    """
+
+    num_points: int = 50_000
+    seed: int = 0
+    resolution: int = 128
+    num_rays: int = 1024

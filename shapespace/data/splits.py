@@ -11,17 +11,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from shapespace.config.options import SplitBy
 from shapespace.data.names import PATTERN, FrameName, by_motion, frame_gaps, parse_names
 from shapespace.data.sources import collect_sources
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.utils.files import output_folder, replacing
 
-By = Literal["subject", "sequence", "frames", "random"]
-"""The unit that is held out: a subject, a sequence, a block of frames of each sequence, a scan."""
 Key = tuple[str, ...]
 """(subject,) or (subject, sequence): the key of a group that is held out as a whole."""
 NEAR = 5
@@ -118,7 +117,7 @@ class Split:
 
 def split(
     names: Collection[str],
-    by: By,
+    by: SplitBy,
     *,
     share: float = 0.2,
     hold_out: Sequence[str] = (),
@@ -178,7 +177,7 @@ def split(
 def split_files(
     source: str | Path,
     out: str | Path,
-    by: By,
+    by: SplitBy,
     *,
     share: float = 0.2,
     hold_out: Sequence[str] = (),
@@ -218,8 +217,8 @@ def scan_names(path: str | Path) -> list[str]:
 
 def _check(names: Collection[str], by: str, share: float, hold_out: Sequence[str]) -> None:
     """InputError for arguments of :func:`split` that cannot be used."""
-    if by not in get_args(By):
-        raise InputError(f"by={one_line(by)!r}: unknown; give one of {' '.join(get_args(By))}")
+    if by not in get_args(SplitBy):
+        raise InputError(f"by={one_line(by)!r}: unknown; give one of {' '.join(get_args(SplitBy))}")
     if not 0 < share < 1:
         raise InputError(f"share={share}: give a number between 0 and 1, as 0.2")
     if hold_out and by not in ("subject", "sequence"):

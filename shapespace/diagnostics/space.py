@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.config.options import DiagnosticsOptions
 from shapespace.diagnostics.sdf import (
     FACTS,
     LOW_IS_WORSE,
@@ -48,23 +49,6 @@ LEGEND = (
     "through: share of rays with a step through the surface, with steps of f and with safe steps"
 )
 """Explanation of the headings, printed below the short table."""
-
-
-@dataclass(frozen=True)
-class DiagnosticsOptions:
-    """Options of the sampling; see :func:`diagnose_field`.
-
-    Args:
-        num_points: samples in the box, and as many near each surface.
-        seed: seed of all that is drawn.
-        resolution: grid nodes along the longest side of the mesh that stands for a zero set.
-        num_rays: rays that are drawn for each shape.
-    """
-
-    num_points: int = 50_000
-    seed: int = 0
-    resolution: int = 128
-    num_rays: int = 1024
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from shapespace.config.options import NUM_SAMPLES
 from shapespace.data.formats.readers import RawScan, read_raw
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
 from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.mesh_quality import mesh_facts
-from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface
+from shapespace.evaluation.metrics import SampledSurface
 from shapespace.evaluation.scores import Part, Scores, group_of
 from shapespace.geometry.components import joined
 

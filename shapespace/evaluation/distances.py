@@ -9,9 +9,10 @@ Letters: K samples of the shape, J samples of the target, D dimension.
 import numpy as np
 from jaxtyping import Float, Int
 
+from shapespace.config.options import NUM_SAMPLES
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
-from shapespace.evaluation.metrics import NUM_SAMPLES, SampledSurface, nearest_samples, volume_iou
+from shapespace.evaluation.metrics import SampledSurface, nearest_samples, volume_iou
 from shapespace.geometry.proximity import point_to_mesh
 
 Numbers = dict[str, float]

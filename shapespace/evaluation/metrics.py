@@ -11,11 +11,9 @@ import trimesh
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
+from shapespace.config.options import NUM_SAMPLES
 from shapespace.errors import at_least
 from shapespace.geometry.proximity import inside
-
-NUM_SAMPLES = 100_000
-"""Points drawn from each surface by default."""
 
 
 @dataclass(frozen=True)

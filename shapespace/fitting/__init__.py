@@ -1,6 +1,7 @@
 """Fitting: the codes, and poses, of scans that were not trained on."""
 
-from shapespace.fitting.pose import Freedom, Pose
+from shapespace.config.options import Freedom
+from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.result import FitResult

@@ -3,14 +3,13 @@
 Letters: P problems, N points, D dimension (3 or 2), T numbers of a turn, K numbers of a pose step.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Freedom = Literal["none", "shift", "rigid", "similarity"]
-"""The part of a pose that is found: nothing; the shift; shift and turn; shift, turn and scale."""
+from shapespace.config.options import Freedom
 
 
 class Pose(NamedTuple):

@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shapespace.config.options import Freedom
 from shapespace.decoders.base import Decoder
-from shapespace.fitting.pose import Freedom, Pose, degrees_of_freedom, pose_columns
+from shapespace.fitting.pose import Pose, degrees_of_freedom, pose_columns
 
 LEAST_SPACING = 0.1
 """Least spacing of points that counts, relative to the usual spacing of the scan."""

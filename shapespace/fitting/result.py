@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shapespace.fitting.pose import Freedom, Pose
+from shapespace.config.options import Freedom
+from shapespace.fitting.pose import Pose
 
 
 @dataclass(frozen=True)

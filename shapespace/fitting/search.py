@@ -11,16 +11,16 @@ Q problems (a scan and one of its starts), K unknowns of a step, G guessed codes
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from shapespace.config.options import Axis, Freedom
 from shapespace.decoders.base import Decoder
 from shapespace.errors import at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
-from shapespace.fitting.pose import Freedom
 from shapespace.fitting.residuals import (
     Prior,
     Residuals,
@@ -118,7 +118,7 @@ class Search:
     even: bool = False
     starts: int = 6
     freedom: Freedom = "shift"
-    up: Literal["x", "y", "z"] = "y"
+    up: Axis = "y"
     angles: int = 16
     turned_starts: int = 12
     guess: Float[Tensor, "G L"] | None = None
@@ -165,13 +165,11 @@ class Search:
         size = median_distance(scan.points)
         prior = Prior.of_codes(codes)
         state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
-        # Problems stand in the order of their scans, the same number of each.
-        tried = len(state.code) // max(num_scans, 1)
-        rows = torch.arange(num_scans, device=codes.device).repeat_interleave(tried)
+        rows = _scans_of_starts(state, num_scans)
         spread = codes.new_zeros(num_scans)
         steps = torch.zeros_like(rows)
-        converged = steps > 0
-        hessian = codes.new_zeros(0)
+        # The first stage sets both, and there is always one.
+        converged = hessian = steps
         for stage in self.rounds:
             if stage.again:
                 state, rows, steps = _second_look(
@@ -185,10 +183,8 @@ class Search:
             spread = _spread(costs, spread)
             chosen = _best(costs, stage.kept)
             rows = rows[chosen]
-            state = solution.state.rows(chosen)
             steps = (steps + solution.iterations)[chosen]
-            converged = solution.converged[chosen]
-            hessian = solution.hessian[chosen]
+            state, converged, hessian = _kept(solution, chosen)
             on_stage()
         one = _first_rows(state, num_scans)
         state = state.rows(one)
@@ -305,6 +301,19 @@ def _second_look(
     ]
     rows = torch.arange(len(near), device=codes.device).repeat_interleave(len(near[0]))
     return State(torch.cat(near), found.pose.rows(rows)), rows, taken[rows]
+
+
+def _kept(
+    solution: Solution, chosen: Int[Tensor, " P"]
+) -> tuple[State, Bool[Tensor, " P"], Float[Tensor, "P K K"]]:
+    """The state of the starts that a stage keeps, whether they converged, and their Hessians."""
+    return solution.state.rows(chosen), solution.converged[chosen], solution.hessian[chosen]
+
+
+def _scans_of_starts(state: State, num_scans: int) -> Int[Tensor, " P"]:
+    """The scan of each start: starts stand in the order of their scans, equally many of each."""
+    tried = len(state.code) // max(num_scans, 1)
+    return torch.arange(num_scans, device=state.code.device).repeat_interleave(tried)
 
 
 def _first_rows(state: State, num_scans: int) -> Int[Tensor, " B"]:

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from shapespace.config.options import Freedom
 from shapespace.decoders.base import Decoder
-from shapespace.fitting.pose import Freedom, pose_columns
+from shapespace.fitting.pose import pose_columns
 from shapespace.fitting.residuals import State
 
 PATCHES = 9.0

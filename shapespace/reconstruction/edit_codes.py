@@ -6,7 +6,6 @@ Letters: L code length.
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from shapespace.checkpoint import read_checkpoint, with_scans, write_checkpoint
 from shapespace.codes import row_of
-from shapespace.config.options import FitOptions
+from shapespace.config.options import FitOptions, Start
 from shapespace.data.sources import StoredScan
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError
@@ -24,8 +23,6 @@ from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
 from shapespace.utils.progress import progress
 
-Start = Literal["mean", "zero", "fit"]
-"""First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
 BATCH = 8
 """Scans that are fitted together."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from shapespace.config.options import SurfaceOptions
+from shapespace.config.recipes import SURFACE
 from shapespace.data.prepare.run import prepare_file
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
@@ -66,7 +67,7 @@ def _train(options: SurfaceOptions, store: Path, folder: Path, num_points: int) 
 
     epochs = math.ceil(options.steps / STEPS_PER_EPOCH)
     arguments = {
-        "config": options.config,
+        "config": options.config or SURFACE,
         "seed_everything": options.seed,
         "model.seed": options.seed,
         "data.seed": options.seed,

@@ -77,9 +77,8 @@ class ShapeSpace(pl.LightningModule):
         seed: seed of codes and samples; the weights follow seed_everything.
     """
 
-    unit = "m"
-    """Unit of the scans; the data module's store sets it."""
-    _excluded: frozenset[int] = frozenset()
+    # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
+    _ddp_params_and_buffers_to_ignore = ("codes.table.weight",)
     _batch_idx = 0
 
     def __init__(
@@ -124,13 +123,13 @@ class ShapeSpace(pl.LightningModule):
         self.warm_up = warm_up
         self.optimiser: Optimiser = optimiser
         self.code_optimiser: CodeOptimiser = code_optimiser
-        # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
-        self._ddp_params_and_buffers_to_ignore = ["codes.table.weight"]
         self.halve_every = halve_every
         self.points_per_chunk = points_per_chunk
         self.seed = seed
         self.means = EpochMeans()
         self.last_step = StepResult({}, 0, taken=False)
+        self.unit = "m"  # until the data module's store sets it
+        self._excluded: frozenset[int] = frozenset()
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:

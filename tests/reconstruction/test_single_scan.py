@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from shapespace.config.options import SurfaceOptions
+from shapespace.config.recipes import SURFACE
 from shapespace.errors import InputError
 from shapespace.reconstruction.single_scan import reconstruct_surface
 
@@ -101,3 +102,18 @@ def test_a_plane_scan(tmp_path):
     np.save(tmp_path / "flat.npy", np.random.default_rng(0).normal(size=(99, 2)))
     with pytest.raises(InputError, match=r"flat\.npy: a mesh needs points in 3-D"):
         reconstruct_surface(tmp_path / "flat.npy", tmp_path / "mesh.ply")
+
+
+def test_a_file_called_surface_is_not_taken_for_the_built_in_recipe(scan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "surface").write_text("not a recipe")
+    seen = []
+
+    def train(arguments):
+        seen.extend(arguments)
+        raise InputError("trained no further")
+
+    monkeypatch.setattr("shapespace.training.cli.train", train)
+    with pytest.raises(InputError, match="trained no further"):
+        reconstruct_surface(scan, tmp_path / "mesh.ply")
+    assert f"--config={SURFACE}" in seen

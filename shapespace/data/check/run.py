@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
 
+from shapespace.config.options import Unit
 from shapespace.data.check.cloud import cloud_of_scan, cloud_of_source
 from shapespace.data.check.measurements import ScanFacts, measure_scan
 from shapespace.data.check.report import CheckReport, by_severity
@@ -24,7 +24,7 @@ def check_scans(
     path: str | Path,
     *,
     workers: int = 1,
-    unit: Literal["m", "cm", "mm", "in"] = "m",
+    unit: Unit = "m",
     extent: float = 1.8,
     scans: Sequence[str] | None = None,
     progress: bool = True,

@@ -9,11 +9,11 @@ Letters: n points, V vertices, C cameras, D dimension (2 or 3).
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from shapespace.config.options import Normals
 from shapespace.data.formats.readers import RawScan, double_area_normals
 from shapespace.data.prepare.neighbours import NEIGHBOUR, neighbour_distance
 from shapespace.data.prepare.normals import normals_of_cloud
@@ -24,12 +24,6 @@ from shapespace.utils.timing import Timings
 
 NUM_POINTS = 250_000
 """Default number of points of a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""
-NormalsSource = Literal["estimate", "source", "none"]
-"""Which normals a scan gets.
-
-"source" gives those of the source, "estimate" also estimates them for a cloud without any, "none"
-gives none.
-"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,7 @@ class PointOptions:
     num_points: int | None = None
     seed: int = 0
     scale: float | None = 1.0
-    normals: NormalsSource = "estimate"
+    normals: Normals = "estimate"
     num_targets: int = 0
 
 
@@ -150,7 +144,7 @@ def _sample(
 def _normals_to_store(
     points: Float32[np.ndarray, "n D"],
     normals: Float64[np.ndarray, "n D"] | None,
-    wanted: NormalsSource,
+    wanted: Normals,
     cameras: Float64[np.ndarray, "C D"] | None,
 ) -> tuple[Float32[np.ndarray, "n D"] | None, NormalsKind]:
     """Choose or estimate the normals, round them as the store does, and say their kind."""

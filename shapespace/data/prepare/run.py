@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
 
+from shapespace.config.options import Normals, Unit
 from shapespace.data.prepare.assemble import Assembly, PrepareCounts, load_scan
-from shapespace.data.prepare.points import NEIGHBOUR, NormalsSource, PointOptions
+from shapespace.data.prepare.points import NEIGHBOUR, PointOptions
 from shapespace.data.sources import Source, discover, select
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import check_target
@@ -80,9 +80,9 @@ def prepare(
     every: int = 1,
     workers: int = 1,
     shard: str | None = None,
-    unit: Literal["m", "cm", "mm", "in"] = "m",
+    unit: Unit = "m",
     normalise: bool = False,
-    normals: NormalsSource = "estimate",
+    normals: Normals = "estimate",
     cameras: Float64[np.ndarray, "C D"] | None = None,
     targets: int = 0,
     seed: int = 0,
@@ -155,7 +155,7 @@ def prepare_file(
     num_points: int | None = None,
     seed: int = 0,
     scale: float | None = 1.0,
-    normals: NormalsSource = "estimate",
+    normals: Normals = "estimate",
 ) -> PreparedScan:
     """Read one scan file and prepare it. The scan is named by the stem of the file.
 
@@ -192,7 +192,7 @@ def _options(
     num_points: int | None,
     seed: int,
     scale: float | None,
-    normals: NormalsSource,
+    normals: Normals,
     targets: int,
 ) -> PointOptions:
     """Check the arguments that a caller gave."""
