@@ -4,6 +4,7 @@ A rank writes one of three messages: "beat <number> <host> <process>", "failed <
 <reason>" and "done".
 """
 
+import atexit
 import os
 import socket
 import threading
@@ -70,6 +71,9 @@ class Heartbeats:
         self._say(f"beat 0 {self._me}")
         for thread in self._threads:
             thread.start()
+        # An interpreter that ends while a thread is in a call to the store aborts the process
+        # ("terminate called without an active exception").
+        atexit.register(self._stop_threads)
 
     def stop(self) -> None:
         """Send no more heartbeats; the other ranks do not miss this rank."""
@@ -95,11 +99,16 @@ class Heartbeats:
     def _end(self, word: str) -> None:
         """Stop both threads and send a last message."""
         if not self._ended.is_set():
-            self._ended.set()
-            self._threads[0].join(2.0)
+            self._stop_threads()
             # A thread that still hangs in a call to the store would block this one too.
             if not self._threads[0].is_alive():
                 self._say(word)
+
+    def _stop_threads(self) -> None:
+        """End both threads, and wait at most two seconds for the one that calls the store."""
+        atexit.unregister(self._stop_threads)
+        self._ended.set()
+        self._threads[0].join(2.0)
 
     def _run(self) -> None:
         """Send heartbeats and read those of all ranks, until the end."""

@@ -69,6 +69,22 @@ def test_a_store_that_does_not_answer_is_rank_0(monkeypatch):
     first.stop()
 
 
+NEVER_STOPPED = """
+from shapespace.training.callbacks.heartbeat import Heartbeats
+
+beats = Heartbeats(0, 1, "127.0.0.1", 0, 100.0, print)
+beats._ended.wait = lambda seconds: beats._ended.is_set()  # in a call to the store all the time
+beats.start()
+time.sleep(0.3)
+"""
+
+
+def test_a_process_ends_well_whose_heartbeats_were_never_stopped():
+    code = f"import time\n{NEVER_STOPPED}"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_timeout_is_positive():
     with pytest.raises(InputError, match="timeout"):
         Heartbeats(0, 1, "127.0.0.1", 0, 0.0, print)
