@@ -21,7 +21,7 @@ from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.formats import dfaust
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
-from shapespace.evaluation.metrics import SampledSurface
+from shapespace.evaluation.sampled_surface import SampledSurface
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.space import TrainedSpace

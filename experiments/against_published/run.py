@@ -19,7 +19,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shapespace.config.options import FitOptions
-from shapespace.evaluation.metrics import SampledSurface, chamfer
+from shapespace.evaluation.metrics import chamfer
+from shapespace.evaluation.sampled_surface import SampledSurface
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.space import TrainedSpace

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from measure import diagonal_of, load, nearest
 
-from shapespace.evaluation.metrics import nearest_distances
+from shapespace.evaluation.sampled_surface import nearest_distances
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 
 SHOWN = {"ours": "shapespace", "poisson 9": "Poisson, depth 9"}

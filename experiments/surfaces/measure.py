@@ -8,7 +8,8 @@ import trimesh
 
 from shapespace.config.options import NUM_SAMPLES
 from shapespace.data.formats.readers import read_raw
-from shapespace.evaluation.metrics import SampledSurface, chamfer, nearest_distances
+from shapespace.evaluation.metrics import chamfer
+from shapespace.evaluation.sampled_surface import SampledSurface, nearest_distances
 from shapespace.geometry.components import components
 
 SEEN = 0.8

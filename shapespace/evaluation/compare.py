@@ -15,9 +15,9 @@ from shapespace.data.formats.readers import RawScan, read_raw
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
-from shapespace.evaluation.distances import surface_distances
 from shapespace.evaluation.mesh_quality import mesh_facts
-from shapespace.evaluation.metrics import SampledSurface
+from shapespace.evaluation.metrics import surface_distances
+from shapespace.evaluation.sampled_surface import SampledSurface
 from shapespace.evaluation.scores import Part, Scores, group_of
 from shapespace.geometry.components import joined
 

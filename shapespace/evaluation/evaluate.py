@@ -15,8 +15,8 @@ from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError
 from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
 from shapespace.evaluation.definitions import FIT, Thresholds
-from shapespace.evaluation.distances import surface_distances
-from shapespace.evaluation.metrics import SampledSurface
+from shapespace.evaluation.metrics import surface_distances
+from shapespace.evaluation.sampled_surface import SampledSurface
 from shapespace.evaluation.scores import (
     SCORES,
     SHAPES,

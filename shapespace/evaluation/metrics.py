@@ -1,81 +1,84 @@
-"""Distances between surfaces, of which the columns of the scores are made.
+"""The metrics: every distance between a shape and its target, Chamfer distances among them.
 
-Distances are unsquared and in the unit of the arguments. Letters: K and J points, D dimension.
+Columns have the names of `evaluation.definitions`.
+
+Both surfaces are in one frame and unit: metres, or any other unit with relative thresholds. "To"
+goes from samples of the shape to the target, "from" goes back from samples of the target.
+
+Letters: K samples of the shape, J samples of the target, D dimension.
 """
-
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import trimesh
 from jaxtyping import Float, Int
-from scipy.spatial import KDTree
 
 from shapespace.config.options import NUM_SAMPLES
-from shapespace.errors import at_least
-from shapespace.geometry.proximity import inside
+from shapespace.errors import InputError
+from shapespace.evaluation.definitions import Thresholds
+from shapespace.evaluation.sampled_surface import SampledSurface, nearest_distances, nearest_samples
+from shapespace.geometry.proximity import inside, point_to_mesh
+
+Numbers = dict[str, float]
+"""Column -> its value."""
+NORMALS = (
+    "normal_consistency",
+    "normal_consistency_to",
+    "normal_consistency_from",
+    "normal_consistency_signed",
+)
 
 
-@dataclass(frozen=True)
-class SampledSurface:
-    """A surface as points, to be measured against another surface.
+def surface_distances(
+    shape: SampledSurface,
+    target: SampledSurface,
+    thresholds: Thresholds | None = None,
+    num_points: int = NUM_SAMPLES,
+    seed: int = 0,
+) -> Numbers:
+    """Measure every distance between a shape and its target.
+
+    A column that needs triangles, normals or a closed mesh is left out where one of the two has
+    none. An empty shape has infinite distances, a far share of 1 and all other shares 0.
 
     Args:
-        points: points drawn from a mesh uniformly by area, or the points of a cloud.
-        normals: unit normals of the points; a zero row is an unknown normal. None without normals.
-        mesh: mesh of which the points are samples; None for a cloud.
+        shape: the surface that is measured.
+        target: the surface that is right.
+        thresholds: distances of the F-scores; by default those of :class:`Thresholds`, in metres.
+        num_points: random points at which ``volume_iou`` is counted.
+        seed: seed of these points, and of the second sampling of the target for the floor.
+
+    Returns:
+        Column -> value, in the unit of the surfaces.
+
+    Raises:
+        InputError: if the target is empty.
     """
-
-    points: Float[np.ndarray, "K D"]
-    normals: Float[np.ndarray, "K D"] | None = None
-    mesh: trimesh.Trimesh | None = None
-
-    @classmethod
-    def of_mesh(
-        cls, mesh: trimesh.Trimesh, num_samples: int = NUM_SAMPLES, seed: int = 0
-    ) -> "SampledSurface":
-        """Draw points from a mesh uniformly by area, with the normals of their triangles.
-
-        Args:
-            mesh: the mesh; an empty mesh gives no points.
-            num_samples: number of points.
-            seed: seed of the draws.
-        """
-        at_least(1, num_samples=num_samples)
-        if len(mesh.faces) == 0:
-            return cls(np.zeros((0, 3)), np.zeros((0, 3)), mesh)
-        points, face = trimesh.sample.sample_surface(mesh, num_samples, seed=seed)[:2]
-        # Neighbours in space are neighbours in the array, which makes tree queries faster.
-        order = np.argsort(face, kind="stable")
-        normals = np.asarray(mesh.face_normals)[face[order]]
-        return cls(np.asarray(points[order]), normals, mesh)
-
-    @cached_property
-    def tree(self) -> KDTree:
-        """Search tree of the points, built once for all queries."""
-        return KDTree(self.points)
-
-    @property
-    def diagonal(self) -> float:
-        """Diagonal of the bounding box of the points; 0 without points."""
-        return float(np.linalg.norm(np.ptp(self.points, axis=0))) if len(self.points) else 0.0
-
-
-def nearest_samples(
-    points: Float[np.ndarray, "K D"], target: SampledSurface
-) -> tuple[Float[np.ndarray, " K"], Int[np.ndarray, " K"]]:
-    """Distance to the nearest sample of the target, and its row; inf and 0 for an empty target."""
-    if not len(points) or not len(target.points):
-        return np.full(len(points), np.inf), np.zeros(len(points), np.int64)
-    distance, row = target.tree.query(points, workers=-1)
-    return distance, np.asarray(row, np.int64)
-
-
-def nearest_distances(
-    points: Float[np.ndarray, "K D"], target: Float[np.ndarray, "J D"]
-) -> Float[np.ndarray, " K"]:
-    """Distance of each point to the nearest target point; infinite if the target is empty."""
-    return nearest_samples(points, SampledSurface(target))[0]
+    if not len(target.points):
+        raise InputError("the target has no surface, so that nothing can be measured")
+    there, row_there = nearest_samples(shape.points, target)
+    back, row_back = nearest_samples(target.points, shape)
+    if not len(shape.points):
+        # Means and maxima over no sample are undefined: one sample infinitely far away stands in.
+        there = np.array([np.inf])
+    found = _sampled_columns(there, back)
+    exact = _exact(shape, target)
+    # Shares use exact distances where there are triangles. Distances between samples have a floor,
+    # which at small thresholds would decide the share.
+    found |= _shares(
+        to=exact.get("to", there),
+        from_=exact.get("from", back),
+        thresholds=thresholds or Thresholds(),
+        diagonal=target.diagonal,
+    )
+    found |= _normal_columns(shape, target, row_there=row_there, row_back=row_back)
+    found |= _exact_columns(exact)
+    if target.mesh is not None:
+        found["sampling_floor"] = _floor(target, seed)
+        mine = shape.mesh
+        closed = mine is not None and (mine.is_watertight or not len(mine.faces))
+        if mine is not None and closed and target.mesh.is_watertight:
+            found["volume_iou"] = volume_iou(mine, target.mesh, num_points=num_points, seed=seed)
+    return found
 
 
 def chamfer(points: Float[np.ndarray, "K D"], target: Float[np.ndarray, "J D"]) -> float:
@@ -106,3 +109,120 @@ def volume_iou(
     in_a = inside(points, a)
     in_b = inside(points, b)
     return float((in_a & in_b).sum() / max(1, (in_a | in_b).sum()))
+
+
+def _sampled_columns(there: Float[np.ndarray, " K"], back: Float[np.ndarray, " J"]) -> Numbers:
+    """Columns of the distances between samples."""
+    to = float(there.mean())
+    from_ = float(back.mean())
+    squared = float(np.square(there).mean() + np.square(back).mean())
+    farthest_to = float(there.max())
+    farthest_from = float(back.max())
+    return {
+        "chamfer_half_unsquared": 0.5 * (to + from_),
+        "chamfer_to": to,
+        "chamfer_from": from_,
+        "chamfer_l2_half_squared": 0.5 * squared,
+        "chamfer_sum_squared": squared,
+        "chamfer_l1_times_10": 5 * (to + from_),
+        "median_to": float(np.median(there)),
+        "median_from": float(np.median(back)),
+        "hausdorff": max(farthest_to, farthest_from),
+        "hausdorff_to": farthest_to,
+        "hausdorff_from": farthest_from,
+        "mesh_accuracy_90": _percentile(there, 90),
+    }
+
+
+def _shares(
+    to: Float[np.ndarray, " K"],
+    from_: Float[np.ndarray, " J"],
+    thresholds: Thresholds,
+    diagonal: float,
+) -> Numbers:
+    """Columns of the shares of samples nearer or farther than each threshold."""
+    found: Numbers = {}
+    for value in thresholds.lengths:
+        at = thresholds.length(value, diagonal)
+        suffix = thresholds.suffix(value)
+        precision = float((to < at).mean())
+        recall = float((from_ < at).mean())
+        both = precision + recall
+        found[f"precision_{suffix}"] = precision
+        found[f"recall_{suffix}"] = recall
+        found[f"fscore_{suffix}"] = 2 * precision * recall / both if both else 0.0
+    far = thresholds.length(thresholds.far, diagonal)
+    found[f"far_share_{thresholds.suffix(thresholds.far)}"] = float((to > far).mean())
+    return found
+
+
+def _normal_columns(
+    shape: SampledSurface,
+    target: SampledSurface,
+    row_there: Int[np.ndarray, " K"],
+    row_back: Int[np.ndarray, " J"],
+) -> Numbers:
+    """Columns of the normals, from each sample to the nearest sample of the other surface."""
+    if shape.normals is None or target.normals is None:
+        return {}
+    if not len(shape.points):
+        return dict.fromkeys(NORMALS, 0.0)
+    cosines_to = _cosines(shape.normals, target.normals[row_there])
+    cosines_from = _cosines(target.normals, shape.normals[row_back])
+    if not len(cosines_to) or not len(cosines_from):
+        return {}
+    to = float(np.abs(cosines_to).mean())
+    from_ = float(np.abs(cosines_from).mean())
+    return {
+        "normal_consistency": 0.5 * (to + from_),
+        "normal_consistency_to": to,
+        "normal_consistency_from": from_,
+        "normal_consistency_signed": 0.5 * float(cosines_to.mean() + cosines_from.mean()),
+    }
+
+
+def _cosines(a: Float[np.ndarray, "K D"], b: Float[np.ndarray, "K D"]) -> np.ndarray:
+    """Cosine between the normals of each pair; pairs with an unknown normal (0) are left out."""
+    known = a.any(1) & b.any(1)
+    return np.einsum("ki,ki->k", a[known], b[known])
+
+
+def _exact(shape: SampledSurface, target: SampledSurface) -> dict[str, np.ndarray]:
+    """Exact distances of the samples to the triangles of the other surface, if it is a mesh."""
+    found = {}
+    if target.mesh is not None:
+        found["to"] = point_to_mesh(shape.points, target.mesh)
+        if not len(shape.points):
+            found["to"] = np.array([np.inf])
+    if shape.mesh is not None:
+        found["from"] = point_to_mesh(target.points, shape.mesh)
+    return found
+
+
+def _exact_columns(exact: dict[str, np.ndarray]) -> Numbers:
+    """Columns of the exact distances; those of both sides only where both surfaces are meshes."""
+    found: Numbers = {}
+    for side, name in (("to", "accuracy_exact"), ("from", "completeness_exact")):
+        if side in exact:
+            found[name] = float(exact[side].mean())
+            found[f"{name}_median"] = float(np.median(exact[side]))
+            found[f"{name}_95"] = _percentile(exact[side], 95)
+    if len(exact) == 2:
+        found["point_to_mesh"] = 0.5 * (found["accuracy_exact"] + found["completeness_exact"])
+        found["hausdorff_exact"] = float(max(each.max() for each in exact.values()))
+    return found
+
+
+def _percentile(values: Float[np.ndarray, " K"], percent: int) -> float:
+    """Percentile, linear between neighbours; infinite if the values are infinite."""
+    # Distances to or from an empty surface are all infinite; interpolation would make them NaN.
+    return float(np.percentile(values, percent)) if np.isfinite(values[0]) else float("inf")
+
+
+def _floor(target: SampledSurface, seed: int) -> float:
+    """Mean distance between two samplings of the target: its Chamfer distance to itself."""
+    assert target.mesh is not None
+    # Both samplings are of one surface, so that both sides of the Chamfer distance have the same
+    # expectation, and one side is enough. The seed is far from those of shape and target.
+    other = SampledSurface.of_mesh(target.mesh, len(target.points), seed + 1_000_003)
+    return float(nearest_samples(other.points, target)[0].mean())
