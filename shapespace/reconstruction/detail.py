@@ -1,0 +1,286 @@
+"""From the code of a scan to a surface with the detail of the scan.
+
+A code draws the poses and bodies that the training knew. A shape of the space is therefore bent
+onto the scan (:mod:`shapespace.elastic.register`), from the fitted code and from the training codes
+nearest to the scan, whichever ends nearest. Then the surface is corrected where the scan has points
+(:mod:`shapespace.elastic.correction`).
+
+All of it happens in the frame of the space. Letters: N points, M any points, V vertices, L code
+length.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float, Int
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from shapespace.decoders.base import Field
+from shapespace.elastic.correction import CorrectedField, corrected
+from shapespace.elastic.graph import DeformationGraph, Motion, deformation_graph, transferred
+from shapespace.elastic.register import BendStage, Target, bend
+from shapespace.fitting.pose import Pose
+from shapespace.fitting.starts import nearest_starts
+from shapespace.geometry.components import largest_component
+from shapespace.scan import PreparedScan
+from shapespace.space import TrainedSpace, placed
+from shapespace.surface.query import field_gradients, field_values
+
+NUM_STARTS = 3
+"""Training codes that are bent beside the fitted code, each of another sequence."""
+MOST_POINTS = 40_000
+"""Points of the scan that are used, at most."""
+FEW_POINTS = 2000
+"""Points that decide between the starts."""
+MANY_POINTS = 4000
+"""Points, and vertices, of the bending of the best start."""
+COARSE_RESOLUTION = 64
+RESOLUTION = 128
+COARSE_SPACING = 0.18
+COARSE_STAGES = (
+    BendStage(stiffness=10.0, reach=0.35, steps=5),
+    BendStage(stiffness=3.0, reach=0.23, steps=5),
+    BendStage(stiffness=0.3, reach=0.12, steps=5),
+    BendStage(stiffness=0.05, reach=0.07, steps=4),
+)
+"""Stages of every start. Spacing of the nodes, and reach, are shares of the size of the scan."""
+FINE_SPACINGS = (0.12, 0.08)
+FINE_STAGES = (
+    (BendStage(stiffness=0.05, reach=0.07, steps=4), BendStage(0.01, reach=0.047, steps=4)),
+    (BendStage(stiffness=0.01, reach=0.035, steps=3), BendStage(0.003, reach=0.023, steps=3)),
+)
+"""Stages of the best start, on graphs with more and more nodes."""
+FAR = 0.12
+"""Distance, as a share of the size, beyond which a point counts alike however far it is."""
+
+
+@dataclass(frozen=True)
+class BentShape:
+    """A shape of the space, bent onto a scan.
+
+    Args:
+        start: name of the training scan whose code was bent; "" for the fitted code.
+        code: the code.
+        graph: the mesh of the code at rest and its nodes.
+        motion: motion of the nodes.
+        misfit: mean distance of the points of the scan from the bent shape, far ones counted as
+            ``FAR``, as a share of the size.
+        stretch: root mean square of the stretch of the graph, as a share of the size.
+    """
+
+    start: str
+    code: Float[Tensor, " L"]
+    graph: DeformationGraph
+    motion: Motion
+    misfit: float
+    stretch: float
+
+
+class BentField:
+    """The field of a bent shape: that of the code, at the place where a point was before.
+
+    Args:
+        field: f(x; z).
+        shape: the shape and its bending.
+    """
+
+    def __init__(self, field: Field, shape: BentShape) -> None:
+        self.field = field
+        self.shape = shape
+        self.surface = shape.graph.bent(shape.motion)
+        self.rotation = shape.graph.mean_rotation(shape.motion)
+        self.tree = KDTree(self.surface)
+
+    def values(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, " M"]:
+        """Values at points; close to a distance near the surface."""
+        found = field_values(self.field, self.shape.code, self._at_rest(points)[0])
+        return found.double().cpu().numpy()
+
+    def gradients(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, "M 3"]:
+        """Gradients at points."""
+        at, nearest = self._at_rest(points)
+        found = field_gradients(self.field, self.shape.code, at)[1].double().cpu().numpy()
+        return np.einsum("nij,nj->ni", self.rotation[nearest], found)
+
+    def _at_rest(
+        self, points: Float[np.ndarray, "M 3"]
+    ) -> tuple[Float[Tensor, "M 3"], Int[np.ndarray, " M"]]:
+        """The points before the bending, and the vertex nearest to each."""
+        nearest = np.asarray(self.tree.query(points)[1])
+        rest = self.shape.graph.straightened(self.shape.motion, points, nearest)
+        return torch.from_numpy(rest).to(self.shape.code), nearest
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A surface with the detail of the scan.
+
+    Args:
+        shape: the bent shape that it was made of.
+        field: the corrected field, in the frame of the space.
+    """
+
+    shape: BentShape
+    field: CorrectedField
+
+
+def detailed(
+    space: TrainedSpace,
+    code: Float[Tensor, " L"],
+    pose: Pose,
+    scan: PreparedScan,
+    on_step: Callable[[], object] = lambda: None,
+) -> Detail:
+    """Bend a shape of the space onto a scan, and correct it where the scan has points.
+
+    Args:
+        space: the space.
+        code: the fitted code of the scan.
+        pose: its pose, of one scan.
+        scan: the scan itself.
+        on_step: called after each start, and after each later step.
+    """
+    pose = Pose(*(part.double().cpu() for part in pose))
+    points = pose(torch.from_numpy(scan.points[:MOST_POINTS]).double()[None])[0].numpy()
+    normals = scan.trusted_normals
+    if normals is not None:
+        turned = pose.turn(torch.from_numpy(normals[:MOST_POINTS]).double()[None])
+        normals = turned[0].numpy()
+    size = float(np.median(np.linalg.norm(points - points.mean(0), axis=1)))
+    target = Target(points, normals, size)
+    shape = _bent(space, code, target, on_step)
+    field = BentField(space.decoder, shape)
+    found = corrected(field, field.surface, points, normals)
+    on_step()
+    return Detail(shape, field=found)
+
+
+def _bent(
+    space: TrainedSpace,
+    code: Float[Tensor, " L"],
+    target: Target,
+    on_step: Callable[[], object],
+) -> BentShape:
+    """The start that ends nearest to the scan, bent with more and more nodes."""
+    few = _some(target, FEW_POINTS)
+    best: BentShape | None = None
+    for name, start in {"": code, **_training_codes(space, few)}.items():
+        shape = _rough(space, name, start, few)
+        if shape is not None and (best is None or shape.misfit < best.misfit):
+            best = shape
+        on_step()
+    assert best is not None, "a trained space draws a surface for some of its codes"
+    many = _some(target, MANY_POINTS)
+    mesh = _mesh(space, best.code, RESOLUTION)
+    assert mesh is not None
+    for spacing, stages in zip(FINE_SPACINGS, FINE_STAGES, strict=True):
+        graph = deformation_graph(mesh, spacing * target.size)
+        nearest = np.asarray(KDTree(best.graph.vertices).query(graph.nodes)[1])
+        motion = transferred(best.motion, best.graph, graph, nearest)
+        motion = bend(graph, motion, many, stages, num_vertices=MANY_POINTS)
+        best = _measured(best.start, best.code, graph, motion, target=many)
+        on_step()
+    return best
+
+
+def _training_codes(space: TrainedSpace, target: Target) -> dict[str, Float[Tensor, " L"]]:
+    """The training codes nearest to the scan, of different sequences, by name."""
+    codes = space.codes.table.weight.detach()
+    points = torch.from_numpy(target.points).to(codes)
+    pairs = nearest_starts(
+        space.decoder, points, codes=codes, turns=torch.eye(3, device=codes.device)[None].to(codes)
+    )
+    found: dict[str, str] = {}
+    for row in pairs[:, 1].tolist():
+        # Neighbouring frames bend alike; another sequence is another chance.
+        found.setdefault(_sequence(space.names[row]), space.names[row])
+    return {name: space.code(name) for name in list(found.values())[:NUM_STARTS]}
+
+
+def _sequence(name: str) -> str:
+    """The name without its last part, which is the number of the frame."""
+    return name.rpartition("_")[0] or name
+
+
+def _rough(
+    space: TrainedSpace, name: str, code: Float[Tensor, " L"], target: Target
+) -> BentShape | None:
+    """One start bent with few nodes; None for a code without a surface."""
+    mesh = _mesh(space, code, COARSE_RESOLUTION)
+    if mesh is None:
+        return None
+    graph = deformation_graph(mesh, COARSE_SPACING * target.size)
+    motion = bend(graph, graph.at_rest(), target, COARSE_STAGES, num_vertices=FEW_POINTS)
+    return _measured(name, code, graph, motion, target=target)
+
+
+def _mesh(
+    space: TrainedSpace, code: Float[Tensor, " L"], resolution: int
+) -> trimesh.Trimesh | None:
+    """The largest part of the surface of a code; None if there is none."""
+    mesh = space.mesh(code, resolution=resolution)
+    return mesh if len(mesh.faces) else None
+
+
+def _some(target: Target, count: int) -> Target:
+    """The first points, which are random ones because scans are stored shuffled."""
+    normals = None if target.normals is None else target.normals[:count]
+    return target._replace(points=target.points[:count], normals=normals)
+
+
+def _measured(
+    start: str,
+    code: Float[Tensor, " L"],
+    graph: DeformationGraph,
+    motion: Motion,
+    *,
+    target: Target,
+) -> BentShape:
+    """A bent shape with its misfit."""
+    vertices = graph.bent(motion)
+    normals = graph.bent_normals(motion)
+    distance, row = KDTree(vertices).query(target.points)
+    across = np.abs(((target.points - vertices[row]) * normals[row]).sum(1))
+    # Beside the surface, over a missing part of the shape, the distance across is small for
+    # nothing.
+    spacing = np.median(distance)
+    off = np.where(distance > across + 3 * spacing, distance, across)
+    if target.normals is not None:
+        faces_away = (target.normals * normals[row]).sum(1) < 0
+        off = np.where(faces_away & target.normals.any(1), FAR * target.size, off)
+    stretch = np.sqrt((graph.stretch(motion) ** 2).sum(1).mean()) if len(graph.edges) else 0.0
+    return BentShape(
+        start=start,
+        code=code,
+        graph=graph,
+        motion=motion,
+        misfit=float(np.minimum(off / target.size, FAR).mean()),
+        stretch=float(stretch) / target.size,
+    )
+
+
+def detailed_mesh(
+    detail: Detail,
+    scan: PreparedScan,
+    pose: Pose,
+    resolution: int = 256,
+    cell: float | None = None,
+) -> trimesh.Trimesh:
+    """The corrected surface as a closed mesh in the source frame of the scan, its largest part.
+
+    Args:
+        detail: of the scan.
+        scan: the scan.
+        pose: of one scan, from its frame to that of the space.
+        resolution: grid nodes along the longest side of the mesh.
+        cell: side of a grid cell in the source's unit, in place of ``resolution``.
+    """
+    if cell is None:
+        side = float(np.ptp(detail.field.prior.surface, axis=0).max()) / resolution
+    else:
+        side = cell / scan.frame.scale * float(pose.scale)
+    return placed(largest_component(detail.field.mesh(side)), scan.frame, pose)
