@@ -24,6 +24,14 @@ from pytorch_lightning.utilities import rank_zero_warn
 from shapespace.checkpoint import CHECKPOINT, newest_checkpoint, read_checkpoint
 from shapespace.config.arguments import explain_config
 from shapespace.config.recipes import with_recipes
+from shapespace.config.trust import (
+    TRUST_HELP,
+    check_configs,
+    known_imports_only,
+    packages_of,
+    split_trust,
+    trusting,
+)
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.objectives.base import Objective
@@ -61,6 +69,8 @@ CALLBACKS = {
 }
 """Sections of a config, and the callback that each of them builds."""
 PARTS = {"model.decoder": Decoder, "model.objective": Objective, "model.sampler": Sampler}
+TEXTS = ("data.store", "data.scans", "data.cache", "trainer.default_root_dir", "ckpt_path")
+"""Options that name a file or a folder."""
 HINTS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*",
@@ -88,20 +98,23 @@ class TrainingCLI(LightningCLI):
     ) -> None:
         self.signals = signals
         self.held = held
-        super().__init__(
-            ShapeSpace,
-            ScanData,
-            save_config_callback=save_config_callback,
-            trainer_defaults=dict(TRAINER),
-            seed_everything_default=0,
-            parser_kwargs={
-                "prog": "shapespace",
-                "exit_on_error": False,
-                "fit": {"exit_on_error": False},
-            },
-            auto_configure_optimizers=False,
-            args=["fit", *with_recipes(args)],
-        )
+        words, packages = split_trust(with_recipes(args))
+        check_configs(words, TEXTS)
+        with trusting([*packages, *packages_of(words)]), known_imports_only():
+            super().__init__(
+                ShapeSpace,
+                ScanData,
+                save_config_callback=save_config_callback,
+                trainer_defaults=dict(TRAINER),
+                seed_everything_default=0,
+                parser_kwargs={
+                    "prog": "shapespace",
+                    "exit_on_error": False,
+                    "fit": {"exit_on_error": False, "epilog": TRUST_HELP},
+                },
+                auto_configure_optimizers=False,
+                args=["fit", *words],
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of wandb and callbacks; the number of scans comes from the data."""
