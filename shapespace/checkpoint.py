@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from shapespace.codes import check_scans, plain_scans, row_of
-from shapespace.config.parts import check_parts
+from shapespace.config.parts import check_like, check_parts
 from shapespace.errors import InputError, one_line
 from shapespace.scan import Frame
 from shapespace.utils.files import replacing
@@ -40,6 +40,13 @@ PLACE = "ScanData"
 """Key of the training's position in the data, which ``ScanData.state_dict`` gives."""
 PARTS = ("decoder", "objective", "sampler")
 """Keys of the parts in the hyper-parameters."""
+NEEDED = {
+    "epoch": int,
+    "global_step": int,
+    "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": int}}}},
+    "shapespace": {"version": str},
+}
+"""What every command relies on, beside parts, weights and scans."""
 INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
 """Function that Lightning would import to build a module from its hyper-parameters."""
 
@@ -165,6 +172,7 @@ def _check_content(path: Path, content: dict[str, Any]) -> None:
     for name, value in (("hyper_parameters", hyper), ("state_dict", state)):
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise InputError(f"{path}: its {name} are no mapping from names")
+    check_like(content, NEEDED, f"{path}: it")
     check_parts(hyper, PARTS, str(path))
     if hyper.get("_instantiator") not in (None, INSTANTIATOR):
         raise InputError(f"{path}: is to be built by a function that is not part of Lightning")
@@ -269,9 +277,23 @@ def with_scans(
     state[SCANS] = {key: [values[row] for row in which.tolist()] for key, values in facts.items()}
     changed = content | {"state_dict": state}
     changed["hyper_parameters"] = content["hyper_parameters"] | {"num_scans": len(names)}
+    try:
+        changed |= _of_other_rows(content, which, len(new))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
+        raise InputError(
+            f"optimiser states or position of the checkpoint are damaged ({one_line(error, 100)})"
+        ) from error
+    return changed
+
+
+def _of_other_rows(
+    content: dict[str, Any], which: Int[Tensor, " K"], num_new: int
+) -> dict[str, Any]:
+    """Optimiser states and position of a checkpoint, as far as it has them, for other rows."""
+    changed: dict[str, Any] = {}
     if "optimizer_states" in content:
         *others, of_codes = content["optimizer_states"]
-        changed["optimizer_states"] = [*others, _of_rows(of_codes, which, len(new))]
+        changed["optimizer_states"] = [*others, _of_rows(of_codes, which, num_new)]
     if PLACE in content:
         visits = content[PLACE]["visits"]
         length = content[PLACE]["visits_of_an_epoch"]

@@ -25,6 +25,8 @@ KEYS = {"class_path", "init_args", "dict_kwargs"}
 MAX_DEPTH = 20
 MAX_VALUES = 10_000
 """Limits of the plain data of all parts: nesting, and values with shared ones written out."""
+LARGEST = 2**53
+"""Largest number of a checkpoint's counts."""
 Part = TypeVar("Part")
 
 
@@ -63,6 +65,30 @@ def check_parts(hyper: Mapping[str, object], names: Sequence[str], where: str) -
             raise InputError(
                 f"{where}: its hyper_parameters hold a {type(value).__name__}; they are plain data"
             )
+
+
+def check_like(value: object, like: Any, where: str) -> None:
+    """Raise InputError unless plain data have a given structure; further keys are allowed.
+
+    Args:
+        value: plain data, as a checkpoint holds them.
+        like: a type; or a dictionary with what the value of each key must be like; or an example,
+            whose type counts. A whole number must not be negative, and no number NaN.
+        where: name of the value, for messages.
+    """
+    if isinstance(like, dict):
+        if not isinstance(value, dict):
+            raise InputError(f"{where} is a {type(value).__name__}, not a mapping")
+        for key, inner in like.items():
+            if key not in value:
+                raise InputError(f"{where} lacks {key}")
+            check_like(value[key], inner, f"{where}.{key}")
+        return
+    kind = like if isinstance(like, type) or typing.get_origin(like) else type(like)
+    _value(value, kind, where)
+    # NaN differs from itself.
+    if value != value or (kind is int and not 0 <= cast("int", value) <= LARGEST):
+        raise InputError(f"{where} is {_short(value)}, which is no count or measure")
 
 
 def known_class(path: str, base: type[Part], where: str) -> type[Part]:
@@ -162,8 +188,16 @@ def _value(value: object, hint: Any, where: str) -> object:
     try:
         return _converted(value, hint, where)
     except (TypeError, KeyError) as error:
-        said = one_line(repr(value)[:200], 60)
-        raise InputError(f"{where}={said}: must be {one_line(_shown(hint), 80)}") from error
+        raise InputError(
+            f"{where}={_short(value)}: must be {one_line(_shown(hint), 80)}"
+        ) from error
+
+
+def _short(value: object) -> str:
+    """A plain value in few characters; a number of thousands of digits is not written out."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a number of more than 15 digits"
+    return one_line(repr(value)[:200], 60)
 
 
 def _shown(hint: Any) -> str:

@@ -221,7 +221,9 @@ class TrainingCLI(LightningCLI):
             newest, remark = newest_checkpoint(Path(folder))
             options.ckpt_path = None if newest is None else str(newest)
         if options.ckpt_path is not None:
-            step = check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
+            step = check_same_run(
+                Path(options.ckpt_path), self.trainer, model=self.model, data=self.datamodule
+            )
             if remark:
                 rank_zero_warn(remark)
             if self.trainer.is_global_zero:

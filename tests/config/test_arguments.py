@@ -143,7 +143,7 @@ SENTENCES_OF_A_TRAINING = [
     ),
     (
         "--model.decoder=os.system",
-        "names the class 'os.system', which is not part of shapespace; if you trust it, say --trust",
+        "names the class 'os.system', which is not part of shapespace; if you trust it, say",
     ),
     ("--model.lr=fast", "model.lr=fast: must be a float"),
     ("--config=fast.yaml", "fast.yaml: model.lr=fast: must be a float"),
