@@ -172,7 +172,7 @@ def _check_content(path: Path, content: dict[str, Any]) -> None:
     for name, value in (("hyper_parameters", hyper), ("state_dict", state)):
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise InputError(f"{path}: its {name} are no mapping from names")
-    check_like(content, NEEDED, f"{path}: it")
+    check_like(content, NEEDED, f"{path}: checkpoint")
     check_parts(hyper, PARTS, str(path))
     if hyper.get("_instantiator") not in (None, INSTANTIATOR):
         raise InputError(f"{path}: is to be built by a function that is not part of Lightning")

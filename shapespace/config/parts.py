@@ -86,8 +86,12 @@ def check_like(value: object, like: Any, where: str) -> None:
         return
     kind = like if isinstance(like, type) or typing.get_origin(like) else type(like)
     _value(value, kind, where)
+    inner = value.values() if isinstance(value, dict) else value
     # NaN differs from itself.
-    if value != value or (kind is int and not 0 <= cast("int", value) <= LARGEST):
+    numbers = [inner] if isinstance(inner, float) else inner if typing.get_origin(kind) else []
+    if any(number != number for number in cast("Any", numbers)) or (
+        kind is int and not 0 <= cast("int", value) <= LARGEST
+    ):
         raise InputError(f"{where} is {_short(value)}, which is no count or measure")
 
 

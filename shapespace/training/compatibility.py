@@ -43,6 +43,8 @@ NOT_NEGATIVE = ("step", "visits", "exp_avg_sq", "square")
 """Counts and mean squares in the state of an optimiser."""
 MEANS = {"sums": dict[str, float], "num_scans": int, "refused": int}
 """Means of an epoch that was begun."""
+FIRST_LOSSES = {"values": list[float], "odd": list[int]}
+"""What the losses of scans are compared with."""
 
 
 def check_same_run(path: Path, trainer: pl.Trainer, model: ShapeSpace, data: ScanData) -> int:
@@ -64,7 +66,7 @@ def check_same_run(path: Path, trainer: pl.Trainer, model: ShapeSpace, data: Sca
     content = read_checkpoint(path)
     other = "start in another run folder, --trainer.default_root_dir"
     try:
-        check_like(content, NEEDED, "it")
+        check_like(content, NEEDED, "checkpoint")
         _check_progress(content, trainer)
         model.codes.set_extra_state(content["state_dict"]["codes._extra_state"])
         model.codes.assign(data.names, data.frames)
@@ -86,8 +88,9 @@ def _check_progress(content: Mapping[str, Any], trainer: pl.Trainer) -> None:
         raise InputError("lr_schedulers is not empty, but shapespace sets the rates itself")
     if not content[PLACE]["visits_of_an_epoch"]:
         raise InputError(f"{PLACE}.visits_of_an_epoch is 0; an epoch has visits")
-    if "means" in content["shapespace"]:
-        check_like(content["shapespace"]["means"], MEANS, "shapespace.means")
+    for key, like in {"means": MEANS, "first_losses": FIRST_LOSSES}.items():
+        if key in content["shapespace"]:
+            check_like(content["shapespace"][key], like, f"shapespace.{key}")
     scaler = trainer.precision_plugin.state_dict()
     name = type(trainer.precision_plugin).__qualname__
     if name in content:
@@ -148,14 +151,23 @@ def _check_groups(groups: Sequence[Any], optimiser: torch.optim.Optimizer, where
         raise InputError(f"{where} has {len(groups)} groups of parameters, not {len(now)}")
     for group, wanted in zip(groups, now, strict=True):
         check_like(group, {"lr": float, "params": list}, f"{where}.param_groups")
-        for key, want in wanted.items():
-            # The rates are set anew in each step. An older torch had fewer options.
-            if key == "lr" or key not in group:
-                continue
-            have = group[key]
-            have, want = (tuple(v) if isinstance(v, list | tuple) else v for v in (have, want))
-            if isinstance(have, Tensor) or type(have) is not type(want) or have != want:
+        if group["params"] != wanted["params"]:
+            raise InputError(f"{where}.param_groups.params are not those of this run")
+    # torch adds the options that an older torch did not have.
+    optimiser.load_state_dict({"state": {}, "param_groups": list(groups)})
+    loaded = optimiser.state_dict()["param_groups"]
+    for group, wanted in zip(loaded, now, strict=True):
+        # The rates are set anew in each step.
+        for key in wanted.keys() - {"lr"}:
+            if key not in group or not _same(group[key], wanted[key]):
                 raise InputError(f"{where}.param_groups.{key} is not that of this run")
+
+
+def _same(have: object, want: object) -> bool:
+    """Whether an option of an optimiser is as wanted; a list stands for a tuple."""
+    if isinstance(have, list | tuple) and isinstance(want, list | tuple):
+        return len(have) == len(want) and all(map(_same, have, want))
+    return type(have) is type(want) and have == want
 
 
 def _check_moments(moments: object, wanted: Mapping[str, tuple[int, ...]], where: str) -> None:
