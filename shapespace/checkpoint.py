@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -44,7 +44,7 @@ NEEDED = {
     "epoch": int,
     "global_step": int,
     "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": int}}}},
-    "shapespace": {"version": str},
+    "shapespace": {"version": str, "unit": Literal["m", "radius"]},
 }
 """What every command relies on, beside parts, weights and scans."""
 INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
@@ -220,6 +220,7 @@ def check_numbers(given: Mapping[str, Any], expected: Mapping[str, Any]) -> None
         given: weights by name, as a checkpoint holds them.
         expected: weights of the same names, as a new model has them.
     """
+    kinds: dict[torch.dtype, str] = {}
     for name, want in expected.items():
         if not isinstance(want, Tensor):
             continue
@@ -234,6 +235,9 @@ def check_numbers(given: Mapping[str, Any], expected: Mapping[str, Any]) -> None
             )
         if not is_finite(have):
             raise InputError(f"{name} holds numbers that are not finite")
+        # A training may have weights of less or more precision, but has all alike.
+        if want.dtype == torch.float32 and kinds.setdefault(have.dtype, name) and len(kinds) > 1:
+            raise InputError(f"{' and '.join(kinds.values())} have different precision")
 
 
 def is_finite(value: Tensor) -> bool:

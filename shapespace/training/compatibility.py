@@ -71,7 +71,7 @@ def check_same_run(path: Path, trainer: pl.Trainer, model: ShapeSpace, data: Sca
         model.codes.set_extra_state(content["state_dict"]["codes._extra_state"])
         model.codes.assign(data.names, data.frames)
         _check_weights(content["state_dict"], model, other)
-        _check_optimisers(content["optimizer_states"], model, other)
+        _check_optimisers(content, model, other)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return content["global_step"]
@@ -113,8 +113,9 @@ def _check_weights(before: Mapping[str, Any], model: ShapeSpace, other: str) -> 
     check_numbers(before, now)
 
 
-def _check_optimisers(states: Sequence[Any], model: ShapeSpace, other: str) -> None:
+def _check_optimisers(content: Mapping[str, Any], model: ShapeSpace, other: str) -> None:
     """Raise InputError unless each optimiser finds its own state, of its parameters' shapes."""
+    states = content["optimizer_states"]
     optimisers = model.configure_optimizers()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     if len(states) != len(optimisers):
@@ -125,7 +126,6 @@ def _check_optimisers(states: Sequence[Any], model: ShapeSpace, other: str) -> N
     for number, (state, optimiser) in enumerate(zip(states, optimisers, strict=True)):
         where = f"optimizer_states[{number}]"
         check_like(state, {"state": dict, "param_groups": list}, where)
-        _check_groups(state["param_groups"], optimiser, where)
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         if not state["state"].keys() <= set(range(len(parameters))):
             raise InputError(f"{where}.state is of other parameters")
@@ -134,7 +134,10 @@ def _check_optimisers(states: Sequence[Any], model: ShapeSpace, other: str) -> N
             if row not in state["state"]:
                 rank_zero_warn(f"{where} has no state of {name}, which begins at zero")
                 continue
-            wanted = shapes_of_state(optimiser, parameter)
+            wanted = {
+                key: torch.empty(shape, dtype=content["state_dict"][name].dtype, device="meta")
+                for key, shape in shapes_of_state(optimiser, parameter).items()
+            }
             try:
                 _check_moments(state["state"][row], wanted, f"{where}, {name}")
             except LookupError as error:
@@ -142,6 +145,7 @@ def _check_optimisers(states: Sequence[Any], model: ShapeSpace, other: str) -> N
                     f"{OTHER_OPTIMISER} ({error}): resume with the config beside it, or, if an "
                     f"older version wrote it, {other}"
                 ) from error
+        _check_groups(state["param_groups"], optimiser, where)
 
 
 def _check_groups(groups: Sequence[Any], optimiser: torch.optim.Optimizer, where: str) -> None:
@@ -170,19 +174,28 @@ def _same(have: object, want: object) -> bool:
     return type(have) is type(want) and have == want
 
 
-def _check_moments(moments: object, wanted: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """Check the state of one parameter: InputError if damaged, LookupError if of another kind."""
+def _check_moments(moments: object, wanted: Mapping[str, Tensor], where: str) -> None:
+    """Check the state of one parameter: InputError if damaged, LookupError if of another kind.
+
+    Args:
+        moments: state of the parameter, as a checkpoint holds it.
+        wanted: tensors of the shapes and types that the state has to have.
+        where: name of the state, for messages.
+    """
     check_like(moments, {}, where)
     assert isinstance(moments, dict)
     if moments.keys() != wanted.keys():
         raise LookupError(f"{where} has {one_line(', '.join(map(str, moments)), 80)}")
-    for key, shape in wanted.items():
+    for key, want in wanted.items():
         value = moments[key]
-        if not isinstance(value, Tensor) or tuple(value.shape) != shape:
+        if not isinstance(value, Tensor) or value.shape != want.shape:
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise InputError(f"{where}: {key} has shape {found}, not {shape}")
-        if not value.is_floating_point() or not is_finite(value):
-            raise InputError(f"{where}: {key} holds no finite numbers")
+            raise InputError(f"{where}: {key} has shape {found}, not {tuple(want.shape)}")
+        # Adam counts its steps in float32.
+        if value.dtype not in (want.dtype, torch.float32 if key == "step" else want.dtype):
+            raise InputError(f"{where}: {key} holds {value.dtype}, not {want.dtype}")
+        if not is_finite(value):
+            raise InputError(f"{where}: {key} holds numbers that are not finite")
         if key in NOT_NEGATIVE and value.numel() and value.min() < 0:
             raise InputError(f"{where}: {key} is negative")
 

@@ -23,7 +23,7 @@ from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
 from shapespace.scan import Samples
 from shapespace.training.batches import Batch
-from shapespace.training.distributed import gathered, gradient_norm, mean_of_rows
+from shapespace.training.distributed import gathered, gradient_norm, losses_of_all, mean_of_rows
 from shapespace.training.lightning_private import attached_trainer
 from shapespace.training.optimisers import (
     CodeOptimiser,
@@ -341,19 +341,10 @@ class ShapeSpace(pl.LightningModule):
         self, batch: Batch, losses: Tensor, mean: float, num_scans: int
     ) -> tuple[int, ...]:
         """Find the rows of the scans, of all ranks, whose loss stands out by orders."""
-        if len(self.codes) == 1 or not num_scans:
+        if len(self.codes) == 1 or not self.first_losses.are_needed(mean, num_scans):
             return ()
-        if not self.first_losses.are_needed(mean, num_scans):
-            return ()
-        rows = batch.scan.index.to(losses)
-        # A scan of weight 0 only fills a place.
-        rows = rows.masked_fill(torch.tensor(batch.step.weights, device=rows.device) == 0, -1)
-        found = gathered(torch.stack([rows, losses]))
-        largest: dict[int, float] = {}
-        for row, loss in found.transpose(1, 2).flatten(0, 1).tolist():
-            if row >= 0:
-                largest[int(row)] = max(loss, largest.get(int(row), 0.0))
-        return self.first_losses.standing_out(largest)
+        weights = torch.tensor(batch.step.weights, device=losses.device)
+        return self.first_losses.standing_out(losses_of_all(batch.scan.index, losses, weights))
 
     def _offending_rows(self, batch: Batch) -> tuple[int, ...]:
         """Find the rows of the scans, of all ranks, whose own loss or gradient is not finite."""

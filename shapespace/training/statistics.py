@@ -100,7 +100,9 @@ class FirstLosses:
     def are_needed(self, mean: float, num_scans: int) -> bool:
         """Whether the losses of a step's scans have to be known, the same on all ranks."""
         # No scan is above the sum of the losses, so that most steps need no look at their scans.
-        needed = len(self.values) < FIRST or mean * num_scans > ORDERS * _level(self.values)
+        needed = num_scans > 0 and (
+            len(self.values) < FIRST or mean * num_scans > ORDERS * _level(self.values)
+        )
         if not needed:
             self.odd = []
         return needed
