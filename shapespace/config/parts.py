@@ -114,6 +114,8 @@ def known_class(path: str, base: type[Part], where: str) -> type[Part]:
         raise InputError(f"{where}: {not_found(path, error)}") from error
     if not isinstance(kind, type) or not issubclass(kind, base):
         raise InputError(f"{where}: {one_line(path, 80)!r} is no {base.__name__}")
+    if kind is base and is_under(path, PARTS[:3]):
+        raise InputError(f"{where}: {base.__name__} is the base of all; name one of them")
     # A module of a known package may hold what another package defines.
     check_class_path(f"{kind.__module__}.{kind.__qualname__}", where)
     return kind

@@ -249,8 +249,18 @@ def check_configs(args: Sequence[str], texts: Collection[str] | None = None) -> 
         # A text that is not YAML is explained when it is parsed.
         with suppress(yaml.YAMLError):
             content = read_config(path)
-            if texts is not None:
+            if texts is not None and isinstance(content, dict):
+                _check_sections(content, path)
                 _check_no_file_named(content, texts, path)
+
+
+def _check_sections(content: dict[str, Any], path: Path) -> None:
+    """Raise InputError for what a parser of trainings has no line for."""
+    if "config" in content:
+        raise InputError(f"{path}: unknown key 'config'; say --config once a file")
+    for key, value in content.items():
+        if isinstance(value, list):
+            raise InputError(f"{path}: {one_line(key, 60)} is a list; give options by name")
 
 
 def _check_no_file_named(content: object, texts: Collection[str], path: Path) -> None:

@@ -99,7 +99,6 @@ class TrainingCLI(LightningCLI):
         self.signals = signals
         self.held = held
         words, packages = split_trust(with_recipes(args))
-        check_configs(words, TEXTS)
         with trusting([*packages, *packages_of(words)]), known_imports_only():
             super().__init__(
                 ShapeSpace,
@@ -136,6 +135,7 @@ class TrainingCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args``, never the command line of the process."""
+        check_configs(args, TEXTS)
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
@@ -168,6 +168,9 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build all parts; a value that a part refuses is an InputError."""
+        for name, base in PARTS.items():
+            if str(self.config["fit"][name].class_path).endswith(f".{base.__name__}"):
+                raise InputError(f"{name}: {base.__name__} is the base of all; name one of them")
         try:
             super().instantiate_classes()
         except ValueError as error:

@@ -64,7 +64,7 @@ def losses_of_all(rows: Tensor, losses: Tensor, weights: Tensor) -> dict[int, fl
     found: dict[int, float] = {}
     for row, loss in gathered(own).transpose(1, 2).flatten(0, 1).tolist():
         if row >= 0:
-            found[int(row)] = max(loss, found.get(int(row), loss))
+            found[int(row)] = max(loss, found.get(int(row), float("-inf")))
     return found
 
 

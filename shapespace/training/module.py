@@ -87,6 +87,8 @@ class ShapeSpace(pl.LightningModule):
     # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
     _ddp_params_and_buffers_to_ignore = ("codes.table.weight",)
     _batch_idx = 0
+    unit = "m"
+    """Unit of the store, once there is a data module."""
 
     def __init__(
         self,
@@ -136,7 +138,6 @@ class ShapeSpace(pl.LightningModule):
         self.means = EpochMeans()
         self.first_losses = FirstLosses()
         self.last_step = StepResult({}, 0, taken=False)
-        self.unit = "m"  # until the data module's store sets it
         self._excluded: frozenset[int] = frozenset()
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
