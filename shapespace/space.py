@@ -393,8 +393,8 @@ def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
     weights = _part(content, "decoder.")
     check_size(hyper["decoder"], Decoder, weights)
     decoder = build_part(hyper["decoder"], Decoder, "decoder")
-    decoder.load_state_dict(weights)
     check_numbers(weights, decoder.state_dict())
+    decoder.load_state_dict(weights)
     objective = build_part(hyper["objective"], Objective, "objective")
     return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
 
@@ -406,8 +406,8 @@ def _built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
     if length != latent_size:
         raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
     codes = LatentCodes(num_scans, latent_size)
-    codes.load_state_dict(state)
     check_numbers(state, codes.state_dict())
+    codes.load_state_dict(state)
     codes.check_named()
     return codes
 

@@ -174,8 +174,8 @@ def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any]) 
         weights: of the module, by name.
 
     Raises:
-        InputError: a number among its arguments is larger than any size of the weights.
-        RuntimeError: the weights are those of another module.
+        InputError: a number among its arguments is larger than any size of the weights, or the
+            weights are those of another module.
     """
     kind, arguments = part_arguments(part, base, "decoder")
     if not is_under(kind.__module__, PARTS):
@@ -186,7 +186,11 @@ def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any]) 
         if type(value) is int and value > most:
             raise InputError(f"decoder.{name}={value}: its weights are those of a smaller decoder")
     with torch.device("meta"):
-        kind(**arguments).load_state_dict(weights, assign=True)
+        wanted = kind(**arguments).state_dict()
+    for name in sorted(wanted.keys() | weights.keys()):
+        shapes = [getattr(each.get(name), "shape", None) for each in (weights, wanted)]
+        if shapes[0] != shapes[1]:
+            raise InputError(f"{one_line(name, 80)} differs from what the decoder has")
 
 
 def _value(value: object, hint: Any, where: str) -> object:
@@ -220,9 +224,9 @@ def _converted(value: Any, hint: Any, where: str) -> object:
             raise TypeError
         return value
     if hint is float:
-        if type(value) not in (int, float):
+        if type(value) not in (int, float) or (type(value) is int and abs(value) > LARGEST):
             raise TypeError
-        return value
+        return float(value)
     if origin is Literal:
         return {(type(choice), choice): choice for choice in inner}[type(value), value]
     if origin in (typing.Union, types.UnionType):

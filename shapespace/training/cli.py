@@ -252,7 +252,7 @@ class SaveConfig(SaveConfigCallback):
         """
         try:
             with replacing(Path(trainer.default_root_dir) / self.config_filename) as part:
-                self.parser.save(self.config, part, skip_none=False, overwrite=True)
+                self.parser.save(self.config, part, skip_unset=False, overwrite=True)
         except (OSError, ValueError, TypeError) as error:
             rank_zero_warn(f"{one_line(error, 200)}; the training goes on without it")
 
