@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from shapespace.config.options import ReadOptions
 from shapespace.data.prepare.partial import PartialResults, partial_results_of, stamp_of
 from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.data.sources import Source
@@ -51,6 +52,7 @@ class PrepareCounts:
         too_large: largest coordinate and name of every new scan beyond the sampling box.
         too_small: the same of every new scan smaller than a hundredth of the box.
         kinds: number of scans by the kind of their normals.
+        accounts: name of every scan, and the line that says how it was read.
     """
 
     names: list[str] = field(default_factory=list)
@@ -61,25 +63,28 @@ class PrepareCounts:
     too_large: list[tuple[float, str]] = field(default_factory=list)
     too_small: list[tuple[float, str]] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
+    accounts: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, scan: PreparedScan) -> None:
         """Count a scan that is written to the store."""
-        self.add_stored(scan.name, len(scan.points), scan.normals_kind)
+        self.add_stored(scan.name, len(scan.points), scan.normals_kind, scan.account)
         reach = float(np.abs(scan.points).max())
         if reach > BOX:
             self.too_large.append((reach, scan.name))
         elif reach < BOX / 100:
             self.too_small.append((reach, scan.name))
 
-    def add_stored(self, name: str, num_points: int, kind: NormalsKind) -> None:
+    def add_stored(self, name: str, num_points: int, kind: NormalsKind, account: str) -> None:
         """Count a scan that is in the store already and stays there.
 
         Args:
             name: the scan's name.
             num_points: number of its stored points.
             kind: where its normals come from.
+            account: how it was read.
         """
         self.names.append(name)
+        self.accounts.append((name, account))
         self.num_points += num_points
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 
@@ -137,6 +142,7 @@ class Assembly:
         shard: "i/n" for one of n shards, which may be empty, or "" for a whole store, which must
             hold a scan.
         options: how the scans are sampled.
+        reading: how their files are read.
         cameras: positions in the source's frame from which the scans were taken, or None.
         strict: raise at the first scan that cannot be used instead of skipping it.
         shown: show bars on standard error.
@@ -146,6 +152,7 @@ class Assembly:
     unit: str
     shard: str
     options: PointOptions
+    reading: ReadOptions
     cameras: Cameras | None
     strict: bool
     shown: bool
@@ -156,7 +163,7 @@ class Assembly:
         Raises:
             InputError: no scan could be used, or one could not and ``strict`` is set.
         """
-        selected = [(source, stamp_of(source, self.options, self.cameras)) for source in sources]
+        selected = [(source, self._stamp(source)) for source in sources]
         counts = PrepareCounts()
         with partial_results_of(self.path, self.unit) as results:
             existing = self._existing(selected)
@@ -174,7 +181,10 @@ class Assembly:
                 # The store holds exactly these scans already: it is not written again.
                 for name in existing.store.names:
                     counts.add_stored(
-                        name, existing.store.num_points(name), existing.store.normals_kind(name)
+                        name,
+                        existing.store.num_points(name),
+                        kind=existing.store.normals_kind(name),
+                        account=existing.store.account(name),
                     )
             else:
                 scans = self._scans(results, usable, existing)
@@ -182,6 +192,9 @@ class Assembly:
                 self._write(scans, len(usable), dimension, counts=counts)
         counts.skipped.sort()
         return counts
+
+    def _stamp(self, source: Source) -> str:
+        return stamp_of(source, self.options, cameras=self.cameras, reading=self.reading)
 
     def _existing(self, selected: Sequence[StampedSource]) -> _Existing:
         """Open the store of an earlier run, if its unit and shard are those of this run."""
@@ -208,7 +221,11 @@ class Assembly:
     ) -> None:
         """Write a partial result for every scan of ``missing`` that can be read."""
         work = partial(
-            _write_partial_result, results=results, options=self.options, cameras=self.cameras
+            _write_partial_result,
+            results=results,
+            options=self.options,
+            reading=self.reading,
+            cameras=self.cameras,
         )
         outcomes = run_in_workers(work, missing, workers, lost=LOST)
         shown = self.shown and bool(missing)
@@ -233,7 +250,9 @@ class Assembly:
                 with suppress(InputError):
                     scan = existing.store.scan(source.name)
             scan = scan or results.read(stamp)
-            yield scan or load_scan(source, self.options, self.cameras, stamp=stamp)
+            yield scan or load_scan(
+                source, self.options, self.cameras, stamp=stamp, reading=self.reading
+            )
 
     def _write(
         self, scans: Iterator[PreparedScan], total: int, dimension: int, counts: PrepareCounts
@@ -274,6 +293,7 @@ def load_scan(
     cameras: Cameras | None = None,
     stamp: str = "",
     timings: Timings | None = None,
+    reading: ReadOptions = ReadOptions(),
 ) -> PreparedScan:
     """Read ``source`` and prepare it.
 
@@ -283,16 +303,24 @@ def load_scan(
         cameras: positions in the source's frame from which the scan was taken, or None.
         stamp: recorded in the store, see :func:`~shapespace.data.prepare.partial.stamp_of`.
         timings: takes the seconds of "read", and those that ``prepare_scan`` adds.
+        reading: how the file is read.
 
     Raises:
-        InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse.
+        InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse; or
+            ``reading`` is strict, and a cloud has fewer points than asked.
     """
     timings = Timings() if timings is None else timings
     with timings("read"):
-        raw, digest = source.load()
+        raw, digest = source.load(reading)
     dimension = raw.vertices.shape[1]
     if cameras is not None and cameras.shape[1] != dimension:
         raise InputError(f"{source}: is {dimension}-D, the cameras {cameras.shape[1]}-D")
+    wanted = options.num_points or 0
+    if reading.strict and raw.faces is None and len(raw.vertices) < wanted:
+        raise InputError(
+            f"{source}: {len(raw.vertices)} points, fewer points than asked ({wanted}); lower "
+            "--num-points, or leave out --strict to draw some of them again"
+        )
     return prepare_scan(
         raw,
         source.name,
@@ -306,13 +334,19 @@ def load_scan(
 
 
 def _write_partial_result(
-    item: StampedSource, results: PartialResults, options: PointOptions, cameras: Cameras | None
+    item: StampedSource,
+    results: PartialResults,
+    options: PointOptions,
+    reading: ReadOptions,
+    cameras: Cameras | None,
 ) -> Outcome:
     """Prepare one scan in a worker and write its partial result."""
     source, stamp = item
     timings = Timings()
     try:
-        scan = load_scan(source, options, cameras, stamp=stamp, timings=timings)
+        scan = load_scan(
+            source, options, cameras, stamp=stamp, timings=timings, reading=reading
+        )
         with timings("write"):
             results.write(scan)
     except InputError as error:

@@ -8,6 +8,7 @@ Letters: C cameras, D dimension (2 or 3).
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from shapespace.config.options import Normals, Unit
+from shapespace.config.options import Normals, ReadOptions, Unit
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.prepare.assemble import Assembly, PrepareCounts, load_scan
 from shapespace.data.prepare.points import NEIGHBOUR, PointOptions
-from shapespace.data.sources import Source, discover, select
+from shapespace.data.sources import Source, counted, discover, select
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import check_target
 from shapespace.data.units import per_metre
@@ -36,7 +38,7 @@ class PrepareSummary:
         counts: which scans were stored and skipped, and the time they took.
         seconds: wall-clock time of the whole call.
         workers: number of processes.
-        ignored: number of files beside the scans that are not scans.
+        ignored: number of files beside the scans that are not scans, by their suffix.
         content: content hash of the store, hexadecimal.
     """
 
@@ -44,7 +46,7 @@ class PrepareSummary:
     counts: PrepareCounts
     seconds: float
     workers: int
-    ignored: int
+    ignored: Counter[str]
     content: str
 
     def __str__(self) -> str:
@@ -52,9 +54,10 @@ class PrepareSummary:
         lines = [f"scans: {len(counts.names)}, {counts.num_points} points, {self.seconds:.1f} s"]
         lines += self._speed()
         lines += [f"skipped {one_line(name)}: {reason}" for name, reason in counts.skipped]
+        lines += grouped_accounts(counts.accounts)
         lines += [f"warning: {warning}" for warning in counts.warnings()]
         if self.ignored:
-            lines.append(f"other files ignored: {self.ignored}")
+            lines.append(f"other files ignored: {counted(self.ignored)}")
         return "\n".join([*lines, f"content {self.content[:16]}"])
 
     def _speed(self) -> list[str]:
@@ -86,6 +89,7 @@ def prepare(
     cameras: Float64[np.ndarray, "C D"] | None = None,
     targets: int = 0,
     seed: int = 0,
+    columns: str | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> PrepareSummary:
@@ -110,7 +114,9 @@ def prepare(
             decide the outer side of estimated normals.
         targets: number of points around each scan whose distances are stored, see ``targets.py``.
         seed: seed of sampling and shuffling, not negative.
-        strict: raise at the first scan that cannot be used instead of skipping it.
+        columns: names of the columns of text files, NPY and NPZ, see ``ReadOptions``.
+        strict: raise at the first scan that cannot be used, that has points which are NaN or 0 0 0,
+            or that has fewer points than asked, instead of mending or skipping it.
         progress: show bars on standard error.
 
     Raises:
@@ -122,6 +128,7 @@ def prepare(
     options = _options(
         num_points=num_points, seed=seed, scale=scale, normals=normals, targets=targets
     )
+    reading = ReadOptions(columns, strict)
     at_least(1, workers=workers)
     index, count = (1, 1) if shard is None else parse_shard(shard)
     found, ignored = discover(Path(source))
@@ -133,6 +140,7 @@ def prepare(
         unit="radius" if normalise else "m",
         shard=shard or "",
         options=options,
+        reading=reading,
         cameras=cameras,
         strict=strict,
         shown=progress,
@@ -156,6 +164,7 @@ def prepare_file(
     seed: int = 0,
     scale: float | None = 1.0,
     normals: Normals = "estimate",
+    columns: str | None = None,
 ) -> PreparedScan:
     """Read one scan file and prepare it. The scan is named by the stem of the file.
 
@@ -165,12 +174,13 @@ def prepare_file(
         seed: seed of sampling and shuffling, not negative.
         scale: source units per stored unit, or None for the scan's own radius.
         normals: as in :func:`prepare`.
+        columns: as in :func:`prepare`.
 
     Raises:
         InputError: as ``read_raw`` and ``prepare_scan``.
     """
     options = _options(num_points=num_points, seed=seed, scale=scale, normals=normals, targets=0)
-    return load_scan(Source(Path(path).stem, Path(path)), options)
+    return load_scan(Source(Path(path).stem, Path(path)), options, reading=ReadOptions(columns))
 
 
 def shard_path(store: str | Path, index: int, count: int) -> Path:

@@ -1,0 +1,169 @@
+"""What the columns of a cloud mean that has no names: decided by their numbers, or refused.
+
+Normals have length 1 and point to all sides. Colours and intensities are never negative. Files that
+cannot be told apart by that are refused, and the option ``--columns`` decides.
+
+Letters: V points, C columns.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from shapespace.data.formats.contents import Contents
+from shapespace.data.formats.repairs import TOLERANCE, are_unit
+from shapespace.data.formats.words import ROLES, named_cloud
+from shapespace.errors import InputError
+
+MOST = 12
+"""Most columns that are told apart by their numbers."""
+REMEDY = "name the columns, as in --columns x,y,z,nx,ny,nz (any other name is not used)"
+
+
+def cloud(
+    rows: np.ndarray, names: Sequence[str] | None = None, chosen: Sequence[str] | None = None
+) -> Contents:
+    """Make points and normals of rows of numbers.
+
+    Args:
+        rows: [V,C] numbers, one row a point.
+        names: names of the columns in the file; None if it has none.
+        chosen: names that the user gave, which count more than those of the file.
+
+    Raises:
+        ValueError: the columns cannot be told apart, or the names do not fit their number.
+    """
+    if rows.ndim != 2:
+        raise ValueError(f"an array of shape {rows.shape}; one row a point is needed")
+    given = chosen if chosen is not None else names
+    if given is not None:
+        if len(given) != rows.shape[1]:
+            whose = "--columns names" if chosen is not None else "the header names"
+            raise InputError(
+                f"{whose} {len(given)} columns, the file has {rows.shape[1]}; {REMEDY}"
+            )
+        columns = list(zip(given, rows.T, strict=True))
+        return named_cloud(columns, _exact) if chosen is not None else named_cloud(columns)
+    names = _meaning(rows.astype(np.float64))
+    contents = named_cloud(list(zip(names, rows.T, strict=True)), _exact)
+    return Contents(
+        vertices=contents.vertices,
+        normals=contents.normals,
+        normals_from=_columns([i for i, name in enumerate(names) if name in ROLES[3:]]),
+        unused=_unused(names),
+    )
+
+
+def _exact(name: str) -> str | None:
+    """The role of a name that is one of ``ROLES`` itself."""
+    return name if name in ROLES else None
+
+
+def _unused(names: list[str]) -> tuple[str, ...]:
+    """Phrases for the columns that are not used: "r g b (columns 4 to 6)"."""
+    phrases = []
+    for name in dict.fromkeys(name for name in names if name not in ROLES):
+        columns = _columns([i for i, other in enumerate(names) if other == name])
+        phrases.append(f"{name} ({columns})" if name else columns)
+    return tuple(phrases)
+
+
+def _columns(which: list[int]) -> str:
+    """Name columns by their numbers, from 1."""
+    if len(which) == 1:
+        return f"column {which[0] + 1}"
+    if which and which[-1] - which[0] == len(which) - 1:
+        return f"columns {which[0] + 1} to {which[-1] + 1}"
+    return f"columns {' '.join(str(i + 1) for i in which)}"
+
+
+def _meaning(rows: Float64[np.ndarray, "V C"]) -> list[str]:
+    """Name each column: one of ``ROLES``, a guess of what is not used, or ""."""
+    count = rows.shape[1]
+    if not 2 <= count <= MOST:
+        turned = "; its rows seem to be the columns" if len(rows) <= MOST < count else ""
+        raise InputError(
+            f"an array of shape {rows.shape}; a cloud has 2 to {MOST} columns{turned}; {REMEDY}"
+        )
+    if count > 3 and len(rows) > 2 and (np.diff(rows[:, 0]) == 1).all() and rows[0, 0] in (0, 1):
+        return ["row number", *_meaning(rows[:, 1:])]
+    if count < 4:
+        return list("xyz")[:count]
+    if count == 4 and _normals_at(rows, 2, 2):
+        return ["x", "y", "nx", "ny"]
+    rest = _rest(rows)
+    if "nx" not in rest and len(rows) > 50 and (np.diff(rows[:, 0]) > 0).all():
+        raise InputError(
+            f"{count} columns, the first of which grows in every row, as a time does; {REMEDY}"
+        )
+    return ["x", "y", "z", *rest]
+
+
+def _rest(rows: Float64[np.ndarray, "V C"]) -> list[str]:
+    """Name the columns from the fourth on."""
+    count = rows.shape[1]
+    names = [""] * (count - 3)
+    found = [at for at in range(3, count - 2) if _normals_at(rows, at, 3)]
+    if len(found) > 1:
+        raise InputError(
+            f"{count} columns, of which {_columns(list(range(found[0], found[0] + 3)))} and "
+            f"{_columns(list(range(found[1], found[1] + 3)))} could be the normals; {REMEDY}"
+        )
+    for at in found:
+        names[at - 3 : at] = ["nx", "ny", "nz"]
+    if not found:
+        _check_no_normals(rows)
+    colours = [at for at in range(3, count - 2) if not any(names[at - 3 : at]) and _bytes(rows, at)]
+    # Never negative and alone: colours from 0 to 1, of which a cloud of six columns has no others.
+    if not found and count == 6:
+        colours = [3]
+    if len(colours) == 1:
+        names[colours[0] - 3 : colours[0]] = ["r g b"] * 3
+    if count == 4 and not (rows[:, 3] < 0).any():
+        names = ["intensity"]
+    return names
+
+
+def _check_no_normals(rows: Float64[np.ndarray, "V C"]) -> None:
+    """Refuse columns of both signs that are not of length 1: they might be normals all the same."""
+    count = rows.shape[1]
+    signed = (rows < 0).any(axis=0)
+    for at in range(3, count - 2):
+        # Scanners give negative intensities, beside colours that are never negative.
+        if signed[at : at + 3].sum() >= (1 if count == 6 else 2):
+            three = _columns([at, at + 1, at + 2])
+            raise InputError(
+                f"{three} have negative numbers but not length 1, so they are neither colours nor "
+                f"normals; {REMEDY}"
+            )
+
+
+def _normals_at(rows: Float64[np.ndarray, "V C"], at: int, size: int) -> bool:
+    """True if the ``size`` columns from ``at`` on are normals.
+
+    Colours are never negative, and have length 1 in nearly all rows only if there are few of them.
+
+    Raises:
+        InputError: the columns could be either.
+    """
+    part = rows[:, at : at + size]
+    if not are_unit(part):
+        return False
+    part = part[np.isfinite(part).all(axis=1) & (part != 0).any(axis=1)]
+    if (part < 0).any() or len(np.unique(part.round(3), axis=0)) > 9:
+        return True
+    # All points of a plane have one normal, across which they do not extend.
+    points = rows[:, :size][np.isfinite(rows[:, :size]).all(axis=1)]
+    points = points - points.mean(axis=0)
+    flat = abs(points @ part[0]).max() <= 1e-3 * np.linalg.norm(points, axis=1).max()
+    if flat and np.ptp(part, axis=0).max() < TOLERANCE:
+        return True
+    three = _columns(list(range(at, at + size)))
+    raise InputError(f"{three} could be normals or a few colours; {REMEDY}")
+
+
+def _bytes(rows: Float64[np.ndarray, "V C"], at: int) -> bool:
+    """True if the three columns from ``at`` on are whole numbers from 0 to 255."""
+    part = rows[:, at : at + 3]
+    return bool(((part >= 0) & (part <= 255) & (part == np.floor(part))).all())
