@@ -105,12 +105,15 @@ class MeshOptions:
         batch: scans that are fitted together.
         unit: length unit of the scan files. auto takes the unit in which a scan fits the space, and
             says so. A store has its own unit.
+        columns: names of the columns of text files, NPY and NPZ, as x,y,z,r,g,b, where numbers and
+            header do not tell them apart.
     """
 
     resolution: int = 256
     cell: float | None = None
     batch: int = 8
     unit: AnyUnit = "auto"
+    columns: str | None = None
 
     def __post_init__(self) -> None:
         at_least(2, resolution=self.resolution)
@@ -133,6 +136,8 @@ class SurfaceOptions:
         seed: seed of sampling and of the weights.
         normals: source keeps the normals of the file; estimate also estimates normals for a cloud
             that has none; none uses no normals.
+        columns: names of the columns of a text file, NPY or NPZ, as x,y,z,r,g,b, where numbers and
+            header do not tell them apart.
     """
 
     config: str | None = None
@@ -142,6 +147,7 @@ class SurfaceOptions:
     run: str | None = None
     seed: int = 0
     normals: Normals = "estimate"
+    columns: str | None = None
 
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps, num_points=self.num_points)

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from shapespace.config.options import SurfaceOptions
 from shapespace.config.recipes import SURFACE
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.prepare.run import prepare_file
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
@@ -32,7 +33,8 @@ def reconstruct_surface(
         options: recipe, size of the run and of the mesh.
 
     Returns:
-        A line that names the mesh and says whether it is watertight.
+        A line that names the mesh and says whether it is watertight; before it, a line that says
+        what of the scan was not used, mended or left out, if anything.
 
     Raises:
         InputError: the scan cannot be used or is 2-D, or an output cannot be written.
@@ -44,7 +46,9 @@ def reconstruct_surface(
     output_folder(Path(out).parent)
     if options.run is not None:
         output_folder(options.run)
-    prepared = prepare_file(scan, seed=options.seed, scale=None, normals=options.normals)
+    prepared = prepare_file(
+        scan, seed=options.seed, scale=None, normals=options.normals, columns=options.columns
+    )
     if prepared.points.shape[1] != 3:
         raise InputError(
             f"{scan}: a mesh needs points in 3-D; train 2-D scans with shapespace train"
@@ -57,7 +61,8 @@ def reconstruct_surface(
         num_points = min(options.num_points, len(prepared.points))
         space = TrainedSpace.load(_train(options, store, folder, num_points))
     mesh = space.mesh(space.code(prepared.name), prepared.frame, options.resolution)
-    return f"wrote {write_mesh(mesh, Path(out))}: {remark(mesh)}"
+    wrote = f"wrote {write_mesh(mesh, Path(out))}: {remark(mesh)}"
+    return "\n".join([*grouped_accounts([(str(scan), prepared.account)]), wrote])
 
 
 def _train(options: SurfaceOptions, store: Path, folder: Path, num_points: int) -> Path:

@@ -53,9 +53,8 @@ def check_scans(
     if store is None:
         scale = per_metre(unit)
         sources = find_sources(Path(path), scans)
-        facts = _measure_all(
-            partial(_measure_source, scale, ReadOptions(columns)), sources, workers=workers, progress=progress
-        )
+        measure = partial(_measure_source, scale, ReadOptions(columns))
+        facts = _measure_all(measure, sources, workers=workers, progress=progress)
     else:
         names = _selected(store, scans)
         if not names:

@@ -4,13 +4,16 @@ Letters: V vertices, F faces, D dimension (2 or 3).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 ORDINARY = re.compile(r"(read x y z(, faces)?(, normals( \([^;]*\))?)?)?")
 """Accounts that hold nothing which a user would not expect."""
+TOLERANCE = 0.02
+"""Most by which the length of a unit normal differs from 1: two decimals round by 0.009."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Contents:
         normals_from: name of the normals in the file, such as "nx ny nz".
         used: what else was read, such as "2 of 3 meshes".
         unused: what the file holds beside that, such as "red green blue".
-        repaired: what was mended or left out, a phrase each, such as "left out: 3 of 9 points, NaN".
+        repaired: what was mended or left out, each a phrase, as "left out: 3 of 9 points, NaN".
     """
 
     vertices: np.ndarray
@@ -54,25 +57,14 @@ class Contents:
         return "; ".join([*parts, *self.repaired])
 
 
-def listed(names: Sequence[str]) -> str:
-    """Join names by blanks; four or more that only count up are shortened: "f_0 to f_44"."""
-    shown: list[str] = []
-    start = 0
-    while start < len(names):
-        stop = start + 1
-        while stop < len(names) and _follows(names[stop - 1], names[stop]):
-            stop += 1
-        run = names[start:stop]
-        shown += [f"{run[0]} to {run[-1]}"] if len(run) > 3 else run
-        start = stop
-    return " ".join(shown)
-
-
-def _follows(one: str, other: str) -> bool:
-    """True if the names are equal but for the number at their end, which is the next one."""
-    a = re.fullmatch(r"(.*?)([0-9]{1,9})", one)
-    b = re.fullmatch(r"(.*?)([0-9]{1,9})", other)
-    return a is not None and b is not None and a[1] == b[1] and int(b[2]) == int(a[2]) + 1
+def normal_lengths(
+    normals: np.ndarray, shape: tuple[int, ...]
+) -> tuple[Float64[np.ndarray, "V D"], Float64[np.ndarray, "V 1"]]:
+    """Return normals, 0 where not finite, and their lengths; ValueError for another shape."""
+    if normals.shape != shape:
+        raise ValueError(f"normals of shape {normals.shape} for vertices of shape {shape}")
+    rows = np.where(np.isfinite(normals), normals, 0.0).astype(np.float64)
+    return rows, np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def grouped_accounts(accounts: Iterable[tuple[str, str]]) -> list[str]:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from shapespace.data.formats.contents import Contents, listed
+from shapespace.data.formats.contents import Contents
+from shapespace.data.formats.words import listed
 from shapespace.errors import InputError
 
 GEOMETRY = (
@@ -105,7 +106,9 @@ def _check_extensions(tree: dict[str, Any]) -> None:
                 needed.append("sparse accessors")
     if needed:
         names = " ".join(dict.fromkeys(needed))
-        raise InputError(f"uses {names}, which shapespace does not read; export it without, or as PLY")
+        raise InputError(
+            f"uses {names}, which shapespace does not read; export it without, or as PLY"
+        )
 
 
 def _counts(tree: dict[str, Any], num_read: int) -> tuple[str, ...]:

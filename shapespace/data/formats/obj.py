@@ -9,9 +9,9 @@ from collections import Counter
 
 import numpy as np
 
-from shapespace.data.formats.contents import Contents, listed
+from shapespace.data.formats.contents import Contents
 from shapespace.data.formats.polygons import three_words, triangulate
-from shapespace.data.formats.words import plain_numbers
+from shapespace.data.formats.words import listed, plain_numbers
 
 SILENT = ("v", "f", "o", "g", "s", "usemtl", "mtllib", "vt")
 """Keywords that are read, or that say nothing about the shape."""

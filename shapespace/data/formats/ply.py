@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
-from shapespace.data.formats.contents import Contents, listed
+from shapespace.data.formats.clouds.columns import named_cloud
+from shapespace.data.formats.contents import Contents
 from shapespace.data.formats.polygons import strips, triangulate
-from shapespace.data.formats.words import named_cloud, plain_numbers, role
+from shapespace.data.formats.words import listed, plain_numbers, role
 
 TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+
 def triangulate(polygons: Any) -> np.ndarray:
     """Cut polygons into fans of triangles.
 

@@ -1,7 +1,7 @@
 """Read one raw scan from one file, in the file's own frame and units.
 
-A new format is a function from bytes to :class:`Contents` and one line in ``READERS``. The rules for
-all formats (in range, not empty, not one single point, faces that exist) are checked here once.
+A new format is a function from bytes to ``Contents`` and one line in a table of readers. The rules
+for all formats (in range, not empty, not one single point, faces that exist) are checked here once.
 
 Meshes other than GLB are parsed here and not by trimesh, which loads files with NaN vertices, with
 faces out of range and with false headers without complaint. Counts must be checked before memory

@@ -9,13 +9,10 @@ Letters: V vertices, F faces, D dimension (2 or 3).
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped
+from jaxtyping import Bool, Float64
 
-from shapespace.data.formats.contents import Contents
+from shapespace.data.formats.contents import TOLERANCE, Contents, normal_lengths
 from shapespace.errors import InputError
-
-TOLERANCE = 0.02
-"""Most by which the length of a unit normal differs from 1: two decimals round by 0.009."""
 
 
 def repaired(contents: Contents, strict: bool = False) -> Contents:
@@ -36,10 +33,10 @@ def repaired(contents: Contents, strict: bool = False) -> Contents:
     if vertices.ndim != 2 or not len(vertices):
         return contents
     contents = _with_normals_counted(contents)
-    bad = ~np.isfinite(vertices).all(axis=1)
+    bad = np.asarray(~np.isfinite(vertices).all(axis=1))
     if contents.faces is not None and len(contents.faces):
         return _without_vertices(contents, bad, strict)
-    zero = (vertices == 0).all(axis=1)
+    zero = np.asarray((vertices == 0).all(axis=1))
     # A single point at the origin is a point like any other.
     if zero.sum() < 2:
         zero[:] = False
@@ -67,9 +64,7 @@ def repaired(contents: Contents, strict: bool = False) -> Contents:
     )
 
 
-def unit_normals(
-    normals: np.ndarray, shape: tuple[int, ...]
-) -> Float64[np.ndarray, "V D"] | None:
+def unit_normals(normals: np.ndarray, shape: tuple[int, ...]) -> Float64[np.ndarray, "V D"] | None:
     """Scale normals to length 1; zero where unknown, None if all are unknown.
 
     Args:
@@ -79,34 +74,17 @@ def unit_normals(
     Raises:
         ValueError: they have another shape.
     """
-    rows, length = _lengths(normals, shape)
+    rows, length = normal_lengths(normals, shape)
     # The squares inside the norm of a shorter one underflow, so its direction is lost.
     known = length > np.sqrt(np.finfo(np.float64).tiny)
     return np.where(known, rows / np.where(known, length, 1.0), 0.0) if known.any() else None
-
-
-def are_unit(rows: Shaped[np.ndarray, "V D"]) -> bool:
-    """True if nearly all rows that are known (finite and not 0) have length 1."""
-    _, length = _lengths(rows, rows.shape)
-    known = length[length > 0]
-    return bool(len(known)) and float((abs(known - 1) <= TOLERANCE).mean()) >= 0.98
-
-
-def _lengths(
-    normals: np.ndarray, shape: tuple[int, ...]
-) -> tuple[Float64[np.ndarray, "V D"], Float64[np.ndarray, "V 1"]]:
-    """The normals, 0 where they are not finite, and their lengths."""
-    if normals.shape != shape:
-        raise ValueError(f"normals of shape {normals.shape} for vertices of shape {shape}")
-    rows = np.where(np.isfinite(normals), normals, 0.0).astype(np.float64)
-    return rows, np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def _with_normals_counted(contents: Contents) -> Contents:
     """Name unknown normals and those of another length than 1; drop them if all are unknown."""
     if contents.normals is None:
         return contents
-    _, length = _lengths(contents.normals, contents.vertices.shape)
+    _, length = normal_lengths(contents.normals, contents.vertices.shape)
     known = length > 0
     if not known.any():
         said = f"{contents.normals_from or 'normals'} (all 0 or NaN)"

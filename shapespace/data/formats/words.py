@@ -1,14 +1,7 @@
-"""Words of scan files: names of the columns of points and normals, and numbers.
-
-Letters: V vertices, D dimension (2 or 3).
-"""
+"""Words of scan files: names of the columns of points and normals, and numbers."""
 
 import re
-from collections.abc import Callable, Sequence
-
-import numpy as np
-
-from shapespace.data.formats.contents import Contents, listed
+from collections.abc import Sequence
 
 ROLES = ("x", "y", "z", "nx", "ny", "nz")
 """Columns that are used: the coordinates of a point and those of its normal."""
@@ -32,60 +25,25 @@ def role(name: str) -> str | None:
     return None
 
 
-def roles_of(
-    names: Sequence[str], role_of: Callable[[str], str | None] = role
-) -> dict[str, int]:
-    """Find the column of each of ``ROLES``.
-
-    Of several columns with one role, the one with the plainest name has it: "nx" before "Nx" before
-    "scalar_Nx". Normals count only if each coordinate has one.
-    """
-    found: dict[str, int] = {}
-    for column in sorted(range(len(names)), key=lambda i: (role_of(names[i]) != names[i], i)):
-        found.setdefault(role_of(names[column]) or "", column)
-    found.pop("", None)
-    if "z" not in found:
-        found.pop("nz", None)
-    axes = [axis for axis in "xyz" if axis in found]
-    if not all(f"n{axis}" in found for axis in axes):
-        found = {axis: found[axis] for axis in axes}
-    return found
+def listed(names: Sequence[str]) -> str:
+    """Join names by blanks; four or more that only count up are shortened: "f_0 to f_44"."""
+    shown: list[str] = []
+    start = 0
+    while start < len(names):
+        stop = start + 1
+        while stop < len(names) and _follows(names[stop - 1], names[stop]):
+            stop += 1
+        run = names[start:stop]
+        shown += [f"{run[0]} to {run[-1]}"] if len(run) > 3 else run
+        start = stop
+    return " ".join(shown)
 
 
-def named_cloud(
-    columns: Sequence[tuple[str, np.ndarray]], role_of: Callable[[str], str | None] = role
-) -> Contents:
-    """Make points and normals of columns by their names; all other columns are named as not used.
-
-    Args:
-        columns: name and [V] numbers of each column, in the order of the file.
-        role_of: which of ``ROLES`` a name has, or None. A column with the name "_" is passed over.
-
-    Raises:
-        ValueError: no column is called x or none y.
-    """
-    names = [name for name, _ in columns]
-    found = roles_of(names, role_of)
-    if not {"x", "y"} <= found.keys():
-        raise ValueError(f"no columns x and y, only {listed(names) or 'none'}")
-    axes = [axis for axis in "xyz" if axis in found]
-    normal = [found[f"n{axis}"] for axis in axes if f"n{axis}" in found]
-    rest = [
-        name for i, name in enumerate(names) if i not in found.values() and name not in ("_", "")
-    ]
-    if "" in names:
-        rest.insert(0, "a column without a name")
-    return Contents(
-        vertices=_stack(columns, [found[axis] for axis in axes]),
-        normals=_stack(columns, normal) if normal else None,
-        normals_from=listed([names[i] for i in normal]),
-        unused=(listed(rest),) if rest else (),
-    )
-
-
-def _stack(columns: Sequence[tuple[str, np.ndarray]], which: list[int]) -> np.ndarray:
-    """Stack the columns at ``which``: [V,D], float64."""
-    return np.stack([np.asarray(columns[i][1], np.float64) for i in which], axis=1)
+def _follows(one: str, other: str) -> bool:
+    """True if the names are equal but for the number at their end, which is the next one."""
+    a = re.fullmatch(r"(.*?)([0-9]{1,9})", one)
+    b = re.fullmatch(r"(.*?)([0-9]{1,9})", other)
+    return a is not None and b is not None and a[1] == b[1] and int(b[2]) == int(a[2]) + 1
 
 
 # The C library of Windows prints -nan(ind), older ones 1.#QNAN and -1.#IND.

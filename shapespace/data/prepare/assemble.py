@@ -344,9 +344,7 @@ def _write_partial_result(
     source, stamp = item
     timings = Timings()
     try:
-        scan = load_scan(
-            source, options, cameras, stamp=stamp, timings=timings, reading=reading
-        )
+        scan = load_scan(source, options, cameras, stamp=stamp, timings=timings, reading=reading)
         with timings("write"):
             results.write(scan)
     except InputError as error:

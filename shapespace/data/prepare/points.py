@@ -61,7 +61,8 @@ def prepare_scan(
     """Sample, centre and scale ``raw``, measure sigma, and add normals and targets as asked.
 
     A mesh is sampled uniformly by area, with the normals of its faces. A cloud gives its own
-    points, or a random subset of them; if it has fewer than asked, some are drawn again. The centre is the mean of the points.
+    points, or a random subset of them; if it has fewer than asked, some are drawn again. The centre
+    is the mean of the points.
 
     Args:
         raw: the scan, in source units.
@@ -75,7 +76,8 @@ def prepare_scan(
         timings: takes the seconds of "sample", "sigma", "normals" and "targets".
 
     Raises:
-        InputError: a cloud has fewer than 51 points; its lengths do not fit into float32; targets of a mesh are asked for and libigl is missing.
+        InputError: a cloud has fewer than 51 points; its lengths do not fit into float32; targets
+            of a mesh are asked for and libigl is missing.
     """
     label = one_line(source or name)
     rng = _generator(name, options.seed)

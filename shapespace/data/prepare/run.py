@@ -128,7 +128,6 @@ def prepare(
     options = _options(
         num_points=num_points, seed=seed, scale=scale, normals=normals, targets=targets
     )
-    reading = ReadOptions(columns, strict)
     at_least(1, workers=workers)
     index, count = (1, 1) if shard is None else parse_shard(shard)
     found, ignored = discover(Path(source))
@@ -140,7 +139,7 @@ def prepare(
         unit="radius" if normalise else "m",
         shard=shard or "",
         options=options,
-        reading=reading,
+        reading=ReadOptions(columns, strict),
         cameras=cameras,
         strict=strict,
         shown=progress,

@@ -4,9 +4,9 @@ Version 2 of the layout:
 
 - The root has the attributes format, version, unit, dimension, shard and content. ``content`` is
   the sha256 of all names and checksums.
-- Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS``, ``NOTES`` and ``FRAME`` and these
-  contiguous datasets: points float32 [n,D], sigma float32 [n]; normals int16 [n,D] if known;
-  target_points float32 [m,D] and target_distance float32 [m] if there are targets.
+- Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS``, ``NOTES`` and ``FRAME``
+  and these contiguous datasets: points float32 [n,D], sigma float32 [n]; normals int16 [n,D] if
+  known; target_points float32 [m,D] and target_distance float32 [m] if there are targets.
 - Points are in the store's frame and shuffled (``data/prepare`` shuffles them once, before they are
   written). So every contiguous window is a random subset, and one read of contiguous bytes draws a
   training sample. Rows picked at random are slow to read from HDF5, and to read and permute a whole

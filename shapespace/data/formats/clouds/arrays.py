@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from shapespace.data.formats.clouds.columns import cloud
-from shapespace.data.formats.contents import Contents, listed
-from shapespace.data.formats.words import named_cloud
+from shapespace.data.formats.clouds.columns import cloud, named_cloud
+from shapespace.data.formats.contents import Contents
+from shapespace.data.formats.words import listed
 from shapespace.errors import InputError
 
 PARTS = {
@@ -55,9 +55,8 @@ def read_npz(content: bytes, chosen: Sequence[str] | None = None) -> Contents:
         normals = _numbers(arrays[used["normals"]]) if used["normals"] else None
     taken = {at, *used.values()}
     rest = [key for key in arrays.files if key not in taken]
-    unused = (f"array {listed(rest)}",) if rest else ()
-    if {"loc", "scale"} <= set(rest):
-        unused = (f"{unused[0]} (the points stay in the frame of the file)",)
+    stay = " (the points stay in the frame of the file)" if {"loc", "scale"} <= set(rest) else ""
+    unused = (f"array {listed(rest)}{stay}",) if rest else ()
     if normals is None and points.ndim == 2 and points.shape[1] > 3:
         contents = cloud(points, chosen=chosen)
         more = (*contents.unused, *unused)
@@ -85,7 +84,7 @@ def _key(keys: Mapping[str, str], names: Sequence[str]) -> str | None:
     """The array with one of these names; ValueError if there are two."""
     found = [keys[name] for name in names if name in keys]
     if len(found) > 1:
-        raise ValueError(f"arrays {found[0]!r} and {found[1]!r} both; which is the scan is not said")
+        raise ValueError(f"arrays {found[0]!r} and {found[1]!r} both; which is the scan?")
     return found[0] if found else None
 
 

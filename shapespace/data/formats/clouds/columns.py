@@ -1,19 +1,18 @@
-"""What the columns of a cloud mean that has no names: decided by their numbers, or refused.
+"""What the columns of a cloud mean: by their names, or else by their numbers.
 
 Normals have length 1 and point to all sides. Colours and intensities are never negative. Files that
 cannot be told apart by that are refused, and the option ``--columns`` decides.
 
-Letters: V points, C columns.
+Letters: V points, C columns, D dimension (2 or 3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Shaped
 
-from shapespace.data.formats.contents import Contents
-from shapespace.data.formats.repairs import TOLERANCE, are_unit
-from shapespace.data.formats.words import ROLES, named_cloud
+from shapespace.data.formats.contents import TOLERANCE, Contents, normal_lengths
+from shapespace.data.formats.words import ROLES, listed, role
 from shapespace.errors import InputError
 
 MOST = 12
@@ -53,6 +52,60 @@ def cloud(
         normals_from=_columns([i for i, name in enumerate(names) if name in ROLES[3:]]),
         unused=_unused(names),
     )
+
+
+def roles_of(names: Sequence[str], role_of: Callable[[str], str | None] = role) -> dict[str, int]:
+    """Find the column of each of ``ROLES``.
+
+    Of several columns with one role, the one with the plainest name has it: "nx" before "Nx" before
+    "scalar_Nx". Normals count only if each coordinate has one.
+    """
+    found: dict[str, int] = {}
+    for column in sorted(range(len(names)), key=lambda i: (role_of(names[i]) != names[i], i)):
+        found.setdefault(role_of(names[column]) or "", column)
+    found.pop("", None)
+    if "z" not in found:
+        found.pop("nz", None)
+    axes = [axis for axis in "xyz" if axis in found]
+    if not all(f"n{axis}" in found for axis in axes):
+        found = {axis: found[axis] for axis in axes}
+    return found
+
+
+def named_cloud(
+    columns: Sequence[tuple[str, np.ndarray]], role_of: Callable[[str], str | None] = role
+) -> Contents:
+    """Make points and normals of columns by their names; all other columns are named as not used.
+
+    Args:
+        columns: name and [V] numbers of each column, in the order of the file.
+        role_of: which of ``ROLES`` a name has, or None. A column with the name "_" is passed over.
+
+    Raises:
+        ValueError: no column is called x or none y.
+    """
+    names = [name for name, _ in columns]
+    found = roles_of(names, role_of)
+    if not {"x", "y"} <= found.keys():
+        raise ValueError(f"no columns x and y, only {listed(names) or 'none'}")
+    axes = [axis for axis in "xyz" if axis in found]
+    normal = [found[f"n{axis}"] for axis in axes if f"n{axis}" in found]
+    rest = [
+        name for i, name in enumerate(names) if i not in found.values() and name not in ("_", "")
+    ]
+    if "" in names:
+        rest.insert(0, "a column without a name")
+    return Contents(
+        vertices=_stack(columns, [found[axis] for axis in axes]),
+        normals=_stack(columns, normal) if normal else None,
+        normals_from=listed([names[i] for i in normal]),
+        unused=(listed(rest),) if rest else (),
+    )
+
+
+def _stack(columns: Sequence[tuple[str, np.ndarray]], which: list[int]) -> np.ndarray:
+    """Stack the columns at ``which``: [V,D], float64."""
+    return np.stack([np.asarray(columns[i][1], np.float64) for i in which], axis=1)
 
 
 def _exact(name: str) -> str | None:
@@ -128,7 +181,7 @@ def _rest(rows: Float64[np.ndarray, "V C"]) -> list[str]:
 def _check_no_normals(rows: Float64[np.ndarray, "V C"]) -> None:
     """Refuse columns of both signs that are not of length 1: they might be normals all the same."""
     count = rows.shape[1]
-    signed = (rows < 0).any(axis=0)
+    signed = np.asarray((rows < 0).any(axis=0))
     for at in range(3, count - 2):
         # Scanners give negative intensities, beside colours that are never negative.
         if signed[at : at + 3].sum() >= (1 if count == 6 else 2):
@@ -148,7 +201,7 @@ def _normals_at(rows: Float64[np.ndarray, "V C"], at: int, size: int) -> bool:
         InputError: the columns could be either.
     """
     part = rows[:, at : at + size]
-    if not are_unit(part):
+    if not _are_unit(part):
         return False
     part = part[np.isfinite(part).all(axis=1) & (part != 0).any(axis=1)]
     if (part < 0).any() or len(np.unique(part.round(3), axis=0)) > 9:
@@ -167,3 +220,10 @@ def _bytes(rows: Float64[np.ndarray, "V C"], at: int) -> bool:
     """True if the three columns from ``at`` on are whole numbers from 0 to 255."""
     part = rows[:, at : at + 3]
     return bool(((part >= 0) & (part <= 255) & (part == np.floor(part))).all())
+
+
+def _are_unit(rows: Shaped[np.ndarray, "V D"]) -> bool:
+    """True if nearly all rows that are known (finite and not 0) have length 1."""
+    _, length = normal_lengths(rows, rows.shape)
+    known = length[length > 0]
+    return bool(len(known)) and float((abs(known - 1) <= TOLERANCE).mean()) >= 0.98

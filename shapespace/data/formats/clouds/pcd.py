@@ -7,13 +7,13 @@ taken for them.
 Letters: N points.
 """
 
-import io
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shapespace.data.formats.clouds.columns import named_cloud
 from shapespace.data.formats.contents import Contents
-from shapespace.data.formats.words import named_cloud, plain_numbers
+from shapespace.data.formats.words import plain_numbers
 
 MAX_HEADER = 1 << 16
 """Bytes in which the end of the header is looked for."""
@@ -164,8 +164,8 @@ def decompressed(packed: bytes, size: int) -> bytes:
     """Unpack LZF (Lehmann, liblzf), the compression of PCD.
 
     A control byte below 32 precedes so many bytes, and one more, that stand as they are. Any other
-    one is a reference to bytes that were written before: its upper three bits are the length less 2,
-    7 of them meaning that the next byte is added; its lower five and the next byte are the distance
+    one is a reference to bytes that were written before. Its upper three bits are the length less
+    2; if they are 7, the next byte is added. Its lower five bits and the next byte are the distance
     back, less 1.
 
     Args:

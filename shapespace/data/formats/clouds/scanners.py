@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shapespace.data.formats.contents import Contents, listed
-from shapespace.data.formats.words import named_cloud
+from shapespace.data.formats.clouds.columns import named_cloud
+from shapespace.data.formats.contents import Contents
+from shapespace.data.formats.words import listed
 from shapespace.errors import InputError
 
 AT_ONCE = 1_000_000
@@ -22,7 +23,7 @@ LEAST = 64
 """Points of an E57 that one byte of the file can hold at most; more are taken for a false count."""
 EXTRA = "pip install 'shapespace[scanners]'"
 PLACE = ("cartesian", "spherical", "rowIndex", "columnIndex", "timeStamp", "isTimeStamp")
-"""Beginnings of the names of E57 fields that hold the point, or when and in which row it was taken."""
+"""Beginnings of the names of E57 fields that need no word: the point, and how it was measured."""
 IGNORED = ("X", "Y", "Z", "return_number", "number_of_returns", "gps_time", "point_source_id")
 """Dimensions of a LAS file that need no word: coordinates, and how they were measured."""
 
@@ -43,7 +44,8 @@ def read_las(content: bytes) -> Contents:
         declared = file.header.point_count
         names = [name for name in file.header.point_format.dimension_names if name not in IGNORED]
         for chunk in file.chunk_iterator(AT_ONCE):
-            parts.append(np.column_stack([chunk.x, chunk.y, chunk.z]))
+            axes = [np.asarray(chunk[axis], np.float64) for axis in "xyz"]
+            parts.append(np.stack(axes, axis=1))
             for name in names:
                 columns.setdefault(name, []).append(np.asarray(chunk[name]))
     if not parts:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shapespace.data.formats.clouds.columns import REMEDY, cloud
+from shapespace.data.formats.clouds.columns import REMEDY, cloud, roles_of
 from shapespace.data.formats.contents import Contents
-from shapespace.data.formats.words import parsed, plain_numbers, roles_of
+from shapespace.data.formats.words import parsed, plain_numbers
 from shapespace.errors import InputError, one_line
 
 START = 1 << 16
@@ -152,7 +152,7 @@ def _names(words: list[str], count: int, strict: bool) -> list[str] | None:
             shown = repr(one_line(line, 60))
             if is_header:
                 raise InputError(
-                    f"the header {shown} names {len(names)} columns, the rows have {count}; {REMEDY}"
+                    f"the header {shown} names {len(names)} columns, a row has {count}; {REMEDY}"
                 )
             raise ValueError(f"{shown} are neither numbers nor names of columns; {REMEDY}")
     return None
