@@ -85,7 +85,7 @@ def prepare_scan(
     with timings("sample"):
         points, normals, frame = _sample(raw, options, label=label, rng=rng)
     with timings("sigma"):
-        sigma = neighbour_distance(points)
+        sigma = _sigma(points, again=raw.faces is None and len(points) > len(raw.vertices))
     with timings("normals"):
         stored_cameras = None if cameras is None else frame.to_store(cameras)
         normals, kind = _normals_to_store(
@@ -111,6 +111,14 @@ def prepare_scan(
     with timings("targets"):
         # Targets are drawn last, so that asking for them changes none of the points.
         return replace(scan, targets=surface_targets(raw, scan, count=options.num_targets, rng=rng))
+
+
+def _sigma(points: Float32[np.ndarray, "n D"], again: bool) -> Float32[np.ndarray, " n"]:
+    """Distance of each point to its 50th neighbour; points drawn ``again`` count once."""
+    if not again:
+        return neighbour_distance(points)
+    once, rows = np.unique(points, axis=0, return_inverse=True)
+    return neighbour_distance(once)[rows.reshape(-1)]
 
 
 def _account(raw: RawScan, num_points: int) -> str:
