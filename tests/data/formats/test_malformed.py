@@ -140,6 +140,8 @@ GOOD = {
     "cloud.csv": lambda: saved(np.savetxt, CLOUD, delimiter=",", header="x,y,z", comments=""),
     "cloud.asc": lambda: saved(np.savetxt, CLOUD, delimiter=";"),
     "cloud.pts": lambda: saved(np.savetxt, CLOUD, header="60", comments=""),
+    "cloud.xyzn": lambda: saved(np.savetxt, np.hstack([CLOUD, CLOUD])),
+    "cloud.xyzrgb": lambda: saved(np.savetxt, np.hstack([CLOUD, abs(CLOUD)])),
     "text.pcd": lambda: pcd(XYZ, CLOUD, "ascii"),
     "binary.pcd": lambda: pcd(XYZ, CLOUD, "binary"),
     "packed.pcd": lambda: pcd(XYZ, CLOUD, "binary_compressed"),

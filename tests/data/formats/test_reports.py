@@ -72,7 +72,7 @@ def test_reports_are_read_and_said(reports):
         with pytest.raises(InputError, match=reason):
             read_raw(reports / name)
     for name in ("depth_camera_invalid_nan.ply", "depth_camera_invalid_zeros.ply"):
-        with pytest.raises(InputError, match="1245 .* without --strict"):
+        with pytest.raises(InputError, match=r"1245 .* without --strict"):
             read_raw(reports / name, ReadOptions(strict=True))
 
 

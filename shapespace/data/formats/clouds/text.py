@@ -120,15 +120,13 @@ def _layout(content: bytes, strict: bool) -> _Layout:
             continue
         if not any(row):
             continue
-        # An empty cell shows only between two tabs, and only a header tells it from mere spacing.
-        cells = _split(line, "\t")
+        # A separator may end the rows, or stand before an empty cell; an empty cell between tabs is
+        # no mere spacing. The header tells.
         num_names = len(_header(words[-1])) if words else 0
-        if separator is None and "\t\t" in line and len(cells) == num_names:
-            separator, row = "\t", cells
-        # A separator may end the rows, or stand before an empty cell.
-        ended = separator is not None and line.rstrip(" ").endswith(separator)
-        if ended and num_names == len(row) + 1:
-            row, ended = [*row, ""], False
+        cells = line.split("\t" if separator is None else separator)
+        if len(cells) == num_names != len(row):
+            separator, row = "\t" if separator is None else separator, cells
+        ended = len(cells) > len(row) and separator is not None
         return _Layout(
             start=number,
             separator=separator,
