@@ -350,7 +350,7 @@ def _posed(batch: Scan, poses: Pose) -> Scan:
         index=batch.index,
         points=poses(batch.points),
         normals=None if batch.normals is None else poses.turn(batch.normals),
-        sigma=batch.sigma * poses.scale[:, None],
+        sigma=None if batch.sigma is None else batch.sigma * poses.scale[:, None],
     )
 
 

@@ -139,6 +139,10 @@ def test_changed_attributes_and_lost_scans_are_found(path):
     assert [fault is None for fault in ScanStore(path).verify()] == [True, False]
     with h5py.File(path, "r+") as file:
         del file["scans/b"]
+    with pytest.raises(InputError, match="the index does not fit the scans"):
+        ScanStore(path)
+    with h5py.File(path, "r+") as file:
+        del file["index"]
     good, fault = ScanStore(path).verify()
     assert good is None and "scans were added, removed or renamed" in fault
 
