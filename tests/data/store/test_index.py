@@ -55,6 +55,7 @@ def test_the_index_says_what_the_groups_hold(tmp_path, dimension):
     assert list(store.verify()) == [None] * 3
     joined = merge([path], tmp_path / "merged.hdf5", progress=False)
     assert facts(joined) == with_index
+    store.close()
     plain = ScanStore(without_index(path))
     assert facts(plain) == with_index and plain.manifest() == manifest
     assert plain.content == store.content == joined.content
@@ -113,16 +114,13 @@ def test_an_index_that_lies_is_refused_by_name(tmp_path):
             pytest.fail(fault)
     for key in kind.names[1:]:
         changed = records.copy()
-        changed[key][0] = 1 if key in ("normals_kind",) else 1 - changed[key][0]
-        if key == "scale":
-            changed[key][0] = 3.0
+        changed[key][0] += 1
         store = opened(changed.tobytes() + names)
         for use in (lambda s: s.read("a"), lambda s: s.scan("a"), lambda s: s.read_targets("a")):
-            if key == "num_points" and changed[key][0] < 0:
-                continue
             with pytest.raises(InputError, match="the index does not fit scan 'a'"):
                 use(store)
         assert len(store.read(NAMES[1])[0]) == 60
+        store.close()
 
 
 def test_scans_without_sigma(tmp_path):
@@ -131,6 +129,7 @@ def test_scans_without_sigma(tmp_path):
     store = ScanStore(path)
     assert not store.has_sigma and store.read("a")[2] is None and store.scan("a").sigma is None
     assert list(store.verify()) == [None] * 3
+    store.close()
     full = write(tmp_path / "full.hdf5", make_scan("b"))
     assert ScanStore(full).has_sigma and ScanStore(full).content != store.content
     with pytest.raises(InputError, match=r"full.hdf5: has sigma, unlike .*--sigma"):
