@@ -210,12 +210,21 @@ class TrainedSpace:
             on_stage: called after each stage of the search.
         """
         codes = self.codes.table.weight.detach()
-        batch = as_batch(scans, num_points).to(codes.device)
+        batch = as_batch(self._with_sigma(scans), num_points).to(codes.device)
         found = (search or Search())(self.decoder, batch, codes, on_stage=on_stage)
         samples = draw_samples(self.sampler, _posed(batch, found.poses), seed=seed, step=0)
         objective = self.objective.for_unseen()
         terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
         return replace(found, terms=terms)
+
+    def _with_sigma(self, scans: Sequence[PreparedScan]) -> Sequence[PreparedScan]:
+        """The scans, with sigma where the sampler reads it."""
+        if not self.sampler.needs_sigma:
+            return scans
+        return [
+            replace(scan, sigma=neighbour_distance(scan.points)) if scan.sigma is None else scan
+            for scan in scans
+        ]
 
     def refined(
         self,
@@ -241,7 +250,7 @@ class TrainedSpace:
         which = torch.tensor([row], device=fitted.codes.device)
         code = fitted.codes[which]
         poses = fitted.poses.rows(which)
-        batch = as_batch([scan], len(scan.points)).to(fitted.codes.device)
+        batch = as_batch(self._with_sigma([scan]), len(scan.points)).to(fitted.codes.device)
         size = float(fitted.sizes[row] * poses.scale[0])
         refine = refinement or Refinement()
         decoder = refine(
@@ -312,7 +321,7 @@ class TrainedSpace:
             seed: of the initial code and of the space points.
             on_step: called after each step.
         """
-        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
+        batch = as_batch(self._with_sigma(scans), num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
         return fit_codes_adam(
             self.decoder,
@@ -374,7 +383,7 @@ def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
         index=torch.tensor([index]),
         points=torch.from_numpy(scan.points)[None, :count],
         normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
-        sigma=torch.from_numpy(scan.sigma)[None, :count],
+        sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
     )
 
 

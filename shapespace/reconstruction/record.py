@@ -10,6 +10,7 @@ import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
+from shapespace.data.prepare.neighbours import neighbour_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.scan import PreparedScan
@@ -57,7 +58,9 @@ def share_without_points(mesh: trimesh.Trimesh, scan: PreparedScan, size: float)
     # Points are shuffled when they are stored, so the first ones are a random subset.
     distance, _ = KDTree(scan.points[:COVER_POINTS]).query(local)
     # sigma is the distance to the 50th neighbour: in a sparse scan, gaps of that size are no holes.
-    near = max(NEAR * size, 0.5 * float(np.median(scan.sigma[:COVER_POINTS])))
+    some = scan.points[:COVER_POINTS]
+    sigma = scan.sigma if scan.sigma is not None else neighbour_distance(some)
+    near = max(NEAR * size, 0.5 * float(np.median(sigma[:COVER_POINTS])))
     return float((distance > near).mean())
 
 

@@ -34,7 +34,7 @@ class Cloud:
         num_points: number of points of the source, or of the store.
         prepared: number of points that training has or will have.
         source_hash: sha256 of the source, hexadecimal.
-        sigma: median sigma of a stored scan; None for a file, whose sigma is to be predicted.
+        sigma: median sigma of a stored scan; None where it was not measured, and is to be predicted.
         moments: moments of all vertices of a file, see :func:`moments`.
         faces: the faces of a mesh, else None.
     """
@@ -93,7 +93,9 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
     Raises:
         InputError: a number of the scan is NaN or infinite, or the scan has no points.
     """
-    finite = np.isfinite(scan.points).all(axis=1) & np.isfinite(scan.sigma)
+    finite = np.isfinite(scan.points).all(axis=1)
+    if scan.sigma is not None:
+        finite &= np.isfinite(scan.sigma)
     if scan.normals is not None:
         finite &= np.isfinite(scan.normals).all(axis=1)
     if not finite.all() or not len(finite):
@@ -110,7 +112,7 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
         num_points=len(scan.points),
         prepared=len(scan.points),
         source_hash=scan.source_hash,
-        sigma=float(np.median(scan.sigma)),
+        sigma=None if scan.sigma is None else float(np.median(scan.sigma)),
     )
 
 

@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from shapespace.data.check.cloud import Cloud, predicted_sigma
 from shapespace.data.check.orientation import measure_orientation
 from shapespace.data.check.rotations import Occupancy, occupancy
-from shapespace.data.check.spacing import Spacing, spacing_of, split_components
 from shapespace.data.prepare.points import NEIGHBOUR
+from shapespace.data.spacing import Spacing, spacing_of, split_components
 from shapespace.scan import TRUSTED
 
 FEW = 5

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shapespace.data.check.measurements import Component, ScanFacts
-from shapespace.data.check.spacing import LARGE
 from shapespace.data.prepare.points import NEIGHBOUR
+from shapespace.data.spacing import LARGE
 from shapespace.errors import one_line
 
 Level = Literal["error", "warning", "note"]

@@ -7,112 +7,35 @@ their names.
 Letters: C cameras, D dimension (2 or 3).
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
 
+from shapespace.data.prepare.clean import cleaned
+from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.partial import PartialResults, partial_results_of, stamp_of
-from shapespace.data.prepare.points import PointOptions, prepare_scan
+from shapespace.data.prepare.points import PointOptions, own_radius, prepare_scan
 from shapespace.data.sources import Source
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError, one_line
-from shapespace.scan import NormalsKind, PreparedScan
+from shapespace.scan import PreparedScan
 from shapespace.utils.progress import progress
 from shapespace.utils.timing import Timings
 from shapespace.utils.workers import run_in_workers
 
-BOX = 1.8
-"""Half side of the published sampling box, in stored units (Gropp et al. 2020).
-
-A scan that reaches further is warned of, and so is a scan smaller than a hundredth of the box.
-"""
 LOST = "the process that read it died, by a crash or for want of memory; remove or repair the file"
+TIMES = 5.0
+"""A scan more than this times as large as the median does not set a common scale."""
 Outcome = Timings | str
 """The seconds that a scan took by step, or the reason why it cannot be used."""
 Cameras = Float64[np.ndarray, "C D"]
-
-
-@dataclass
-class PrepareCounts:
-    """Counts over the scans of one ``prepare``.
-
-    Args:
-        names: names of the scans in the store.
-        skipped: name and reason of every scan that cannot be used.
-        num_points: stored points of all scans together.
-        num_reused: scans that an earlier run had finished.
-        timings: seconds by step, summed over all workers.
-        too_large: largest coordinate and name of every new scan beyond the sampling box.
-        too_small: the same of every new scan smaller than a hundredth of the box.
-        kinds: number of scans by the kind of their normals.
-    """
-
-    names: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    num_points: int = 0
-    num_reused: int = 0
-    timings: Timings = field(default_factory=Timings)
-    too_large: list[tuple[float, str]] = field(default_factory=list)
-    too_small: list[tuple[float, str]] = field(default_factory=list)
-    kinds: dict[str, int] = field(default_factory=dict)
-
-    def add(self, scan: PreparedScan) -> None:
-        """Count a scan that is written to the store."""
-        self.add_stored(scan.name, len(scan.points), scan.normals_kind)
-        reach = float(np.abs(scan.points).max())
-        if reach > BOX:
-            self.too_large.append((reach, scan.name))
-        elif reach < BOX / 100:
-            self.too_small.append((reach, scan.name))
-
-    def add_stored(self, name: str, num_points: int, kind: NormalsKind) -> None:
-        """Count a scan that is in the store already and stays there.
-
-        Args:
-            name: the scan's name.
-            num_points: number of its stored points.
-            kind: where its normals come from.
-        """
-        self.names.append(name)
-        self.num_points += num_points
-        self.kinds[kind] = self.kinds.get(kind, 0) + 1
-
-    def add_timings(self, timings: Timings) -> None:
-        """Add the seconds that one scan took."""
-        for step, seconds in timings.items():
-            self.timings[step] = self.timings.get(step, 0.0) + seconds
-
-    def warnings(self) -> list[str]:
-        """Name what the user should look at before training, one line each."""
-        lines = []
-        for kind in ("none", "estimated-unoriented"):
-            count = self.kinds.get(kind, 0)
-            if count:
-                lines.append(f"scans with normals {kind}: {count}; they train without normals")
-        if self.too_large:
-            reach, name = max(self.too_large)
-            lines.append(
-                f"scans beyond the sampling box of ±{BOX}: {len(self.too_large)}, {name!r} reaches "
-                f"{reach:.4g}; if lengths are millimetres give --unit mm, else --normalise"
-            )
-        if self.too_small:
-            reach, name = min(self.too_small)
-            lines.append(
-                f"scans much smaller than the sampling box of ±{BOX}: {len(self.too_small)}, "
-                f"{name!r} reaches {reach:.4g}; check --unit, or give --normalise"
-            )
-        return lines
-
-    def why_empty(self) -> str:
-        """Say on one line why no scan could be used."""
-        reasons = "; ".join(reason for _, reason in sorted(self.skipped)[:3])
-        return reasons or "no scan was selected; check scans and every"
 
 
 StampedSource = tuple[Source, str]
@@ -157,7 +80,7 @@ class Assembly:
             InputError: no scan could be used, or one could not and ``strict`` is set.
         """
         selected = [(source, stamp_of(source, self.options, self.cameras)) for source in sources]
-        counts = PrepareCounts()
+        counts = PrepareCounts(metres=self.options.scale == 1.0, clean=self.options.clean)
         with partial_results_of(self.path, self.unit) as results:
             existing = self._existing(selected)
             missing = [
@@ -166,7 +89,7 @@ class Assembly:
                 if source.name not in existing.names and stamp not in results
             ]
             counts.num_reused = len(selected) - len(missing)
-            self._process(results, missing, workers, counts=counts)
+            self._process(results, missing, workers, counts=counts, total=len(selected))
             skipped = {name for name, _ in counts.skipped}
             usable = [item for item in selected if item[0].name not in skipped]
             wanted = {source.name for source, _ in usable}
@@ -189,7 +112,8 @@ class Assembly:
             store = ScanStore(self.path)
         except InputError:
             return _Existing(None, set())
-        if (store.unit, store.shard) != (self.unit, self.shard):
+        same = (self.unit, self.shard, self.options.measures_sigma)
+        if (store.unit, store.shard, store.has_sigma) != same:
             return _Existing(None, set())
         names: set[str] = set()
         for source, stamp in selected:
@@ -205,8 +129,13 @@ class Assembly:
         missing: list[StampedSource],
         workers: int,
         counts: PrepareCounts,
+        total: int,
     ) -> None:
-        """Write a partial result for every scan of ``missing`` that can be read."""
+        """Write a partial result for every scan of ``missing`` that can be read.
+
+        The store itself will hold ``total`` scans.
+        """
+        sizes: list[int] = []
         work = partial(
             _write_partial_result, results=results, options=self.options, cameras=self.cameras
         )
@@ -216,12 +145,26 @@ class Assembly:
             closing(outcomes),
             progress(total=len(missing), desc="prepare", unit="scan", shown=shown) as bar,
         ):
-            for (source, _), outcome in outcomes:
+            for done, ((source, stamp), outcome) in enumerate(outcomes, start=1):
                 bar.update()
                 if isinstance(outcome, str):
                     self._skip(counts, source.name, outcome)
                 else:
                     counts.add_timings(outcome)
+                    sizes.append(results.size(stamp))
+                    # At 1, 2, 4, 8, ... results: each is then of twice as many scans.
+                    if len(sizes).bit_count() == 1:
+                        left = len(missing) - done + total
+                        self._check_room(left * sum(sizes) / len(sizes))
+
+    def _check_room(self, needed: float) -> None:
+        """Raise InputError unless so many bytes are free, for partial results and the store."""
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise InputError(
+                f"{self.path}: needs {needed:.0f} bytes more, and {free} are free; "
+                "make room, choose another disk, or lower --num-points"
+            )
 
     def _scans(
         self, results: PartialResults, usable: Sequence[StampedSource], existing: _Existing
@@ -282,7 +225,7 @@ def load_scan(
         options: how the scan is sampled.
         cameras: positions in the source's frame from which the scan was taken, or None.
         stamp: recorded in the store, see :func:`~shapespace.data.prepare.partial.stamp_of`.
-        timings: takes the seconds of "read", and those that ``prepare_scan`` adds.
+        timings: takes the seconds of "read" and "clean", and those that ``prepare_scan`` adds.
 
     Raises:
         InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse.
@@ -290,6 +233,9 @@ def load_scan(
     timings = Timings() if timings is None else timings
     with timings("read"):
         raw, digest = source.load()
+    if options.clean:
+        with timings("clean"):
+            raw = cleaned(raw)[0]
     dimension = raw.vertices.shape[1]
     if cameras is not None and cameras.shape[1] != dimension:
         raise InputError(f"{source}: is {dimension}-D, the cameras {cameras.shape[1]}-D")
@@ -322,3 +268,38 @@ def _write_partial_result(
         reason = f"{type(error).__name__} {error}"
         return one_line(f"{source}: cannot be prepared ({reason}); repair or remove it")
     return timings
+
+
+def common_scale(sources: Sequence[Source], clean: bool, workers: int, shown: bool) -> float:
+    """Find one scale for a set: the largest radius of its scans, in source units.
+
+    Every scan is read. One more than ``TIMES`` times as large as the median is out of scale, and
+    does not count; nor does one that cannot be read.
+
+    Args:
+        sources: all scans of the set.
+        clean: leave out what is not the shape first.
+        workers: number of processes.
+        shown: show a bar on standard error.
+
+    Returns:
+        Source units per stored unit; 1 if no scan can be read.
+    """
+    work = partial(_own_radius, clean=clean)
+    found = run_in_workers(work, sources, workers, lost=0.0)
+    with closing(found), progress(found, "measure", len(sources), unit="scan", shown=shown) as bar:
+        radii = np.array([radius for _, radius in bar])
+    radii = radii[radii > 0]
+    if not len(radii):
+        return 1.0
+    return float(radii[radii <= TIMES * np.median(radii)].max())
+
+
+def _own_radius(source: Source, clean: bool) -> float:
+    """Measure the radius of one scan; 0 if it cannot be read."""
+    try:
+        raw = source.load()[0]
+        return own_radius(cleaned(raw)[0] if clean else raw, source.name)
+    except (InputError, MemoryError, ArithmeticError, ValueError, AssertionError):
+        # The scan is read again for the store, and skipped there with the reason.
+        return 0.0

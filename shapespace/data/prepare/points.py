@@ -4,16 +4,17 @@ Frame: a stored point is ``(source - centre) / scale``, with the scale in source
 unit. The result depends only on the scan's own numbers, its name and the seed, so that neither the
 other scans nor the number of workers change it.
 
-Letters: n points, V vertices, C cameras, D dimension (2 or 3).
+Letters: n points, V vertices, U vertices in use, F faces, C cameras, D dimension (2 or 3).
 """
 
 import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from shapespace.config.options import Normals
+from shapespace.data.extent import NUM_MEASURED, check_not_far, extent_of
 from shapespace.data.formats.readers import RawScan, double_area_normals
 from shapespace.data.prepare.neighbours import NEIGHBOUR, neighbour_distance
 from shapespace.data.prepare.normals import normals_of_cloud
@@ -33,11 +34,13 @@ class PointOptions:
     Args:
         num_points: number of points. None means 250 000, or all points of a smaller cloud.
         seed: seed of sampling and shuffling.
-        scale: source units per stored unit; None for the scan's own radius.
+        scale: source units per stored unit; None for the scan's own radius, see :func:`_frame`.
         normals: "source" keeps the normals of the file or of the faces; "estimate" also estimates
             normals for a cloud that has none; "none" keeps none.
         num_targets: number of points around the scan that are stored with their distance, see
             :func:`~shapespace.data.prepare.targets.surface_targets`.
+        sigma: measure the distance of each point to its 50th neighbour. Targets need it, too.
+        clean: leave out what is not the shape, see ``clean.py``.
     """
 
     num_points: int | None = None
@@ -45,6 +48,13 @@ class PointOptions:
     scale: float | None = 1.0
     normals: Normals = "estimate"
     num_targets: int = 0
+    sigma: bool = True
+    clean: bool = False
+
+    @property
+    def measures_sigma(self) -> bool:
+        """Whether sigma is measured."""
+        return self.sigma or self.num_targets > 0
 
 
 def prepare_scan(
@@ -58,7 +68,7 @@ def prepare_scan(
     stamp: str = "",
     timings: Timings | None = None,
 ) -> PreparedScan:
-    """Sample, centre and scale ``raw``, measure sigma, and add normals and targets as asked.
+    """Sample, centre and scale ``raw``; add sigma, normals and targets as asked.
 
     A mesh is sampled uniformly by area, with the normals of its faces. A cloud gives its own
     points, or a random subset of them. The centre is the mean of the points.
@@ -76,15 +86,18 @@ def prepare_scan(
 
     Raises:
         InputError: a cloud has fewer than 51 points or fewer than asked; its lengths do not fit
-            into float32; targets of a mesh are asked for and libigl is missing.
+            into float32; a point lies far beyond the others; targets of a mesh are asked for and
+            libigl is missing.
     """
     label = one_line(source or name)
     rng = _generator(name, options.seed)
     timings = Timings() if timings is None else timings
     with timings("sample"):
         points, normals, frame = _sample(raw, options, label=label, rng=rng)
-    with timings("sigma"):
-        sigma = neighbour_distance(points)
+    sigma = None
+    if options.measures_sigma:
+        with timings("sigma"):
+            sigma = neighbour_distance(points)
     with timings("normals"):
         stored_cameras = None if cameras is None else frame.to_store(cameras)
         normals, kind = _normals_to_store(
@@ -111,6 +124,13 @@ def prepare_scan(
         return replace(scan, targets=surface_targets(raw, scan, count=options.num_targets, rng=rng))
 
 
+def own_radius(raw: RawScan, name: str) -> float:
+    """Measure the radius of a scan in source units, stray points left out."""
+    count = NUM_MEASURED if raw.faces is not None else min(NUM_MEASURED, len(raw.vertices))
+    options = PointOptions(num_points=count, scale=None)
+    return _sample(raw, options, label=name, rng=_generator(name, options.seed))[2].scale
+
+
 def _generator(name: str, seed: int) -> np.random.Generator:
     """Make the random generator of one scan from its name and the seed."""
     # A hash that is the same in every process, which Python's own hash of a string is not.
@@ -126,19 +146,43 @@ def _sample(
     # Differences to a vertex of the scan are taken first: a scan far from its origin then gives the
     # same points as one near to it. A vertex of a face is safe, others may lie anywhere.
     origin = raw.vertices[0 if raw.faces is None else raw.faces[0, 0]]
+    check_not_far(label, raw.vertices if raw.faces is None else _used(raw.vertices, raw.faces))
     if raw.faces is None:
         local, normals = _choose_points(
             raw, origin, label=label, num_points=options.num_points, rng=rng
         )
     else:
-        local, normals = _sample_mesh(
+        local, normals = sample_mesh(
             raw, origin, num_points=options.num_points or NUM_POINTS, rng=rng
         )
-    mean = local.mean(axis=0)
+    mean, scale = _frame(local, options.scale)
     local -= mean
-    radius = float(np.sqrt((local**2).sum(axis=1).max()))
-    frame = Frame(origin + mean, radius if options.scale is None else options.scale)
-    return _scaled(label, local, frame.scale), normals, frame
+    return _scaled(label, local, scale), normals, Frame(origin + mean, scale)
+
+
+def _frame(
+    local: Float64[np.ndarray, "n D"], scale: float | None
+) -> tuple[Float64[np.ndarray, " D"], float]:
+    """Find the mean and the scale of the points.
+
+    Where the scale is to be found, it is the largest distance from the mean. Stray points count for
+    neither, see ``extent.py``.
+    """
+    if scale is not None:
+        return local.mean(axis=0), scale
+    holds = extent_of(local).holds(local)
+    own = local if holds.all() else local[holds]
+    mean = own.mean(axis=0)
+    return mean, float(np.sqrt(((own - mean) ** 2).sum(axis=1).max()))
+
+
+def _used(
+    vertices: Float64[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
+) -> Float64[np.ndarray, "U 3"]:
+    """The vertices that belong to a face. A file may hold others, which lie anywhere."""
+    used = np.zeros(len(vertices), bool)
+    used[faces] = True
+    return vertices[used]
 
 
 def _normals_to_store(
@@ -176,13 +220,20 @@ def _choose_points(
     return raw.vertices[rows] - origin, None if raw.normals is None else raw.normals[rows]
 
 
-def _sample_mesh(
+def sample_mesh(
     raw: RawScan,
     origin: Float64[np.ndarray, " D"],
     num_points: int,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "n 3"], Float64[np.ndarray, "n 3"]]:
-    """Draw independent points, uniform by area, relative to ``origin``, with their face normals."""
+    """Draw independent points, uniform by area, relative to ``origin``, with their face normals.
+
+    Args:
+        raw: a mesh.
+        origin: subtracted from the vertices first, which keeps the digits of a mesh far away.
+        num_points: number of points, n.
+        rng: source of all random numbers.
+    """
     assert raw.faces is not None
     normals = double_area_normals(raw.vertices, raw.faces)
     area = np.linalg.norm(normals, axis=1)

@@ -6,8 +6,8 @@ Version 2 of the layout:
   the sha256 of all names and checksums. A store without sigma has the attribute sigma, 0. The
   dataset index is described in ``index.py``.
 - Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS`` and ``FRAME`` and these
-  contiguous datasets: points float32 [n,D]; sigma float32 [n] if measured; normals int16 [n,D] if known;
-  target_points float32 [m,D] and target_distance float32 [m] if there are targets.
+  contiguous datasets: points float32 [n,D]; sigma float32 [n] if measured; normals int16 [n,D] if
+  known; target_points float32 [m,D] and target_distance float32 [m] if there are targets.
 - Points are in the store's frame and shuffled (``data/prepare`` shuffles them once, before they are
   written). So every contiguous window is a random subset, and one read of contiguous bytes draws a
   training sample. Rows picked at random are slow to read from HDF5, and to read and permute a whole
