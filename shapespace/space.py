@@ -20,6 +20,7 @@ from torch import Tensor
 
 from shapespace.checkpoint import read_checkpoint
 from shapespace.codes import LatentCodes
+from shapespace.data.prepare.neighbours import neighbour_distance
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose

@@ -24,7 +24,7 @@ from shapespace.errors import InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
-from shapespace.reconstruction.export import remark, write_mesh
+from shapespace.reconstruction.export import failure, remark, share_far, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
@@ -74,9 +74,15 @@ class Reconstruction:
         """The unweighted terms of the objective at the end of the fit."""
         return self.facts["terms"]
 
+    @property
+    def failure(self) -> str:
+        """Why the mesh is not the scan, "" if it is or an earlier version did not compare."""
+        return failure(self.facts.get("share_far", 0.0))
+
     def line(self) -> str:
         """The file of the mesh, and in one line how good the reconstruction is."""
-        return f"{self.path}: {summary_line(self.facts)}"
+        failed = f"{self.failure}; " if self.failure else ""
+        return f"{self.path}: {failed}{summary_line(self.facts)}"
 
 
 @dataclass
@@ -325,6 +331,7 @@ class _Reconstructor:
             "scale": scan.frame.scale,
             **facts_of_fit(fitted, row, self.space.unit),
             **facts_of_surface(known, scan.frame.scale, self.space.unit),
+            "share_far": share_far(mesh, scan),
             "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
             **self._facts_of_refinement(space, fitted, row, scan),
         }

@@ -34,7 +34,7 @@ class Cloud:
         num_points: number of points of the source, or of the store.
         prepared: number of points that training has or will have.
         source_hash: sha256 of the source, hexadecimal.
-        sigma: median sigma of a stored scan; None where it was not measured, and is to be predicted.
+        sigma: median sigma of a stored scan; None where it has to be predicted.
         moments: moments of all vertices of a file, see :func:`moments`.
         faces: the faces of a mesh, else None.
     """
