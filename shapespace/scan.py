@@ -106,6 +106,8 @@ class PreparedScan:
         normals_kind: the origin of the normals.
         targets: distances around the scan, if asked for.
         stamp: of source and options; a scan with the same stamp need not be prepared again.
+        account: one line that says what was read of the source, what was not used, and what was
+            mended or left out; no part of the checksum.
     """
 
     name: str
@@ -121,6 +123,7 @@ class PreparedScan:
     normals_kind: NormalsKind
     targets: Targets | None = None
     stamp: str = ""
+    account: str = ""
 
     @property
     def trusted_normals(self) -> Float32[np.ndarray, "n D"] | None:

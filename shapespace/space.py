@@ -211,16 +211,19 @@ class TrainedSpace:
             on_stage: called after each stage of the search.
         """
         codes = self.codes.table.weight.detach()
-        batch = as_batch(self._with_sigma(scans), num_points).to(codes.device)
-        found = (search or Search())(self.decoder, batch, codes, on_stage=on_stage)
+        search = search or Search()
+        scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
+        batch = as_batch(scans, num_points).to(codes.device)
+        found = search(self.decoder, batch, codes, on_stage=on_stage)
         samples = draw_samples(self.sampler, _posed(batch, found.poses), seed=seed, step=0)
         objective = self.objective.for_unseen()
         terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
         return replace(found, terms=terms)
 
-    def _with_sigma(self, scans: Sequence[PreparedScan]) -> Sequence[PreparedScan]:
-        """The scans, with sigma where the sampler reads it."""
-        if not self.sampler.needs_sigma:
+    @staticmethod
+    def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
+        """The scans, with sigma if it is needed."""
+        if not needed:
             return scans
         return [
             replace(scan, sigma=neighbour_distance(scan.points)) if scan.sigma is None else scan
@@ -251,7 +254,8 @@ class TrainedSpace:
         which = torch.tensor([row], device=fitted.codes.device)
         code = fitted.codes[which]
         poses = fitted.poses.rows(which)
-        batch = as_batch(self._with_sigma([scan]), len(scan.points)).to(fitted.codes.device)
+        scans = self._with_sigma([scan], needed=self.sampler.needs_sigma)
+        batch = as_batch(scans, len(scan.points)).to(fitted.codes.device)
         size = float(fitted.sizes[row] * poses.scale[0])
         refine = refinement or Refinement()
         decoder = refine(
@@ -322,7 +326,8 @@ class TrainedSpace:
             seed: of the initial code and of the space points.
             on_step: called after each step.
         """
-        batch = as_batch(self._with_sigma(scans), num_points).to(self.codes.table.weight.device)
+        scans = self._with_sigma(scans, needed=self.sampler.needs_sigma)
+        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
         return fit_codes_adam(
             self.decoder,

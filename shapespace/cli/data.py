@@ -26,13 +26,15 @@ def prepare(
     sigma: bool = False,
     clean: bool = False,
     seed: int = 0,
+    columns: str | None = None,
     strict: bool = False,
 ) -> None:
     """Read scans and write them to one store, ready for training.
 
-    SOURCE may be one file (PLY OBJ OFF STL GLB NPZ NPY XYZ), a folder of them, a D-FAUST
-    registration file, a folder of those, or a D-FAUST scans folder. Meshes are sampled evenly by
-    area. A scan that cannot be used is skipped and listed. The command can be stopped at any time:
+    SOURCE may be one file (PLY OBJ OFF STL GLB PCD LAS LAZ E57 NPZ NPY XYZ TXT CSV ASC PTS), a
+    folder of them, a D-FAUST registration file, a folder of those, or a D-FAUST scans folder.
+    Meshes are sampled evenly by area. A scan that cannot be used is skipped and listed; what is not
+    used, mended or left out of a scan is said. The command can be stopped at any time:
     the same command continues, and keeps the scans that are in the store already.
 
       shapespace prepare scans/ scans.hdf5
@@ -60,7 +62,10 @@ def prepare(
             else. Only samplers with sigma null read it, and training says so.
         clean: leave out what is not the shape: small parts apart from it, points in the air.
         seed: seed of sampling and shuffling.
-        strict: stop at the first scan that cannot be used instead of skipping it.
+        columns: names of the columns of text files, NPY and NPZ, as x,y,z,r,g,b, where numbers and
+            header do not tell them apart. x y z nx ny nz are used; _ or any other name is not.
+        strict: stop at the first scan that cannot be used, that has points which are NaN or 0 0 0,
+            or fewer points than asked, instead of mending or skipping it.
     """
     from shapespace.data.formats.readers import read_positions
     from shapespace.data.prepare.run import prepare as run
@@ -83,6 +88,7 @@ def prepare(
         sigma=sigma,
         clean=clean,
         seed=seed,
+        columns=columns,
         strict=strict,
     )
     say(summary)
@@ -116,6 +122,7 @@ def check(
     unit: Unit = "m",
     extent: float = 1.8,
     workers: int | None = None,
+    columns: str | None = None,
     json: bool = False,
     strict: bool = False,
 ) -> None:
@@ -133,6 +140,7 @@ def check(
         unit: length unit of the files. A store has its own unit.
         extent: half side of the box that training samples, model.sampler.init_args.extent.
         workers: number of processes. The default is all cores.
+        columns: names of the columns of text files, NPY and NPZ, as for shapespace prepare.
         json: print the report as JSON.
         strict: warnings count as errors.
     """
@@ -146,6 +154,7 @@ def check(
         unit=unit,
         extent=extent,
         scans=None if scans is None else read_lines(scans),
+        columns=columns,
     )
     say(report.as_json() if json else report)
     if not (report.strict_ok if strict else report.ok):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.store.hdf5 import is_hdf5
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError, one_line
@@ -67,6 +68,7 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
         f"first scan: size {size}, "
         f"{'no sigma' if sigma is None else f'median sigma {np.median(sigma):.4f}'}, "
         f"from {one_line(rows[0]['source'])}",
+        *grouped_accounts((one_line(row["name"]), one_line(row["account"])) for row in rows),
         *_names(store.names, all_names),
     ]
 

@@ -267,6 +267,8 @@ class Search:
         normals = None if scan.normals is None else scan.normals[rows, ::every][:, :count]
         weights = None
         if self.even:
+            if scan.sigma is None:
+                raise InputError("even weights are made of sigma, which the scans have not")
             weights = even_weights(scan.sigma, points.shape[-1])[rows, ::every][:, :count]
         return Residuals(
             decoder,

@@ -18,7 +18,8 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.sources import AnySource, StoredScan
 from shapespace.errors import InputError
 from shapespace.fitting.refine import Refinement
@@ -81,8 +82,8 @@ class Reconstruction:
 
     def line(self) -> str:
         """The file of the mesh, and in one line how good the reconstruction is."""
-        failed = f"{self.failure}; " if self.failure else ""
-        return f"{self.path}: {failed}{summary_line(self.facts)}"
+        failed = f"; {self.failure}" if self.failure else ""
+        return f"{self.path}: {summary_line(self.facts)}{failed}"
 
 
 @dataclass
@@ -94,16 +95,19 @@ class Reconstructions:
         done: all reconstructions, those of an earlier call too.
         kept: names of the scans that an earlier call had done.
         skipped: name and reason of each scan that could not be used.
+        accounts: name of each file that was read, and what was not used, mended or left out of it.
     """
 
     share: tuple[int, int] = (1, 1)
     done: list[Reconstruction] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    accounts: list[tuple[str, str]] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """One line for each scan, for people to read."""
-        lines = [item.line() for item in self.done if item.name not in self.kept]
+        lines = grouped_accounts(self.accounts)
+        lines += [item.line() for item in self.done if item.name not in self.kept]
         if self.kept:
             lines.append(f"kept {len(self.kept)} that were done before (--again does them anew)")
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
@@ -224,6 +228,7 @@ class _Reconstructor:
             "sequence": self.sequence,
             "resolution": self.meshing.resolution,
             "cell": self.meshing.cell,
+            **({"columns": self.meshing.columns} if self.meshing.columns else {}),
         }
 
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
@@ -272,13 +277,17 @@ class _Reconstructor:
             return None
         # The published sampler takes its sigma from the density of a full sample.
         few = self.fit.method == "second-order"
-        return prepare_for(
+        scan = prepare_for(
             self.space,
             source,
             unit=self.meshing.unit,
             seed=self.fit.seed,
             num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
+            reading=ReadOptions(self.meshing.columns, self.strict),
         )
+        if not isinstance(source, StoredScan):
+            self.result.accounts.append((scan.name, scan.account))
+        return scan
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
         """The reconstruction of the same scan by an earlier call with the same options, if any."""

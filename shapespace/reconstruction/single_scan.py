@@ -10,6 +10,7 @@ import yaml
 from shapespace.config.options import SurfaceOptions
 from shapespace.config.recipes import RECIPES, SURFACE
 from shapespace.data.extent import RIM, extent_of
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.prepare.run import prepare_file
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
@@ -22,15 +23,17 @@ from shapespace.utils.files import output_folder
 
 @dataclass(frozen=True)
 class SurfaceResult:
-    """The mesh of one scan; ``str`` gives one line about it.
+    """The mesh of one scan; ``str`` gives the lines for the user.
 
     Args:
+        account: what of the scan was not used, mended or left out; "" for nothing.
         path: file of the mesh.
         remark: number of its faces, and whether it is watertight.
         left_out: which points of the scan were not trained on, "" for none.
         failure: why the mesh is not the scan, "" if it is.
     """
 
+    account: str
     path: Path
     remark: str
     left_out: str
@@ -38,7 +41,8 @@ class SurfaceResult:
 
     def __str__(self) -> str:
         said = "; ".join(part for part in (self.remark, self.left_out, self.failure) if part)
-        return f"wrote {self.path}: {said}"
+        account = f"{self.account}\n" if self.account else ""
+        return f"{account}wrote {self.path}: {said}"
 
 
 STEPS_PER_EPOCH = 50
@@ -79,6 +83,7 @@ def reconstruct_surface(
         seed=options.seed,
         scale=None,
         normals=options.normals,
+        columns=options.columns,
         sigma=_reads_sigma(options.config or SURFACE),
     )
     if prepared.points.shape[1] != 3:
@@ -95,6 +100,7 @@ def reconstruct_surface(
         space = TrainedSpace.load(_train(options, store, folder, num_points))
     mesh = space.mesh(space.code(prepared.name), prepared.frame, options.resolution)
     return SurfaceResult(
+        account="\n".join(grouped_accounts([(str(scan), prepared.account)])),
         path=write_mesh(mesh, Path(out)),
         remark=remark(mesh),
         left_out=left_out,

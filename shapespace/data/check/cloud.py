@@ -93,7 +93,7 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
     Raises:
         InputError: a number of the scan is NaN or infinite, or the scan has no points.
     """
-    finite = np.isfinite(scan.points).all(axis=1)
+    finite: np.ndarray = np.isfinite(scan.points).all(axis=1)
     if scan.sigma is not None:
         finite &= np.isfinite(scan.sigma)
     if scan.normals is not None:

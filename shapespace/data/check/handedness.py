@@ -1,9 +1,9 @@
 """Scans that are mirror images of the others: left and right hands, bones, shoes in one set.
 
-Every scan is turned to its principal axes and described by the cells of a coarse grid that it fills
-(``rotations.py``). The axes have no sign. So a scan is compared with a reference under the 8 changes
-of their signs: 4 of them are rotations, the other 4 mirror it. A scan of the other hand fits one of
-the mirrors better than every rotation.
+Every scan is turned to its principal axes and described by the cells of a coarse grid that it
+fills (``rotations.py``). The axes have no sign. So a scan is compared with a reference under the 8
+changes of their signs: 4 of them are rotations, the other 4 mirror it. A scan of the other hand
+fits one of the mirrors better than every rotation.
 
 People bend to the left and to the right, and each of both is nearly the mirror image of the other.
 They are told from two hands by what lies between: people who stand straight fit both ways.
@@ -27,7 +27,7 @@ CLEAR = 0.02
 """Difference of the two fits from which on a scan may have a hand. Bones have 0.04."""
 TIMES = 2.0
 """A scan has a hand if the worse fit is this times further from 1 than the better fit."""
-SHARE = 0.9
+SHARE = 0.95
 """Share of the scans that have a hand from which on the set is one of hands."""
 MIN_SCANS = 4
 """In a smaller set no scan is reported."""

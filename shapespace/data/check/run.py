@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
-from shapespace.config.options import Unit
+from shapespace.config.options import ReadOptions, Unit
 from shapespace.data.check.cloud import cloud_of_scan, cloud_of_source
 from shapespace.data.check.measurements import ScanFacts, measure_scan
 from shapespace.data.check.report import CheckReport, by_severity
@@ -27,6 +27,7 @@ def check_scans(
     unit: Unit = "m",
     extent: float = 1.8,
     scans: Sequence[str] | None = None,
+    columns: str | None = None,
     progress: bool = True,
 ) -> CheckReport:
     """Measure every scan of ``path`` and say what is wrong with it, alone and beside the others.
@@ -40,6 +41,7 @@ def check_scans(
         unit: length unit of the files. A store has its own unit.
         extent: half side of the sampling box, in stored units.
         scans: names of the scans to check. The default is all scans.
+        columns: names of the columns of text files, NPY and NPZ, see ``ReadOptions``.
         progress: show a bar on standard error.
 
     Raises:
@@ -51,9 +53,8 @@ def check_scans(
     if store is None:
         scale = per_metre(unit)
         sources = find_sources(Path(path), scans)
-        facts = _measure_all(
-            partial(_measure_source, scale), sources, workers=workers, progress=progress
-        )
+        measure = partial(_measure_source, scale, ReadOptions(columns))
+        facts = _measure_all(measure, sources, workers=workers, progress=progress)
     else:
         names = _selected(store, scans)
         if not names:
@@ -91,9 +92,9 @@ def _measure_all(
     return [facts[name] for name in sorted(facts)]
 
 
-def _measure_source(scale: float, source: Source) -> ScanFacts:
+def _measure_source(scale: float, reading: ReadOptions, source: Source) -> ScanFacts:
     try:
-        raw, digest = source.load()
+        raw, digest = source.load(reading)
     except InputError as error:
         return ScanFacts(source.name, str(error), "unreadable")
     return measure_scan(source.name, cloud_of_source(raw, digest, scale))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from shapespace.config.options import ReadOptions
 from shapespace.data.prepare.clean import cleaned
 from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.partial import PartialResults, partial_results_of, stamp_of
@@ -60,6 +61,7 @@ class Assembly:
         shard: "i/n" for one of n shards, which may be empty, or "" for a whole store, which must
             hold a scan.
         options: how the scans are sampled.
+        reading: how their files are read.
         cameras: positions in the source's frame from which the scans were taken, or None.
         strict: raise at the first scan that cannot be used instead of skipping it.
         shown: show bars on standard error.
@@ -69,6 +71,7 @@ class Assembly:
     unit: str
     shard: str
     options: PointOptions
+    reading: ReadOptions
     cameras: Cameras | None
     strict: bool
     shown: bool
@@ -79,7 +82,7 @@ class Assembly:
         Raises:
             InputError: no scan could be used, or one could not and ``strict`` is set.
         """
-        selected = [(source, stamp_of(source, self.options, self.cameras)) for source in sources]
+        selected = [(source, self._stamp(source)) for source in sources]
         counts = PrepareCounts(metres=self.options.scale == 1.0, clean=self.options.clean)
         with partial_results_of(self.path, self.unit) as results:
             existing = self._existing(selected)
@@ -97,7 +100,10 @@ class Assembly:
                 # The store holds exactly these scans already: it is not written again.
                 for name in existing.store.names:
                     counts.add_stored(
-                        name, existing.store.num_points(name), existing.store.normals_kind(name)
+                        name,
+                        existing.store.num_points(name),
+                        kind=existing.store.normals_kind(name),
+                        account=existing.store.account(name),
                     )
             else:
                 scans = self._scans(results, usable, existing)
@@ -105,6 +111,9 @@ class Assembly:
                 self._write(scans, len(usable), dimension, counts=counts)
         counts.skipped.sort()
         return counts
+
+    def _stamp(self, source: Source) -> str:
+        return stamp_of(source, self.options, cameras=self.cameras, reading=self.reading)
 
     def _existing(self, selected: Sequence[StampedSource]) -> _Existing:
         """Open the store of an earlier run, if its unit and shard are those of this run."""
@@ -137,7 +146,11 @@ class Assembly:
         """
         sizes: list[int] = []
         work = partial(
-            _write_partial_result, results=results, options=self.options, cameras=self.cameras
+            _write_partial_result,
+            results=results,
+            options=self.options,
+            reading=self.reading,
+            cameras=self.cameras,
         )
         outcomes = run_in_workers(work, missing, workers, lost=LOST)
         shown = self.shown and bool(missing)
@@ -176,7 +189,9 @@ class Assembly:
                 with suppress(InputError):
                     scan = existing.store.scan(source.name)
             scan = scan or results.read(stamp)
-            yield scan or load_scan(source, self.options, self.cameras, stamp=stamp)
+            yield scan or load_scan(
+                source, self.options, self.cameras, stamp=stamp, reading=self.reading
+            )
 
     def _write(
         self, scans: Iterator[PreparedScan], total: int, dimension: int, counts: PrepareCounts
@@ -217,6 +232,7 @@ def load_scan(
     cameras: Cameras | None = None,
     stamp: str = "",
     timings: Timings | None = None,
+    reading: ReadOptions = ReadOptions(),
 ) -> PreparedScan:
     """Read ``source`` and prepare it.
 
@@ -226,19 +242,27 @@ def load_scan(
         cameras: positions in the source's frame from which the scan was taken, or None.
         stamp: recorded in the store, see :func:`~shapespace.data.prepare.partial.stamp_of`.
         timings: takes the seconds of "read" and "clean", and those that ``prepare_scan`` adds.
+        reading: how the file is read.
 
     Raises:
-        InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse.
+        InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse; or
+            ``reading`` is strict, and a cloud has fewer points than asked.
     """
     timings = Timings() if timings is None else timings
     with timings("read"):
-        raw, digest = source.load()
+        raw, digest = source.load(reading)
     if options.clean:
         with timings("clean"):
-            raw = cleaned(raw)[0]
+            raw = cleaned(raw)
     dimension = raw.vertices.shape[1]
     if cameras is not None and cameras.shape[1] != dimension:
         raise InputError(f"{source}: is {dimension}-D, the cameras {cameras.shape[1]}-D")
+    wanted = options.num_points or 0
+    if reading.strict and raw.faces is None and len(raw.vertices) < wanted:
+        raise InputError(
+            f"{source}: {len(raw.vertices)} points, fewer points than asked ({wanted}); lower "
+            "--num-points, or leave out --strict to draw some of them again"
+        )
     return prepare_scan(
         raw,
         source.name,
@@ -252,13 +276,17 @@ def load_scan(
 
 
 def _write_partial_result(
-    item: StampedSource, results: PartialResults, options: PointOptions, cameras: Cameras | None
+    item: StampedSource,
+    results: PartialResults,
+    options: PointOptions,
+    reading: ReadOptions,
+    cameras: Cameras | None,
 ) -> Outcome:
     """Prepare one scan in a worker and write its partial result."""
     source, stamp = item
     timings = Timings()
     try:
-        scan = load_scan(source, options, cameras, stamp=stamp, timings=timings)
+        scan = load_scan(source, options, cameras, stamp=stamp, timings=timings, reading=reading)
         with timings("write"):
             results.write(scan)
     except InputError as error:
@@ -270,7 +298,9 @@ def _write_partial_result(
     return timings
 
 
-def common_scale(sources: Sequence[Source], clean: bool, workers: int, shown: bool) -> float:
+def common_scale(
+    sources: Sequence[Source], reading: ReadOptions, clean: bool, workers: int, shown: bool
+) -> float:
     """Find one scale for a set: the largest radius of its scans, in source units.
 
     Every scan is read. One more than ``TIMES`` times as large as the median is out of scale, and
@@ -278,6 +308,7 @@ def common_scale(sources: Sequence[Source], clean: bool, workers: int, shown: bo
 
     Args:
         sources: all scans of the set.
+        reading: how their files are read.
         clean: leave out what is not the shape first.
         workers: number of processes.
         shown: show a bar on standard error.
@@ -285,7 +316,7 @@ def common_scale(sources: Sequence[Source], clean: bool, workers: int, shown: bo
     Returns:
         Source units per stored unit; 1 if no scan can be read.
     """
-    work = partial(_own_radius, clean=clean)
+    work = partial(_own_radius, reading=reading, clean=clean)
     found = run_in_workers(work, sources, workers, lost=0.0)
     with closing(found), progress(found, "measure", len(sources), unit="scan", shown=shown) as bar:
         radii = np.array([radius for _, radius in bar])
@@ -295,11 +326,11 @@ def common_scale(sources: Sequence[Source], clean: bool, workers: int, shown: bo
     return float(radii[radii <= TIMES * np.median(radii)].max())
 
 
-def _own_radius(source: Source, clean: bool) -> float:
+def _own_radius(source: Source, reading: ReadOptions, clean: bool) -> float:
     """Measure the radius of one scan; 0 if it cannot be read."""
     try:
-        raw = source.load()[0]
-        return own_radius(cleaned(raw)[0] if clean else raw, source.name)
+        raw = source.load(reading)[0]
+        return own_radius(cleaned(raw) if clean else raw, source.name)
     except (InputError, MemoryError, ArithmeticError, ValueError, AssertionError):
         # The scan is read again for the store, and skipped there with the reason.
         return 0.0

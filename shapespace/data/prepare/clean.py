@@ -22,17 +22,17 @@ from shapespace.data.prepare.points import sample_mesh
 from shapespace.data.prepare.targets import welded
 from shapespace.data.spacing import GAP, LINK, Spacing, spacing_of, split_components
 
+CLEANED = "--clean:"
+"""Begins what the account of a scan says about its cleaning."""
 NUM_EXAMINED = 20_000
 """Number of points that decide what the shape is."""
 
 
-def cleaned(raw: RawScan) -> tuple[RawScan, str]:
-    """Leave out what is not the shape.
-
-    Returns:
-        The scan without it; and in a few words what was left out, "" if nothing was.
-    """
-    return _clean_cloud(raw) if raw.faces is None else _clean_mesh(raw, raw.faces)
+def cleaned(raw: RawScan) -> RawScan:
+    """Leave out what is not the shape, and say in the account of the scan what it was."""
+    kept, lost = _clean_cloud(raw) if raw.faces is None else _clean_mesh(raw, raw.faces)
+    said = f"{CLEANED} {lost or 'nothing'} left out"
+    return replace(kept, account=f"{raw.account}; {said}" if raw.account else said)
 
 
 def _clean_cloud(raw: RawScan) -> tuple[RawScan, str]:
@@ -49,7 +49,7 @@ def _clean_cloud(raw: RawScan) -> tuple[RawScan, str]:
         return raw, ""
     normals = None if raw.normals is None else raw.normals[keep]
     kept = replace(raw, vertices=points[keep], normals=normals)
-    return kept, f"left out {lost} of {len(points)} points that are not the shape"
+    return kept, f"{lost} of {len(points)} points"
 
 
 def _clean_mesh(raw: RawScan, faces: Int64[np.ndarray, "F 3"]) -> tuple[RawScan, str]:
@@ -76,9 +76,9 @@ def _clean_mesh(raw: RawScan, faces: Int64[np.ndarray, "F 3"]) -> tuple[RawScan,
         if stays.any():
             lost = int((share < 0.5).sum())
             some = replace(some, faces=faces[near][stays])
-    said = [f"{lost} parts apart from the shape"] * bool(lost)
+    said = [f"{lost} {'part' if lost == 1 else 'parts'} apart from the shape"] * bool(lost)
     said += [f"{at_far} faces at points far beyond it"] * bool(at_far)
-    return (some, f"left out {' and '.join(said)}") if said else (raw, "")
+    return (some, " and ".join(said)) if said else (raw, "")
 
 
 def _not_far(points: Float64[np.ndarray, "n D"]) -> Bool[np.ndarray, " n"]:

@@ -48,6 +48,7 @@ class PrepareCounts:
         too_small: the same of every new scan smaller than a hundredth of the box.
         stray: every new scan with stray points.
         kinds: number of scans by the kind of their normals.
+        accounts: name of every scan, and the line that says how it was read.
         metres: the lengths were taken to be metres, which nobody has said otherwise.
         clean: ``--clean`` was given.
     """
@@ -61,12 +62,13 @@ class PrepareCounts:
     too_small: list[tuple[float, str]] = field(default_factory=list)
     stray: list[Stray] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
+    accounts: list[tuple[str, str]] = field(default_factory=list)
     metres: bool = True
     clean: bool = False
 
     def add(self, scan: PreparedScan) -> None:
         """Count a scan that is written to the store."""
-        self.add_stored(scan.name, len(scan.points), scan.normals_kind)
+        self.add_stored(scan.name, len(scan.points), scan.normals_kind, scan.account)
         times = extent_of(scan.points).times(scan.points)
         own = times <= RIM
         reach = float(np.abs(scan.points).max(axis=1)[own].max(initial=0.0))
@@ -78,15 +80,17 @@ class PrepareCounts:
         elif reach < BOX / 100:
             self.too_small.append((reach, scan.name))
 
-    def add_stored(self, name: str, num_points: int, kind: NormalsKind) -> None:
+    def add_stored(self, name: str, num_points: int, kind: NormalsKind, account: str) -> None:
         """Count a scan that is in the store already and stays there.
 
         Args:
             name: the scan's name.
             num_points: number of its stored points.
             kind: where its normals come from.
+            account: how it was read.
         """
         self.names.append(name)
+        self.accounts.append((name, account))
         self.num_points += num_points
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from shapespace.config.options import ReadOptions
 from shapespace.data.prepare.points import PointOptions
 from shapespace.data.sources import Source
 from shapespace.data.store.store import ScanStore
@@ -24,7 +25,7 @@ from shapespace.errors import InputError
 from shapespace.scan import PreparedScan
 from shapespace.utils.files import alone, remove_leftovers
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Version of the sampling code, part of every stamp.
 
 It is raised when the same source and options would give other points.
@@ -32,7 +33,10 @@ It is raised when the same source and options would give other points.
 
 
 def stamp_of(
-    source: Source, options: PointOptions, cameras: Float64[np.ndarray, "C D"] | None
+    source: Source,
+    options: PointOptions,
+    cameras: Float64[np.ndarray, "C D"] | None,
+    reading: ReadOptions = ReadOptions(),
 ) -> str:
     """Hash everything that decides the result of preparing ``source``.
 
@@ -42,6 +46,7 @@ def stamp_of(
         source: the scan to be prepared.
         options: how the scan is sampled.
         cameras: positions of the cameras in the source's frame, or None.
+        reading: how the file is read.
 
     Returns:
         The sha256, hexadecimal.
@@ -56,6 +61,8 @@ def stamp_of(
         "source": [source.name, str(source.path.resolve()), source.sequence, source.frame],
         "file": None if stat is None else [stat.st_size, stat.st_mtime_ns],
         "options": _facts(options),
+        # A reading that is the usual one is left out, as an option is that changes nothing.
+        **({} if reading == ReadOptions() else {"reading": asdict(reading)}),
         "cameras": None if cameras is None else cameras.tolist(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -71,7 +71,8 @@ def prepare_scan(
     """Sample, centre and scale ``raw``; add sigma, normals and targets as asked.
 
     A mesh is sampled uniformly by area, with the normals of its faces. A cloud gives its own
-    points, or a random subset of them. The centre is the mean of the points.
+    points, or a random subset of them; if it has fewer than asked, some are drawn again. The centre
+    is the mean of the points.
 
     Args:
         raw: the scan, in source units.
@@ -85,9 +86,8 @@ def prepare_scan(
         timings: takes the seconds of "sample", "sigma", "normals" and "targets".
 
     Raises:
-        InputError: a cloud has fewer than 51 points or fewer than asked; its lengths do not fit
-            into float32; a point lies far beyond the others; targets of a mesh are asked for and
-            libigl is missing.
+        InputError: a cloud has fewer than 51 points; its lengths do not fit into float32; a point
+            lies far beyond the others; targets of a mesh are asked for and libigl is missing.
     """
     label = one_line(source or name)
     rng = _generator(name, options.seed)
@@ -116,6 +116,7 @@ def prepare_scan(
         seed=options.seed,
         normals_kind=kind,
         stamp=stamp,
+        account=_account(raw, len(points)),
     )
     if not options.num_targets:
         return scan
@@ -129,6 +130,15 @@ def own_radius(raw: RawScan, name: str) -> float:
     count = NUM_MEASURED if raw.faces is not None else min(NUM_MEASURED, len(raw.vertices))
     options = PointOptions(num_points=count, scale=None)
     return _sample(raw, options, label=name, rng=_generator(name, options.seed))[2].scale
+
+
+def _account(raw: RawScan, num_points: int) -> str:
+    """The account of a raw scan and, if points of a cloud were drawn again, their number."""
+    total = len(raw.vertices)
+    if raw.faces is not None or num_points <= total:
+        return raw.account
+    again = f"drawn with replacement: {num_points} points of {total}"
+    return f"{raw.account}; {again}" if raw.account else again
 
 
 def _generator(name: str, seed: int) -> np.random.Generator:
@@ -207,16 +217,17 @@ def _choose_points(
     num_points: int | None,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "n D"], Float64[np.ndarray, "n D"] | None]:
-    """Draw points of a cloud without repetition, relative to ``origin``, with their normals."""
+    """Draw points of a cloud, relative to ``origin``, with their normals.
+
+    A point is drawn again only if there are fewer than asked: then all are there before any is.
+    """
     total = len(raw.vertices)
     wanted = min(NUM_POINTS, total) if num_points is None else num_points
     if total <= NEIGHBOUR:
         raise InputError(f"{label}: {total} points; a cloud needs at least {NEIGHBOUR + 1}")
-    if total < wanted:
-        raise InputError(
-            f"{label}: {total} points, fewer points than asked ({wanted}); lower --num-points"
-        )
     rows = rng.permutation(total)[:wanted]
+    if total < wanted:
+        rows = rng.permutation(np.concatenate([rows, rng.integers(total, size=wanted - total)]))
     return raw.vertices[rows] - origin, None if raw.normals is None else raw.normals[rows]
 
 

@@ -8,6 +8,7 @@ Letters: C cameras, D dimension (2 or 3).
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from shapespace.config.options import Normalise, Normals, Unit
+from shapespace.config.options import Normalise, Normals, ReadOptions, Unit
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.prepare.assemble import Assembly, common_scale, load_scan
 from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.points import NEIGHBOUR, PointOptions
-from shapespace.data.sources import Source, discover, select
+from shapespace.data.sources import Source, counted, discover, select
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import check_target
 from shapespace.data.units import per_metre
@@ -37,7 +39,7 @@ class PrepareSummary:
         counts: which scans were stored and skipped, and the time they took.
         seconds: wall-clock time of the whole call.
         workers: number of processes.
-        ignored: number of files beside the scans that are not scans.
+        ignored: number of files beside the scans that are not scans, by their suffix.
         content: content hash of the store, hexadecimal.
         common: source units per stored unit where all scans have one, found for them; else None.
     """
@@ -46,7 +48,7 @@ class PrepareSummary:
     counts: PrepareCounts
     seconds: float
     workers: int
-    ignored: int
+    ignored: Counter[str]
     content: str
     common: float | None = None
 
@@ -57,9 +59,10 @@ class PrepareSummary:
         if self.common is not None:
             lines.append(f"one scale for all: a stored unit is {self.common:.6g} of the source's")
         lines += [f"skipped {one_line(name)}: {reason}" for name, reason in counts.skipped]
+        lines += grouped_accounts(counts.accounts)
         lines += [f"warning: {warning}" for warning in counts.warnings()]
         if self.ignored:
-            lines.append(f"other files ignored: {self.ignored}")
+            lines.append(f"other files ignored: {counted(self.ignored)}")
         return "\n".join([*lines, f"content {self.content[:16]}"])
 
     def _speed(self) -> list[str]:
@@ -93,6 +96,7 @@ def prepare(
     sigma: bool = False,
     clean: bool = False,
     seed: int = 0,
+    columns: str | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> PrepareSummary:
@@ -124,7 +128,9 @@ def prepare(
             it in any case.
         clean: leave out what is not the shape, see ``clean.py``; what it was is said.
         seed: seed of sampling and shuffling, not negative.
-        strict: raise at the first scan that cannot be used instead of skipping it.
+        columns: names of the columns of text files, NPY and NPZ, see ``ReadOptions``.
+        strict: raise at the first scan that cannot be used, that has points which are NaN or 0 0 0,
+            or that has fewer points than asked, instead of mending or skipping it.
         progress: show bars on standard error.
 
     Raises:
@@ -150,13 +156,15 @@ def prepare(
     path = Path(store) if shard is None else shard_path(store, index, count)
     check_target(path)
     if normalise == "common":
-        scale = common_scale(sources, clean, workers, shown=progress)
+        reading = ReadOptions(columns, strict)
+        scale = common_scale(sources, reading, clean=clean, workers=workers, shown=progress)
         options = replace(options, scale=scale)
     assembly = Assembly(
         path=path,
         unit="radius" if normalise else "m",
         shard=shard or "",
         options=options,
+        reading=ReadOptions(columns, strict),
         cameras=cameras,
         strict=strict,
         shown=progress,
@@ -182,6 +190,7 @@ def prepare_file(
     scale: float | None = 1.0,
     normals: Normals = "estimate",
     sigma: bool = False,
+    columns: str | None = None,
 ) -> PreparedScan:
     """Read one scan file and prepare it. The scan is named by the stem of the file.
 
@@ -192,6 +201,7 @@ def prepare_file(
         scale: source units per stored unit, or None for the scan's own radius.
         normals: as in :func:`prepare`.
         sigma: as in :func:`prepare`.
+        columns: as in :func:`prepare`.
 
     Raises:
         InputError: as ``read_raw`` and ``prepare_scan``.
@@ -199,7 +209,8 @@ def prepare_file(
     options = PointOptions(
         num_points=num_points, seed=seed, scale=scale, normals=normals, sigma=sigma
     )
-    return load_scan(Source(Path(path).stem, Path(path)), _options(options))
+    source = Source(Path(path).stem, Path(path))
+    return load_scan(source, _options(options), reading=ReadOptions(columns))
 
 
 def shard_path(store: str | Path, index: int, count: int) -> Path:

@@ -5,8 +5,9 @@ Version 2 of the layout:
 - The root has the attributes format, version, unit, dimension, shard and content. ``content`` is
   the sha256 of all names and checksums. A store without sigma has the attribute sigma, 0. The
   dataset index is described in ``index.py``.
-- Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS`` and ``FRAME`` and these
-  contiguous datasets: points float32 [n,D]; sigma float32 [n] if measured; normals int16 [n,D] if
+- Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS``, ``NOTES`` and ``FRAME``
+  and these contiguous datasets: points float32 [n,D]; sigma float32 [n] if measured; normals int16
+  [n,D] if
   known; target_points float32 [m,D] and target_distance float32 [m] if there are targets.
 - Points are in the store's frame and shuffled (``data/prepare`` shuffles them once, before they are
   written). So every contiguous window is a random subset, and one read of contiguous bytes draws a
@@ -51,6 +52,8 @@ FACTS = {
     "checksum": str,
 }
 """Attributes of a scan that are fields of ``PreparedScan``, and their types."""
+NOTES = ("account",)
+"""Texts of a scan that are fields of ``PreparedScan`` and that older stores have not."""
 FRAME = ("centre", "scale", "normals_kind", "targets_signed")
 """Attributes of a scan that are needed to read its points."""
 
@@ -204,9 +207,11 @@ def read_entry(group: hdf5.Group, dimension: int, has_sigma: bool = True) -> Ent
 
 
 def read_facts(group: hdf5.Group) -> dict[str, Any]:
-    """Read the attributes of ``FACTS``."""
+    """Read the attributes of ``FACTS`` and ``NOTES``."""
     found = hdf5.attributes(group, tuple(FACTS))
-    return {name: kind(found[name]) for name, kind in FACTS.items()}
+    there = hdf5.attributes(group, [name for name in NOTES if name in group.attrs])
+    notes = {name: str(there.get(name, "")) for name in NOTES}
+    return {name: kind(found[name]) for name, kind in FACTS.items()} | notes
 
 
 def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
@@ -228,6 +233,7 @@ def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
     # A path need not be valid UTF-8, as text in HDF5 must be. It is a note for people and no part
     # of the checksum, so characters that cannot be encoded may be replaced.
     facts["source"] = scan.source.encode("utf-8", "replace").decode()
+    facts |= {name: getattr(scan, name) for name in NOTES if getattr(scan, name)}
     hdf5.set_attributes(
         group,
         centre=np.asarray(scan.frame.centre, np.float64),

@@ -221,6 +221,10 @@ class ScanStore:
         """Stamp of source and options that was recorded when the scan was written."""
         return self._facts(name)["stamp"]
 
+    def account(self, name: str) -> str:
+        """Line that says how the source of the scan was read; "" if the store has none."""
+        return self._facts(name)["account"]
+
     def check_name(self, name: str) -> None:
         """Raise InputError, which gives the nearest name, if no scan is called ``name``."""
         if name in self._known:

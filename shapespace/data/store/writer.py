@@ -106,7 +106,7 @@ class StoreWriter:
         with hdf5.naming(self.path):
             checksum = write_scan(self._scans, scan)
             self._has_sigma = scan.sigma is not None
-            entry = read_entry(self._scans[scan.name], self.dimension, self._has_sigma)
+            entry = read_entry(hdf5.group(self._scans, scan.name), self.dimension, self._has_sigma)
         self._checksums[scan.name] = checksum
         self._records[scan.name] = record_of(entry, checksum)
 
