@@ -19,7 +19,7 @@ from torch import Tensor
 
 from shapespace.config.options import Axis, Freedom
 from shapespace.decoders.base import Decoder
-from shapespace.errors import at_least, positive
+from shapespace.errors import InputError, at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.residuals import (
     Prior,

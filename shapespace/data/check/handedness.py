@@ -13,6 +13,7 @@ Letters: n points, S scans, D dimension (2 or 3).
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
@@ -31,6 +32,21 @@ SHARE = 0.95
 """Share of the scans that have a hand from which on the set is one of hands."""
 MIN_SCANS = 4
 """In a smaller set no scan is reported."""
+
+
+@dataclass(frozen=True)
+class MirroredScan:
+    """A scan that is a mirror image of the others.
+
+    Args:
+        scan: number of the scan in the sequence.
+        fit: best fit to a scan of the other hand by a rotation.
+        mirrored_fit: best fit when mirrored.
+    """
+
+    scan: int
+    fit: float
+    mirrored_fit: float
 
 
 def principal_occupancy(points: Float64[np.ndarray, "n D"]) -> Occupancy:
@@ -60,12 +76,10 @@ def hands(
     return fits[:, proper].max(axis=1), fits[:, ~proper].max(axis=1)
 
 
-def find_mirrored(scans: Sequence[Occupancy]) -> list[tuple[int, float, float]]:
-    """Find the scans that are mirror images of the others.
+def find_mirrored(scans: Sequence[Occupancy]) -> list[MirroredScan]:
+    """Find the scans of the rarer hand.
 
-    Returns:
-        Number, fit as it is, and fit of its mirror image of every scan of the rarer hand. The list
-        is empty if the set is too small, too mixed, or not one of hands.
+    The list is empty if the set is too small, too mixed, or not one of hands.
     """
     if len(scans) < MIN_SCANS:
         return []
@@ -79,4 +93,4 @@ def find_mirrored(scans: Sequence[Occupancy]) -> list[tuple[int, float, float]]:
     if 2 * other.sum() > len(scans):
         other = clear & (mirrored < same)
         same, mirrored = mirrored, same
-    return [(int(i), float(same[i]), float(mirrored[i])) for i in np.flatnonzero(other)]
+    return [MirroredScan(int(i), float(same[i]), float(mirrored[i])) for i in np.flatnonzero(other)]

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float64, Int64
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from shapespace.data.check.cloud import Cloud, predicted_sigma
+from shapespace.data.check.cloud import Cloud, Repeated, predicted_sigma
+from shapespace.data.check.handedness import principal_occupancy
 from shapespace.data.check.orientation import measure_orientation
 from shapespace.data.check.rotations import Occupancy, occupancy
 from shapespace.data.prepare.points import NEIGHBOUR
@@ -75,8 +76,13 @@ class ScanFacts:
         away: see ``NormalsOrientation``; () without trusted normals.
         border: share of boundary edges, see :func:`boundary_edges`; None for a cloud.
         border_loops: number of boundary loops; None for a cloud.
+        from_file: whether it is a file, else a scan of a store.
+        rounded: how float32 has rounded the source, "" if it has not.
+        repeated: the point of a cloud that is there most often.
+        cleaned: whether it was prepared with --clean.
         moments: see :func:`shapespace.data.check.cloud.moments`. Not part of the report.
         occupancy: see :func:`~shapespace.data.check.rotations.occupancy`. Not part of the report.
+        principal: the same along the principal axes. Not part of the report.
     """
 
     name: str
@@ -107,8 +113,13 @@ class ScanFacts:
     away: tuple[float, ...] = ()
     border: float | None = None
     border_loops: int | None = None
+    from_file: bool = False
+    rounded: str = ""
+    repeated: Repeated | None = None
+    cleaned: bool = False
     moments: tuple[float, ...] = field(default=(), repr=False)
     occupancy: Occupancy | None = field(default=None, repr=False)
+    principal: Occupancy | None = field(default=None, repr=False)
 
     @property
     def length(self) -> float:
@@ -132,6 +143,10 @@ def measure_scan(name: str, cloud: Cloud) -> ScanFacts:
         border=share,
         border_loops=loops,
         moments=cloud.moments,
+        from_file=cloud.from_file,
+        rounded=cloud.rounded,
+        repeated=cloud.repeated,
+        cleaned=cloud.cleaned,
         **_box(cloud.points),
     )
     if len(cloud.points) <= NEIGHBOUR or not facts.length:
@@ -145,6 +160,7 @@ def measure_scan(name: str, cloud: Cloud) -> ScanFacts:
         **_separate(separate, len(cloud.points)),
         **_normal_facts(cloud, near, shape),
         occupancy=occupancy(cloud.points[shape]),
+        principal=principal_occupancy(cloud.points[shape]),
     )
 
 

@@ -70,7 +70,7 @@ class CheckReport:
 
     def as_json(self) -> str:
         """Write all facts and findings as JSON. Keys and units are those of ``ScanFacts``."""
-        hidden = ("occupancy", "moments")
+        hidden = ("occupancy", "principal", "moments")
         facts = []
         for scan in self.facts:
             fields = asdict(scan)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from shapespace.data.check.measurements import Component, ScanFacts
 from shapespace.data.prepare.points import NEIGHBOUR
+from shapespace.data.rounding import ROUNDED
 from shapespace.data.spacing import LARGE
 from shapespace.errors import one_line
 
@@ -73,6 +74,10 @@ Beyond it float32 coordinates of the source are coarser than 0.1 mm in 1.7 m.
 """
 UNKNOWN = 0.05
 """Share of zero normals above which a scan is reported. Training uses the others."""
+REPEATED = 10
+"""Times from which on a point of a cloud is repeated, if ``REPEATED_SHARE`` is reached too."""
+REPEATED_SHARE = 0.001
+"""Share of the points from which on a point of a cloud is repeated."""
 STRAY = 0.001
 """Share of isolated points from which on they are clutter. Clean scans have up to 0.0007."""
 STRAY_GAP = 10.0
@@ -104,10 +109,12 @@ def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
     ``extent`` is half the side of the sampling box, in stored units.
     """
     # One of these makes all other measurements meaningless: it is reported alone.
-    fatal = _unreadable(facts) or _too_few(facts) or _flat(facts)
+    fatal = _unreadable(facts) or _too_few(facts) or _rounded(facts) or _flat(facts)
     if fatal is not None:
         return [fatal]
     rules: tuple[Callable[[ScanFacts], Finding | None], ...] = (
+        _two_dimensions,
+        _repeated,
         _centre,
         _origin,
         _density,
@@ -145,6 +152,32 @@ def _too_few(facts: ScanFacts) -> Finding | None:
     return _finding(facts, "sparse", "error", measured=measured, remedy=remedy)
 
 
+def _rounded(facts: ScanFacts) -> Finding | None:
+    if not facts.rounded.startswith(ROUNDED):
+        return None
+    remedy = "export it again in double precision, or moved near to the origin"
+    return _finding(facts, "rounding", "error", measured=facts.rounded, remedy=remedy)
+
+
+def _two_dimensions(facts: ScanFacts) -> Finding | None:
+    if facts.dimension != 2 or not facts.from_file:
+        return None
+    measured = "read as a curve in the plane: two numbers a point"
+    remedy = "nothing if it is one; else give the third coordinate, or name the --columns"
+    return _finding(facts, "2-D", "note", measured=measured, remedy=remedy)
+
+
+def _repeated(facts: ScanFacts) -> Finding | None:
+    point = facts.repeated
+    if point is None or point.count < max(REPEATED, REPEATED_SHARE * facts.num_points):
+        return None
+    where = ", ".join(f"{x:.6g}" for x in point.where)
+    share = point.count / facts.num_points
+    measured = f"one point is there {point.count} times, {share:.1%} of all: ({where})"
+    remedy = "remove it at the source if it stands for no measurement, as 0 0 0 of a depth camera"
+    return _finding(facts, "repeated", "warning", measured=measured, remedy=remedy)
+
+
 def _flat(facts: ScanFacts) -> Finding | None:
     if facts.thickness >= FLAT:
         return None
@@ -163,11 +196,12 @@ def _centre(facts: ScanFacts) -> Finding | None:
 
 
 def _origin(facts: ScanFacts) -> Finding | None:
-    if facts.origin <= FAR * facts.length:
+    # A file of double numbers loses nothing; what float32 has rounded coarsely is an error.
+    if facts.origin <= FAR * facts.length or not facts.rounded:
         return None
     times = facts.origin / facts.length
-    measured = f"the origin is {times:.3g} sizes away; from {FAR:g} on, float32 rounds visibly"
-    remedy = "move the source near to its origin"
+    measured = f"the origin is {times:.3g} sizes away, {FAR:g} is the rule; {facts.rounded}"
+    remedy = "export it in double precision, or moved near to its origin"
     return _finding(facts, "origin", "warning", measured=measured, remedy=remedy)
 
 
@@ -292,7 +326,12 @@ def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
         )
     if outside:
         measured.append(f"stray points reach {facts.reach_all:.4g}, beyond the box of ±{extent}")
-    remedy = "remove what is not the shape; a hand cut off by a shadow may be kept"
+    remedy = (
+        "prepare with --clean, or remove what is not the shape at the source; a hand cut off by a "
+    )
+    remedy += "shadow may be kept: leave --clean out"
+    if facts.cleaned:
+        remedy = "--clean took it for the shape: remove it at the source, unless it is"
     return _finding(facts, "clutter", "warning", measured="; ".join(measured), remedy=remedy)
 
 

@@ -12,6 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from shapespace.data.check.handedness import find_mirrored
 from shapespace.data.check.measurements import ScanFacts
 from shapespace.data.check.rotations import axis_before, find_rotated, rotation_in_words
 from shapespace.data.check.rules import FLAT, Finding
@@ -54,6 +55,7 @@ def findings_of_set(facts: Sequence[ScanFacts], setting: Setting) -> list[Findin
         *(_other_dimension(scan, common) for scan in other),
         *_scales(alike, setting),
         *_rotated(alike),
+        *_mirrored(alike),
         *_duplicates(alike),
     ]
 
@@ -104,10 +106,14 @@ def _scale(scan: ScanFacts, setting: Setting, times: float | None) -> Finding:
     )
     if times is not None:
         measured += f"; {times:.3g} times the median size"
+    if times is None and scan.reach <= setting.extent and setting.unit != "m":
+        return _small(scan, measured)
     unit = _fitting_unit(scan.reach, setting)
     fits = setting.extent / SMALL <= scan.reach <= setting.extent
     if fits:
         remedy = "bring it to the unit of the others, or prepare with --normalise"
+    elif unit is None and times is None and scan.reach <= setting.extent:
+        return _small(scan, measured)
     elif unit is None:
         remedy = "prepare with the --unit of the source, or with --normalise"
     elif times is None:
@@ -118,6 +124,18 @@ def _scale(scan: ScanFacts, setting: Setting, times: float | None) -> Finding:
         remedy = f"bring it to the unit of the others (alone, --unit {unit}), or use --normalise"
     return Finding(
         kind="scale", level="error", names=(scan.name,), measured=measured, remedy=remedy
+    )
+
+
+def _small(scan: ScanFacts, measured: str) -> Finding:
+    """Say that a scan is small, as all are, in a unit that was given or that no other one fits."""
+    return Finding(
+        kind="scale",
+        level="warning",
+        names=(scan.name,),
+        measured=measured,
+        remedy="if the unit is right, prepare with --normalise common, which keeps the sizes of all, "
+        "or train with a smaller box: model.sampler.init_args.extent",
     )
 
 
@@ -155,6 +173,25 @@ def _rotated(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
             f"when turned {rotation_in_words(found.rotation)}",
             remedy=remedy,
         )
+
+
+def _mirrored(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
+    """Find the scans that are mirror images of the others. Flat scans are left out."""
+    solid = [scan for scan in facts if scan.principal is not None and scan.thickness >= FLAT]
+    found = find_mirrored([scan.principal for scan in solid if scan.principal is not None])
+    if not found:
+        return
+    fit = np.median([mirrored.fit for mirrored in found])
+    other = np.median([mirrored.mirrored_fit for mirrored in found])
+    yield Finding(
+        kind="mirrored",
+        level="warning",
+        names=tuple(solid[mirrored.scan].name for mirrored in found),
+        measured=f"mirror images of the other {len(solid) - len(found)}: they fit by {other:.3f} "
+        f"when mirrored, by {fit:.3f} as they are",
+        remedy="prepare left and right apart, or mirror one side at the source; one space of both "
+        "has to learn two shapes",
+    )
 
 
 def _duplicates(facts: Sequence[ScanFacts]) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from shapespace.data.formats.readers import RawScan, double_area_normals
 from shapespace.data.prepare.neighbours import NEIGHBOUR, neighbour_distance
 from shapespace.data.prepare.normals import normals_of_cloud
 from shapespace.data.prepare.targets import surface_targets
+from shapespace.data.rounding import rounding_of
 from shapespace.errors import InputError, one_line
 from shapespace.scan import Frame, NormalsKind, PreparedScan, rounded_normals
 from shapespace.utils.timing import Timings
@@ -133,12 +134,12 @@ def own_radius(raw: RawScan, name: str) -> float:
 
 
 def _account(raw: RawScan, num_points: int) -> str:
-    """The account of a raw scan and, if points of a cloud were drawn again, their number."""
+    """The account of a raw scan; how it is rounded; how many points of a cloud were drawn again."""
     total = len(raw.vertices)
-    if raw.faces is not None or num_points <= total:
-        return raw.account
-    again = f"drawn with replacement: {num_points} points of {total}"
-    return f"{raw.account}; {again}" if raw.account else again
+    parts = [raw.account, str(rounding_of(raw.vertices) or "")]
+    if raw.faces is None and num_points > total:
+        parts.append(f"drawn with replacement: {num_points} points of {total}")
+    return "; ".join(part for part in parts if part)
 
 
 def _generator(name: str, seed: int) -> np.random.Generator:
