@@ -3,13 +3,13 @@
 The mean of the points and the largest distance from it are those of the shape only if every point
 belongs to it. One stray point at a hundred radii makes the radius a hundred times too large.
 
-Letters: n points, D dimension.
+Letters: n points, F faces, D dimension.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from shapespace.errors import InputError
 
@@ -70,8 +70,20 @@ def extent_of(points: Float[np.ndarray, "n D"]) -> Extent:
     return Extent(centre, float(np.quantile(distance, QUANTILE)))
 
 
-def check_not_far(label: str, vertices: Float[np.ndarray, "n D"]) -> None:
-    """Raise InputError, which begins with ``label``, if a point lies out of all proportion."""
+def check_not_far(
+    label: str, vertices: Float[np.ndarray, "n D"], faces: Int[np.ndarray, "F 3"] | None
+) -> None:
+    """Raise InputError if a point lies out of all proportion to the others.
+
+    Args:
+        label: begins the message.
+        vertices: points of a cloud, or vertices of a mesh.
+        faces: faces of the mesh, else None. A vertex of no face may lie anywhere.
+    """
+    if faces is not None:
+        used = np.zeros(len(vertices), bool)
+        used[faces] = True
+        vertices = vertices[used]
     step = max(len(vertices) // NUM_MEASURED, 1)
     times = extent_of(vertices[::step]).times(vertices)
     worst = int(times.argmax())

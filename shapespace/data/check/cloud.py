@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from shapespace.data.formats.readers import RawScan, double_area_normals
-from shapespace.data.prepare.clean import CLEANED
-from shapespace.data.prepare.points import NEIGHBOUR, NUM_POINTS
+from shapespace.data.prepare.points import CLEANED, NEIGHBOUR, NUM_POINTS
 from shapespace.data.prepare.targets import welded
 from shapespace.data.rounding import FINELY_ROUNDED, ROUNDED, rounding_of
 from shapespace.errors import InputError, one_line
@@ -52,6 +51,8 @@ class Cloud:
         sigma: median sigma of a stored scan; None where it has to be predicted.
         moments: moments of all vertices of a file, see :func:`moments`.
         faces: the faces of a mesh, else None.
+        per_unit: source units per stored unit.
+        left_out: what the reader left out of a file, "" for nothing.
         from_file: the points come from a file, not from a store.
         rounded: how float32 has rounded the source, "" if it has not.
         repeated: the point of a cloud that is there most often, None if none is there twice.
@@ -70,6 +71,8 @@ class Cloud:
     sigma: float | None = None
     moments: tuple[float, ...] = ()
     faces: Int64[np.ndarray, "F 3"] | None = None
+    per_unit: float = 1.0
+    left_out: str = ""
     from_file: bool = False
     rounded: str = ""
     repeated: Repeated | None = None
@@ -107,6 +110,8 @@ def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
         source_hash=source_hash,
         moments=moments((raw.vertices - start) / scale),
         faces=faces,
+        per_unit=scale,
+        left_out=_said(raw.account, "left out"),
         from_file=True,
         rounded=str(rounding_of(raw.vertices) or ""),
         repeated=repeated_point(raw.vertices) if raw.faces is None else None,
@@ -139,6 +144,7 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
         prepared=len(scan.points),
         source_hash=scan.source_hash,
         sigma=None if scan.sigma is None else float(np.median(scan.sigma)),
+        per_unit=float(scan.frame.scale),
         rounded=_said(scan.account, ROUNDED) or _said(scan.account, FINELY_ROUNDED),
         repeated=_repeated_in_store(scan),
         cleaned=bool(_said(scan.account, CLEANED)),

@@ -50,7 +50,8 @@ class ScanFacts:
     Args:
         name: the scan's name.
         error: why the scan cannot be read, else "".
-        error_kind: "unreadable" for a file, "damaged" for a stored scan.
+        error_kind: "unreadable" or "far" (a point lies out of all proportion) for a file,
+            "damaged" for a stored scan.
         dimension: 2 or 3.
         num_points: number of points of the source, or of the store.
         num_faces: number of faces, 0 for a cloud.
@@ -76,6 +77,8 @@ class ScanFacts:
         away: see ``NormalsOrientation``; () without trusted normals.
         border: share of boundary edges, see :func:`boundary_edges`; None for a cloud.
         border_loops: number of boundary loops; None for a cloud.
+        per_unit: source units per stored unit.
+        left_out: what the reader left out of a file, "" for nothing.
         from_file: whether it is a file, else a scan of a store.
         rounded: how float32 has rounded the source, "" if it has not.
         repeated: the point of a cloud that is there most often.
@@ -113,6 +116,8 @@ class ScanFacts:
     away: tuple[float, ...] = ()
     border: float | None = None
     border_loops: int | None = None
+    per_unit: float = 1.0
+    left_out: str = ""
     from_file: bool = False
     rounded: str = ""
     repeated: Repeated | None = None
@@ -143,6 +148,8 @@ def measure_scan(name: str, cloud: Cloud) -> ScanFacts:
         border=share,
         border_loops=loops,
         moments=cloud.moments,
+        per_unit=cloud.per_unit,
+        left_out=cloud.left_out,
         from_file=cloud.from_file,
         rounded=cloud.rounded,
         repeated=cloud.repeated,

@@ -114,6 +114,7 @@ def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
         return [fatal]
     rules: tuple[Callable[[ScanFacts], Finding | None], ...] = (
         _two_dimensions,
+        _left_out,
         _repeated,
         _centre,
         _origin,
@@ -138,8 +139,10 @@ def _finding(facts: ScanFacts, kind: str, level: Level, *, measured: str, remedy
 def _unreadable(facts: ScanFacts) -> Finding | None:
     if not facts.error:
         return None
-    again = "repair, replace or remove the scan; prepare skips it"
-    remedy = "run: shapespace prepare again" if facts.error_kind == "damaged" else again
+    remedy = {
+        "damaged": "run: shapespace prepare again",
+        "far": "remove it at the source, or prepare with --clean; prepare skips the scan",
+    }.get(facts.error_kind, "repair, replace or remove the scan; prepare skips it")
     return _finding(facts, facts.error_kind, "error", measured=one_line(facts.error), remedy=remedy)
 
 
@@ -165,6 +168,13 @@ def _two_dimensions(facts: ScanFacts) -> Finding | None:
     measured = "read as a curve in the plane: two numbers a point"
     remedy = "nothing if it is one; else give the third coordinate, or name the --columns"
     return _finding(facts, "2-D", "note", measured=measured, remedy=remedy)
+
+
+def _left_out(facts: ScanFacts) -> Finding | None:
+    if not facts.left_out:
+        return None
+    remedy = "nothing if these stand for no measurement; else repair them at the source"
+    return _finding(facts, "left out", "note", measured=facts.left_out, remedy=remedy)
 
 
 def _repeated(facts: ScanFacts) -> Finding | None:
@@ -327,9 +337,9 @@ def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
     if outside:
         measured.append(f"stray points reach {facts.reach_all:.4g}, beyond the box of ±{extent}")
     remedy = (
-        "prepare with --clean, or remove what is not the shape at the source; a hand cut off by a "
+        "prepare with --clean, or remove what is not the shape at the source; a hand cut off by "
     )
-    remedy += "shadow may be kept: leave --clean out"
+    remedy += "a shadow may be kept: leave --clean out"
     if facts.cleaned:
         remedy = "--clean took it for the shape: remove it at the source, unless it is"
     return _finding(facts, "clutter", "warning", measured="; ".join(measured), remedy=remedy)

@@ -106,9 +106,9 @@ def _scale(scan: ScanFacts, setting: Setting, times: float | None) -> Finding:
     )
     if times is not None:
         measured += f"; {times:.3g} times the median size"
-    if times is None and scan.reach <= setting.extent and setting.unit != "m":
+    if times is None and scan.reach <= setting.extent and scan.per_unit != 1:
         return _small(scan, measured)
-    unit = _fitting_unit(scan.reach, setting)
+    unit = _fitting_unit(scan, setting.extent)
     fits = setting.extent / SMALL <= scan.reach <= setting.extent
     if fits:
         remedy = "bring it to the unit of the others, or prepare with --normalise"
@@ -134,17 +134,19 @@ def _small(scan: ScanFacts, measured: str) -> Finding:
         level="warning",
         names=(scan.name,),
         measured=measured,
-        remedy="if the unit is right, prepare with --normalise common, which keeps the sizes of all, "
-        "or train with a smaller box: model.sampler.init_args.extent",
+        remedy="if the unit is right, prepare with --normalise common, which keeps the sizes of "
+        "all, or train with a smaller box: model.sampler.init_args.extent",
     )
 
 
-def _fitting_unit(reach: float, setting: Setting) -> str | None:
-    """Name the first unit in which the scan would fill a good part of the sampling box."""
-    given = setting.unit
+def _fitting_unit(scan: ScanFacts, extent: float) -> str | None:
+    """Name the first unit in which the scan would fill a good part of the sampling box.
+
+    The unit that it was prepared with is not named again.
+    """
     for unit in ("mm", "cm", "m", "in"):
-        converted = reach * PER_METRE[given] / PER_METRE[unit]
-        if unit != given and setting.extent / FILLING <= converted <= setting.extent:
+        converted = scan.reach * scan.per_unit / PER_METRE[unit]
+        if scan.per_unit != PER_METRE[unit] and extent / FILLING <= converted <= extent:
             return unit
     return None
 

@@ -18,12 +18,10 @@ from scipy.spatial import KDTree
 from shapespace.data.extent import FAR, extent_of
 from shapespace.data.formats.readers import RawScan
 from shapespace.data.prepare.neighbours import NEIGHBOUR
-from shapespace.data.prepare.points import sample_mesh
+from shapespace.data.prepare.points import CLEANED, sample_mesh
 from shapespace.data.prepare.targets import welded
 from shapespace.data.spacing import GAP, LINK, Spacing, spacing_of, split_components
 
-CLEANED = "--clean:"
-"""Begins what the account of a scan says about its cleaning."""
 NUM_EXAMINED = 20_000
 """Number of points that decide what the shape is."""
 

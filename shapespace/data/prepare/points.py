@@ -4,14 +4,14 @@ Frame: a stored point is ``(source - centre) / scale``, with the scale in source
 unit. The result depends only on the scan's own numbers, its name and the seed, so that neither the
 other scans nor the number of workers change it.
 
-Letters: n points, V vertices, U vertices in use, F faces, C cameras, D dimension (2 or 3).
+Letters: n points, V vertices, C cameras, D dimension (2 or 3).
 """
 
 import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 
 from shapespace.config.options import Normals
 from shapespace.data.extent import NUM_MEASURED, check_not_far, extent_of
@@ -26,6 +26,8 @@ from shapespace.utils.timing import Timings
 
 NUM_POINTS = 250_000
 """Default number of points of a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""
+CLEANED = "--clean:"
+"""Begins what the account of a scan says about its cleaning."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _sample(
     # Differences to a vertex of the scan are taken first: a scan far from its origin then gives the
     # same points as one near to it. A vertex of a face is safe, others may lie anywhere.
     origin = raw.vertices[0 if raw.faces is None else raw.faces[0, 0]]
-    check_not_far(label, raw.vertices if raw.faces is None else _used(raw.vertices, raw.faces))
+    check_not_far(label, raw.vertices, raw.faces)
     if raw.faces is None:
         local, normals = _choose_points(
             raw, origin, label=label, num_points=options.num_points, rng=rng
@@ -185,15 +187,6 @@ def _frame(
     own = local if holds.all() else local[holds]
     mean = own.mean(axis=0)
     return mean, float(np.sqrt(((own - mean) ** 2).sum(axis=1).max()))
-
-
-def _used(
-    vertices: Float64[np.ndarray, "V 3"], faces: Int64[np.ndarray, "F 3"]
-) -> Float64[np.ndarray, "U 3"]:
-    """The vertices that belong to a face. A file may hold others, which lie anywhere."""
-    used = np.zeros(len(vertices), bool)
-    used[faces] = True
-    return vertices[used]
 
 
 def _normals_to_store(
