@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.data.check.finding import Finding
 from shapespace.data.check.measurements import ScanFacts
-from shapespace.data.check.rules import Finding
 from shapespace.data.check.sets import common_dimension, longest_axes
 from shapespace.errors import one_line
 

@@ -6,18 +6,12 @@ are those of such scans. A scan at or below a limit has no finding, unless the l
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
+from shapespace.data.check.finding import Finding, finding_about
 from shapespace.data.check.measurements import Component, ScanFacts
-from shapespace.data.prepare.points import NEIGHBOUR
-from shapespace.data.rounding import ROUNDED
+from shapespace.data.check.reading import fatal, findings_of_reading
 from shapespace.data.spacing import LARGE
-from shapespace.errors import one_line
 
-Level = Literal["error", "warning", "note"]
-FLAT = 1e-3
-"""Thickness below which a scan lies in a plane or on a line. A plate of 1 by 100 has 0.01."""
 OFF_CENTRE = 0.02
 """Distance of the mean from the centre, in longest sides, above which a scan is not centred.
 
@@ -67,40 +61,12 @@ UNEVEN = 100.0
 
 Vertices of registered people have 27.
 """
-FAR = 1000.0
-"""Distance of the source's origin, in longest sides of the shape, above which it is too far.
-
-Beyond it float32 coordinates of the source are coarser than 0.1 mm in 1.7 m.
-"""
 UNKNOWN = 0.05
 """Share of zero normals above which a scan is reported. Training uses the others."""
-REPEATED = 10
-"""Times from which on a point of a cloud is repeated, if ``REPEATED_SHARE`` is reached too."""
-REPEATED_SHARE = 0.001
-"""Share of the points from which on a point of a cloud is repeated."""
 STRAY = 0.001
 """Share of isolated points from which on they are clutter. Clean scans have up to 0.0007."""
 STRAY_GAP = 10.0
 """Gap of an isolated point in median spacings from which on it is clutter. Clean: up to 5."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Args:
-        kind: a word or two, the same for all findings of a sort.
-        level: "error" if training should not start, else "warning" or "note".
-        names: the scans.
-        measured: one line with the numbers and the rule.
-        remedy: what the user can do.
-    """
-
-    kind: str
-    level: Level
-    names: tuple[str, ...]
-    measured: str
-    remedy: str
 
 
 def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
@@ -108,16 +74,11 @@ def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
 
     ``extent`` is half the side of the sampling box, in stored units.
     """
-    # One of these makes all other measurements meaningless: it is reported alone.
-    fatal = _unreadable(facts) or _too_few(facts) or _rounded(facts) or _flat(facts)
-    if fatal is not None:
-        return [fatal]
+    found = fatal(facts)
+    if found is not None:
+        return [found]
     rules: tuple[Callable[[ScanFacts], Finding | None], ...] = (
-        _two_dimensions,
-        _left_out,
-        _repeated,
         _centre,
-        _origin,
         _density,
         _unevenness,
         _holes,
@@ -127,74 +88,8 @@ def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
         _large_components,
         _open_borders,
     )
-    found = [*(rule(facts) for rule in rules), _clutter(facts, extent)]
-    return [finding for finding in found if finding is not None]
-
-
-def _finding(facts: ScanFacts, kind: str, level: Level, *, measured: str, remedy: str) -> Finding:
-    """Make a finding about one scan."""
-    return Finding(kind=kind, level=level, names=(facts.name,), measured=measured, remedy=remedy)
-
-
-def _unreadable(facts: ScanFacts) -> Finding | None:
-    if not facts.error:
-        return None
-    remedy = {
-        "damaged": "run: shapespace prepare again",
-        "far": "remove it at the source, or prepare with --clean; prepare skips the scan",
-    }.get(facts.error_kind, "repair, replace or remove the scan; prepare skips it")
-    return _finding(facts, facts.error_kind, "error", measured=one_line(facts.error), remedy=remedy)
-
-
-def _too_few(facts: ScanFacts) -> Finding | None:
-    # A mesh is sampled, so that any number of vertices will do.
-    if facts.num_points > NEIGHBOUR or facts.border is not None:
-        return None
-    measured = f"{facts.num_points} points; a cloud needs at least {NEIGHBOUR + 1}"
-    remedy = "scan it more densely, or remove it"
-    return _finding(facts, "sparse", "error", measured=measured, remedy=remedy)
-
-
-def _rounded(facts: ScanFacts) -> Finding | None:
-    if not facts.rounded.startswith(ROUNDED):
-        return None
-    remedy = "export it again in double precision, or moved near to the origin"
-    return _finding(facts, "rounding", "error", measured=facts.rounded, remedy=remedy)
-
-
-def _two_dimensions(facts: ScanFacts) -> Finding | None:
-    if facts.dimension != 2 or not facts.from_file:
-        return None
-    measured = "read as a curve in the plane: two numbers a point"
-    remedy = "nothing if it is one; else give the third coordinate, or name the --columns"
-    return _finding(facts, "2-D", "note", measured=measured, remedy=remedy)
-
-
-def _left_out(facts: ScanFacts) -> Finding | None:
-    if not facts.left_out:
-        return None
-    remedy = "nothing if these stand for no measurement; else repair them at the source"
-    return _finding(facts, "left out", "note", measured=facts.left_out, remedy=remedy)
-
-
-def _repeated(facts: ScanFacts) -> Finding | None:
-    point = facts.repeated
-    if point is None or point.count < max(REPEATED, REPEATED_SHARE * facts.num_points):
-        return None
-    where = ", ".join(f"{x:.6g}" for x in point.where)
-    share = point.count / facts.num_points
-    measured = f"one point is there {point.count} times, {share:.1%} of all: ({where})"
-    remedy = "remove it at the source if it stands for no measurement, as 0 0 0 of a depth camera"
-    return _finding(facts, "repeated", "warning", measured=measured, remedy=remedy)
-
-
-def _flat(facts: ScanFacts) -> Finding | None:
-    if facts.thickness >= FLAT:
-        return None
-    where = "a plane or on a line" if facts.dimension == 3 else "a line"
-    measured = f"all points lie in {where}: thickness {facts.thickness:.1g} of the width"
-    remedy = "remove the scan, or prepare it as 2-D"
-    return _finding(facts, "flat", "error", measured=measured, remedy=remedy)
+    own = [*(rule(facts) for rule in rules), _clutter(facts, extent)]
+    return findings_of_reading(facts) + [finding for finding in own if finding is not None]
 
 
 def _centre(facts: ScanFacts) -> Finding | None:
@@ -202,17 +97,7 @@ def _centre(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"the mean lies {facts.offset:.3g} from the centre; 0 is the rule"
     remedy = "run: shapespace prepare again"
-    return _finding(facts, "centre", "warning", measured=measured, remedy=remedy)
-
-
-def _origin(facts: ScanFacts) -> Finding | None:
-    # A file of double numbers loses nothing; what float32 has rounded coarsely is an error.
-    if facts.origin <= FAR * facts.length or not facts.rounded:
-        return None
-    times = facts.origin / facts.length
-    measured = f"the origin is {times:.3g} sizes away, {FAR:g} is the rule; {facts.rounded}"
-    remedy = "export it in double precision, or moved near to its origin"
-    return _finding(facts, "origin", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts, "centre", "warning", measured=measured, remedy=remedy)
 
 
 def _density(facts: ScanFacts) -> Finding | None:
@@ -223,7 +108,7 @@ def _density(facts: ScanFacts) -> Finding | None:
         f"size; below {SPARSE} is the rule"
     )
     remedy = "scan or sample it more densely"
-    return _finding(facts, "sparse", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts, "sparse", "warning", measured=measured, remedy=remedy)
 
 
 def _unevenness(facts: ScanFacts) -> Finding | None:
@@ -231,7 +116,7 @@ def _unevenness(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"a point stands for an area that varies {facts.uneven:.0f} times"
     remedy = "sample it evenly; prepare does for meshes"
-    return _finding(facts, "uneven", "note", measured=measured, remedy=remedy)
+    return finding_about(facts, "uneven", "note", measured=measured, remedy=remedy)
 
 
 def _holes(facts: ScanFacts) -> Finding | None:
@@ -243,7 +128,7 @@ def _holes(facts: ScanFacts) -> Finding | None:
         f"seen from {_signed_axis(facts.away)}, open to the other side"
     )
     remedy = "add views from the other side, or expect made-up surface there"
-    return _finding(facts, "holes", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts, "holes", "warning", measured=measured, remedy=remedy)
 
 
 def _flipped(facts: ScanFacts) -> tuple[str, str]:
@@ -267,11 +152,11 @@ def _flipped(facts: ScanFacts) -> tuple[str, str]:
 def _normals(facts: ScanFacts) -> Finding | None:
     if facts.normals_kind == "none":
         remedy = "prepare estimates normals for clouds; without any, the normal term is not used"
-        return _finding(facts, "no normals", "note", measured="no normals", remedy=remedy)
+        return finding_about(facts, "no normals", "note", measured="no normals", remedy=remedy)
     if facts.normals_kind == "estimated-unoriented":
         measured = "estimated, their side is unknown"
         remedy = "not used in training; give the camera positions, or a mesh"
-        return _finding(facts, "unoriented", "note", measured=measured, remedy=remedy)
+        return finding_about(facts, "unoriented", "note", measured=measured, remedy=remedy)
     kind, measured = _flipped(facts)
     if not kind:
         return None
@@ -280,7 +165,7 @@ def _normals(facts: ScanFacts) -> Finding | None:
         "inconsistent normals": "orient the normals anew, of a mesh the winding of its faces, or "
         "prepare without them",
     }[kind]
-    return _finding(facts, kind, "error", measured=measured, remedy=remedy)
+    return finding_about(facts, kind, "error", measured=measured, remedy=remedy)
 
 
 def _unknown_normals(facts: ScanFacts) -> Finding | None:
@@ -288,7 +173,7 @@ def _unknown_normals(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.unknown_normals:.0%} of the normals are zero, so unknown; 5 % is the rule"
     remedy = "give them at the source; the normal term is used where they are known"
-    return _finding(facts, "unknown normals", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts, "unknown normals", "warning", measured=measured, remedy=remedy)
 
 
 def _odd_normals(facts: ScanFacts) -> Finding | None:
@@ -296,7 +181,7 @@ def _odd_normals(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.odd_normals:.0%} of the normals have not length 1"
     remedy = "run: shapespace prepare again"
-    return _finding(facts, "normals", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts, "normals", "warning", measured=measured, remedy=remedy)
 
 
 def _open_borders(facts: ScanFacts) -> Finding | None:
@@ -304,7 +189,7 @@ def _open_borders(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.border_loops} open borders, {facts.border:.2%} of the edges have one face"
     remedy = "nothing if the shape is open there; else close the holes: the mesh is not watertight"
-    return _finding(facts, "open borders", "note", measured=measured, remedy=remedy)
+    return finding_about(facts, "open borders", "note", measured=measured, remedy=remedy)
 
 
 def _large_components(facts: ScanFacts) -> Finding | None:
@@ -316,7 +201,7 @@ def _large_components(facts: ScanFacts) -> Finding | None:
     )
     measured = f"{len(large)} large parts apart from the largest: {shares}"
     remedy = "none if the shape has parts; else they were cut off by a shadow, or do not belong"
-    return _finding(facts, "parts", "note", measured=measured, remedy=remedy)
+    return finding_about(facts, "parts", "note", measured=measured, remedy=remedy)
 
 
 def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
@@ -337,12 +222,12 @@ def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
     if outside:
         measured.append(f"stray points reach {facts.reach_all:.4g}, beyond the box of ±{extent}")
     remedy = (
-        "prepare with --clean, or remove what is not the shape at the source; a hand cut off by "
+        "prepare with --clean, or remove what is not the shape at the source; a hand that a shadow "
+        "cut off may be kept: leave --clean out"
     )
-    remedy += "a shadow may be kept: leave --clean out"
     if facts.cleaned:
         remedy = "--clean took it for the shape: remove it at the source, unless it is"
-    return _finding(facts, "clutter", "warning", measured="; ".join(measured), remedy=remedy)
+    return finding_about(facts, "clutter", "warning", measured="; ".join(measured), remedy=remedy)
 
 
 def _small_components(small: list[Component]) -> str:

@@ -12,10 +12,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from shapespace.data.check.finding import Finding
 from shapespace.data.check.handedness import find_mirrored
 from shapespace.data.check.measurements import ScanFacts
+from shapespace.data.check.reading import FLAT
 from shapespace.data.check.rotations import axis_before, find_rotated, rotation_in_words
-from shapespace.data.check.rules import FLAT, Finding
 from shapespace.data.units import PER_METRE
 
 TIMES = 5.0
