@@ -6,8 +6,6 @@ One finding is one thing that is wrong with one scan or with several.
 from dataclasses import dataclass
 from typing import Literal
 
-from shapespace.data.check.measurements import ScanFacts
-
 Level = Literal["error", "warning", "note"]
 
 
@@ -30,16 +28,14 @@ class Finding:
     remedy: str
 
 
-def finding_about(
-    facts: ScanFacts, kind: str, level: Level, *, measured: str, remedy: str
-) -> Finding:
+def finding_about(name: str, kind: str, level: Level, *, measured: str, remedy: str) -> Finding:
     """Make a finding about one scan.
 
     Args:
-        facts: the scan.
+        name: the scan.
         kind: see :class:`Finding`, like the following.
         level: how grave it is.
         measured: the numbers and the rule.
         remedy: what the user can do.
     """
-    return Finding(kind=kind, level=level, names=(facts.name,), measured=measured, remedy=remedy)
+    return Finding(kind=kind, level=level, names=(name,), measured=measured, remedy=remedy)

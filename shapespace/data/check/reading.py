@@ -41,7 +41,7 @@ def _unreadable(facts: ScanFacts) -> Finding | None:
         "far": "remove it at the source, or prepare with --clean; prepare skips the scan",
     }.get(facts.error_kind, "repair, replace or remove the scan; prepare skips it")
     return finding_about(
-        facts, facts.error_kind, "error", measured=one_line(facts.error), remedy=remedy
+        facts.name, facts.error_kind, "error", measured=one_line(facts.error), remedy=remedy
     )
 
 
@@ -51,14 +51,14 @@ def _too_few(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.num_points} points; a cloud needs at least {NEIGHBOUR + 1}"
     remedy = "scan it more densely, or remove it"
-    return finding_about(facts, "sparse", "error", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "sparse", "error", measured=measured, remedy=remedy)
 
 
 def _rounded(facts: ScanFacts) -> Finding | None:
     if not facts.rounded.startswith(ROUNDED):
         return None
     remedy = "export it again in double precision, or moved near to the origin"
-    return finding_about(facts, "rounding", "error", measured=facts.rounded, remedy=remedy)
+    return finding_about(facts.name, "rounding", "error", measured=facts.rounded, remedy=remedy)
 
 
 def _flat(facts: ScanFacts) -> Finding | None:
@@ -67,7 +67,7 @@ def _flat(facts: ScanFacts) -> Finding | None:
     where = "a plane or on a line" if facts.dimension == 3 else "a line"
     measured = f"all points lie in {where}: thickness {facts.thickness:.1g} of the width"
     remedy = "remove the scan, or prepare it as 2-D"
-    return finding_about(facts, "flat", "error", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "flat", "error", measured=measured, remedy=remedy)
 
 
 def _two_dimensions(facts: ScanFacts) -> Finding | None:
@@ -75,14 +75,14 @@ def _two_dimensions(facts: ScanFacts) -> Finding | None:
         return None
     measured = "read as a curve in the plane: two numbers a point"
     remedy = "nothing if it is one; else give the third coordinate, or name the --columns"
-    return finding_about(facts, "2-D", "note", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "2-D", "note", measured=measured, remedy=remedy)
 
 
 def _left_out(facts: ScanFacts) -> Finding | None:
     if not facts.left_out:
         return None
     remedy = "nothing if these stand for no measurement; else repair them at the source"
-    return finding_about(facts, "left out", "note", measured=facts.left_out, remedy=remedy)
+    return finding_about(facts.name, "left out", "note", measured=facts.left_out, remedy=remedy)
 
 
 def _repeated(facts: ScanFacts) -> Finding | None:
@@ -93,7 +93,7 @@ def _repeated(facts: ScanFacts) -> Finding | None:
     share = point.count / facts.num_points
     measured = f"one point is there {point.count} times, {share:.1%} of all: ({where})"
     remedy = "remove it at the source if it stands for no measurement, as 0 0 0 of a depth camera"
-    return finding_about(facts, "repeated", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "repeated", "warning", measured=measured, remedy=remedy)
 
 
 def _origin(facts: ScanFacts) -> Finding | None:
@@ -103,4 +103,4 @@ def _origin(facts: ScanFacts) -> Finding | None:
     times = facts.origin / facts.length
     measured = f"the origin is {times:.3g} sizes away, {FAR:g} is the rule; {facts.rounded}"
     remedy = "export it in double precision, or moved near to its origin"
-    return finding_about(facts, "origin", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "origin", "warning", measured=measured, remedy=remedy)

@@ -97,7 +97,7 @@ def _centre(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"the mean lies {facts.offset:.3g} from the centre; 0 is the rule"
     remedy = "run: shapespace prepare again"
-    return finding_about(facts, "centre", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "centre", "warning", measured=measured, remedy=remedy)
 
 
 def _density(facts: ScanFacts) -> Finding | None:
@@ -108,7 +108,7 @@ def _density(facts: ScanFacts) -> Finding | None:
         f"size; below {SPARSE} is the rule"
     )
     remedy = "scan or sample it more densely"
-    return finding_about(facts, "sparse", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "sparse", "warning", measured=measured, remedy=remedy)
 
 
 def _unevenness(facts: ScanFacts) -> Finding | None:
@@ -116,7 +116,7 @@ def _unevenness(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"a point stands for an area that varies {facts.uneven:.0f} times"
     remedy = "sample it evenly; prepare does for meshes"
-    return finding_about(facts, "uneven", "note", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "uneven", "note", measured=measured, remedy=remedy)
 
 
 def _holes(facts: ScanFacts) -> Finding | None:
@@ -128,7 +128,7 @@ def _holes(facts: ScanFacts) -> Finding | None:
         f"seen from {_signed_axis(facts.away)}, open to the other side"
     )
     remedy = "add views from the other side, or expect made-up surface there"
-    return finding_about(facts, "holes", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "holes", "warning", measured=measured, remedy=remedy)
 
 
 def _flipped(facts: ScanFacts) -> tuple[str, str]:
@@ -152,11 +152,11 @@ def _flipped(facts: ScanFacts) -> tuple[str, str]:
 def _normals(facts: ScanFacts) -> Finding | None:
     if facts.normals_kind == "none":
         remedy = "prepare estimates normals for clouds; without any, the normal term is not used"
-        return finding_about(facts, "no normals", "note", measured="no normals", remedy=remedy)
+        return finding_about(facts.name, "no normals", "note", measured="no normals", remedy=remedy)
     if facts.normals_kind == "estimated-unoriented":
         measured = "estimated, their side is unknown"
         remedy = "not used in training; give the camera positions, or a mesh"
-        return finding_about(facts, "unoriented", "note", measured=measured, remedy=remedy)
+        return finding_about(facts.name, "unoriented", "note", measured=measured, remedy=remedy)
     kind, measured = _flipped(facts)
     if not kind:
         return None
@@ -165,7 +165,7 @@ def _normals(facts: ScanFacts) -> Finding | None:
         "inconsistent normals": "orient the normals anew, of a mesh the winding of its faces, or "
         "prepare without them",
     }[kind]
-    return finding_about(facts, kind, "error", measured=measured, remedy=remedy)
+    return finding_about(facts.name, kind, "error", measured=measured, remedy=remedy)
 
 
 def _unknown_normals(facts: ScanFacts) -> Finding | None:
@@ -173,7 +173,7 @@ def _unknown_normals(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.unknown_normals:.0%} of the normals are zero, so unknown; 5 % is the rule"
     remedy = "give them at the source; the normal term is used where they are known"
-    return finding_about(facts, "unknown normals", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "unknown normals", "warning", measured=measured, remedy=remedy)
 
 
 def _odd_normals(facts: ScanFacts) -> Finding | None:
@@ -181,7 +181,7 @@ def _odd_normals(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.odd_normals:.0%} of the normals have not length 1"
     remedy = "run: shapespace prepare again"
-    return finding_about(facts, "normals", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "normals", "warning", measured=measured, remedy=remedy)
 
 
 def _open_borders(facts: ScanFacts) -> Finding | None:
@@ -189,7 +189,7 @@ def _open_borders(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.border_loops} open borders, {facts.border:.2%} of the edges have one face"
     remedy = "nothing if the shape is open there; else close the holes: the mesh is not watertight"
-    return finding_about(facts, "open borders", "note", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "open borders", "note", measured=measured, remedy=remedy)
 
 
 def _large_components(facts: ScanFacts) -> Finding | None:
@@ -201,7 +201,7 @@ def _large_components(facts: ScanFacts) -> Finding | None:
     )
     measured = f"{len(large)} large parts apart from the largest: {shares}"
     remedy = "none if the shape has parts; else they were cut off by a shadow, or do not belong"
-    return finding_about(facts, "parts", "note", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "parts", "note", measured=measured, remedy=remedy)
 
 
 def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
@@ -227,7 +227,9 @@ def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
     )
     if facts.cleaned:
         remedy = "--clean took it for the shape: remove it at the source, unless it is"
-    return finding_about(facts, "clutter", "warning", measured="; ".join(measured), remedy=remedy)
+    return finding_about(
+        facts.name, "clutter", "warning", measured="; ".join(measured), remedy=remedy
+    )
 
 
 def _small_components(small: list[Component]) -> str:
