@@ -10,7 +10,7 @@ Letters: C cameras, D dimension (2 or 3).
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -76,6 +76,23 @@ class Assembly:
     strict: bool
     shown: bool
 
+    def with_common_scale(self, sources: Sequence[Source], workers: int) -> "Assembly":
+        """Return the same with one scale for a set: the largest radius of its scans.
+
+        Every scan is read. One more than ``TIMES`` times as large as the median is out of scale,
+        and does not count; nor does one that cannot be read. The scale is 1 if none can be.
+        """
+        work = partial(_own_radius, reading=self.reading, clean=self.options.clean)
+        found = run_in_workers(work, sources, workers, lost=0.0)
+        total = len(sources)
+        with (
+            closing(found),
+            progress(found, "measure", total, unit="scan", shown=self.shown) as bar,
+        ):
+            radii = np.array([radius for _, radius in bar if radius > 0])
+        scale = float(radii[radii <= TIMES * np.median(radii)].max()) if len(radii) else 1.0
+        return replace(self, options=replace(self.options, scale=scale))
+
     def run(self, sources: Sequence[Source], workers: int) -> PrepareCounts:
         """Write the scans of ``sources`` to the store; results of an earlier run are reused.
 
@@ -83,7 +100,11 @@ class Assembly:
             InputError: no scan could be used, or one could not and ``strict`` is set.
         """
         selected = [(source, self._stamp(source)) for source in sources]
-        counts = PrepareCounts(metres=self.options.scale == 1.0, clean=self.options.clean)
+        counts = PrepareCounts(
+            metres=self.options.scale == 1.0,
+            normalised=self.unit == "radius",
+            clean=self.options.clean,
+        )
         with partial_results_of(self.path, self.unit) as results:
             existing = self._existing(selected)
             missing = [
@@ -296,34 +317,6 @@ def _write_partial_result(
         reason = f"{type(error).__name__} {error}"
         return one_line(f"{source}: cannot be prepared ({reason}); repair or remove it")
     return timings
-
-
-def common_scale(
-    sources: Sequence[Source], reading: ReadOptions, clean: bool, workers: int, shown: bool
-) -> float:
-    """Find one scale for a set: the largest radius of its scans, in source units.
-
-    Every scan is read. One more than ``TIMES`` times as large as the median is out of scale, and
-    does not count; nor does one that cannot be read.
-
-    Args:
-        sources: all scans of the set.
-        reading: how their files are read.
-        clean: leave out what is not the shape first.
-        workers: number of processes.
-        shown: show a bar on standard error.
-
-    Returns:
-        Source units per stored unit; 1 if no scan can be read.
-    """
-    work = partial(_own_radius, reading=reading, clean=clean)
-    found = run_in_workers(work, sources, workers, lost=0.0)
-    with closing(found), progress(found, "measure", len(sources), unit="scan", shown=shown) as bar:
-        radii = np.array([radius for _, radius in bar])
-    radii = radii[radii > 0]
-    if not len(radii):
-        return 1.0
-    return float(radii[radii <= TIMES * np.median(radii)].max())
 
 
 def _own_radius(source: Source, reading: ReadOptions, clean: bool) -> float:

@@ -50,6 +50,7 @@ class PrepareCounts:
         kinds: number of scans by the kind of their normals.
         accounts: name of every scan, and the line that says how it was read.
         metres: the lengths were taken to be metres, which nobody has said otherwise.
+        normalised: the scans were scaled to a radius.
         clean: ``--clean`` was given.
     """
 
@@ -64,6 +65,7 @@ class PrepareCounts:
     kinds: dict[str, int] = field(default_factory=dict)
     accounts: list[tuple[str, str]] = field(default_factory=list)
     metres: bool = True
+    normalised: bool = False
     clean: bool = False
 
     def add(self, scan: PreparedScan) -> None:
@@ -108,23 +110,29 @@ class PrepareCounts:
                 lines.append(f"scans with normals {kind}: {count}; they train without normals")
         if self.stray:
             lines.append(self._stray())
-        size = "--normalise, or --normalise common, which keeps sizes"
+        box = f"the sampling box of ±{BOX}"
         if self.too_large:
             reach, name = max(self.too_large)
-            remedy = f"give the --unit of the source, or {size}"
-            if self.metres:
-                remedy = f"if lengths are millimetres give --unit mm, else {size}"
             lines.append(
-                f"scans beyond the sampling box of ±{BOX}: {len(self.too_large)}, {name!r} reaches "
-                f"{reach:.4g}; {remedy}"
+                f"scans beyond {box}: {len(self.too_large)}, {name!r} reaches {reach:.4g}; "
+                f"{self._remedy(large=True)}"
             )
         if self.too_small:
             reach, name = min(self.too_small)
             lines.append(
-                f"scans much smaller than the sampling box of ±{BOX}: {len(self.too_small)}, "
-                f"{name!r} reaches {reach:.4g}; check --unit, or give {size}"
+                f"scans much smaller than {box}: {len(self.too_small)}, {name!r} reaches "
+                f"{reach:.4g}; {self._remedy(large=False)}"
             )
         return lines
+
+    def _remedy(self, large: bool) -> str:
+        """Say what can be done about the size of a scan, and was not done yet."""
+        if self.normalised:
+            return "bring it to the unit of the others"
+        size = "--normalise, or --normalise common, which keeps sizes"
+        if large and self.metres:
+            return f"if lengths are millimetres give --unit mm, else {size}"
+        return f"check --unit, or give {size}"
 
     def _stray(self) -> str:
         """Name the scan with the farthest stray points."""

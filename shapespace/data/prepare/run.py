@@ -10,7 +10,7 @@ Letters: C cameras, D dimension (2 or 3).
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from jaxtyping import Float64
 
 from shapespace.config.options import Normalise, Normals, ReadOptions, Unit
 from shapespace.data.formats.contents import grouped_accounts
-from shapespace.data.prepare.assemble import Assembly, common_scale, load_scan
+from shapespace.data.prepare.assemble import Assembly, load_scan
 from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.points import NEIGHBOUR, PointOptions
 from shapespace.data.sources import Source, counted, discover, select
@@ -137,30 +137,19 @@ def prepare(
         InputError: no scan could be read, an argument is wrong, or another process is writing the
             same store. The store is unchanged then.
     """
-    start = time.monotonic()
-    options = _options(
-        PointOptions(
-            num_points=num_points,
-            seed=seed,
-            scale=None if normalise else per_metre(unit),
-            normals=normals,
-            num_targets=targets,
-            sigma=sigma,
-            clean=clean,
-        )
+    options = PointOptions(
+        num_points=num_points,
+        seed=seed,
+        scale=None if normalise else per_metre(unit),
+        normals=normals,
+        num_targets=targets,
+        sigma=sigma,
+        clean=clean,
     )
+    _check(options)
     at_least(1, workers=workers)
-    index, count = (1, 1) if shard is None else parse_shard(shard)
-    found, ignored = discover(Path(source))
-    sources = select(found, scans, every)
-    path = Path(store) if shard is None else shard_path(store, index, count)
-    check_target(path)
-    if normalise == "common":
-        reading = ReadOptions(columns, strict)
-        scale = common_scale(sources, reading, clean=clean, workers=workers, shown=progress)
-        options = replace(options, scale=scale)
     assembly = Assembly(
-        path=path,
+        path=Path(store) if shard is None else shard_path(store, *parse_shard(shard)),
         unit="radius" if normalise else "m",
         shard=shard or "",
         options=options,
@@ -169,16 +158,33 @@ def prepare(
         strict=strict,
         shown=progress,
     )
+    found, ignored = discover(Path(source))
+    sources = select(found, scans, every)
+    return _run(assembly, sources, ignored, workers=workers, common=normalise == "common")
+
+
+def _run(
+    assembly: Assembly,
+    sources: Sequence[Source],
+    ignored: Counter[str],
+    workers: int,
+    common: bool,
+) -> PrepareSummary:
+    """Write the share of ``sources`` that belongs to the shard."""
+    start = time.monotonic()
+    check_target(assembly.path)
+    if common:
+        assembly = assembly.with_common_scale(sources, workers)
+    index, count = parse_shard(assembly.shard) if assembly.shard else (1, 1)
     counts = assembly.run(sources[index - 1 :: count], workers)
-    content = ScanStore(path).content
     return PrepareSummary(
-        store=path,
+        store=assembly.path,
         counts=counts,
         seconds=time.monotonic() - start,
         workers=workers,
         ignored=ignored,
-        content=content,
-        common=options.scale if normalise == "common" else None,
+        content=ScanStore(assembly.path).content,
+        common=assembly.options.scale if common else None,
     )
 
 
@@ -209,8 +215,8 @@ def prepare_file(
     options = PointOptions(
         num_points=num_points, seed=seed, scale=scale, normals=normals, sigma=sigma
     )
-    source = Source(Path(path).stem, Path(path))
-    return load_scan(source, _options(options), reading=ReadOptions(columns))
+    _check(options)
+    return load_scan(Source(Path(path).stem, Path(path)), options, reading=ReadOptions(columns))
 
 
 def shard_path(store: str | Path, index: int, count: int) -> Path:
@@ -227,10 +233,9 @@ def shard_path(store: str | Path, index: int, count: int) -> Path:
     return path.with_name(f"{path.stem}.{index:0{len(str(count))}d}-of-{count}{path.suffix}")
 
 
-def _options(options: PointOptions) -> PointOptions:
-    """Check the options that a caller gave, and return them."""
+def _check(options: PointOptions) -> None:
+    """Raise InputError if an option that a caller gave is wrong."""
     num_points = options.num_points
     if num_points is not None and num_points <= NEIGHBOUR:
         raise InputError(f"num_points={num_points}: at least {NEIGHBOUR + 1} are needed")
     at_least(0, seed=options.seed, targets=options.num_targets)
-    return options
