@@ -30,6 +30,11 @@ SAME = 1e-6
 
 Float32 coordinates that are moved and reordered keep their moments to this precision.
 """
+KEEPING_SIZES = (
+    "if the unit is right, prepare with --normalise common, which keeps the sizes of all, or train "
+    "with a smaller box: model.sampler.init_args.extent"
+)
+"""Remedy for scans that are small, as all are."""
 UNIT_NAMES = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
 
 
@@ -107,36 +112,27 @@ def _scale(scan: ScanFacts, setting: Setting, times: float | None) -> Finding:
     )
     if times is not None:
         measured += f"; {times:.3g} times the median size"
-    if times is None and scan.reach <= setting.extent and scan.per_unit != 1:
-        return _small(scan, measured)
     unit = _fitting_unit(scan, setting.extent)
-    fits = setting.extent / SMALL <= scan.reach <= setting.extent
-    if fits:
+    if unit is not None:
+        measured += f": are these {UNIT_NAMES[unit]}?"
+    # A unit that was given is believed: all scans may be small.
+    believed = scan.per_unit != 1 and times is None and scan.reach <= setting.extent
+    if believed:
+        remedy = KEEPING_SIZES if unit is None else f"if so, give --unit {unit}; {KEEPING_SIZES}"
+    elif setting.extent / SMALL <= scan.reach <= setting.extent:
         remedy = "bring it to the unit of the others, or prepare with --normalise"
-    elif unit is None and times is None and scan.reach <= setting.extent:
-        return _small(scan, measured)
     elif unit is None:
         remedy = "prepare with the --unit of the source, or with --normalise"
     elif times is None:
-        measured += f": are these {UNIT_NAMES[unit]}?"
         remedy = f"prepare with --unit {unit}, or with --normalise"
     else:
-        measured += f": are these {UNIT_NAMES[unit]}?"
         remedy = f"bring it to the unit of the others (alone, --unit {unit}), or use --normalise"
     return Finding(
-        kind="scale", level="error", names=(scan.name,), measured=measured, remedy=remedy
-    )
-
-
-def _small(scan: ScanFacts, measured: str) -> Finding:
-    """Say that a scan is small, as all are, in a unit that was given or that no other one fits."""
-    return Finding(
         kind="scale",
-        level="warning",
+        level="warning" if believed else "error",
         names=(scan.name,),
         measured=measured,
-        remedy="if the unit is right, prepare with --normalise common, which keeps the sizes of "
-        "all, or train with a smaller box: model.sampler.init_args.extent",
+        remedy=remedy,
     )
 
 
