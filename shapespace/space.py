@@ -20,7 +20,7 @@ from torch import Tensor
 
 from shapespace.checkpoint import read_checkpoint
 from shapespace.codes import LatentCodes
-from shapespace.data.prepare.neighbours import neighbour_distance
+from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
@@ -225,10 +225,7 @@ class TrainedSpace:
         """The scans, with sigma if it is needed."""
         if not needed:
             return scans
-        return [
-            replace(scan, sigma=neighbour_distance(scan.points)) if scan.sigma is None else scan
-            for scan in scans
-        ]
+        return [_measured(scan) for scan in scans]
 
     def refined(
         self,
@@ -357,6 +354,14 @@ def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
 def usable_points(scan: PreparedScan, num_points: int) -> int:
     """The number of points that a fit uses: ``num_points``, or all of a smaller scan."""
     return min(num_points, len(scan.points))
+
+
+def _measured(scan: PreparedScan) -> PreparedScan:
+    """The scan with sigma; measured here if ``prepare`` did not."""
+    if scan.sigma is not None:
+        return scan
+    again = not scan.num_source_faces and len(scan.points) > scan.num_source_points
+    return replace(scan, sigma=sigma_of(scan.points, again))
 
 
 def _posed(batch: Scan, poses: Pose) -> Scan:

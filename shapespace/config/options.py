@@ -120,6 +120,7 @@ class MeshOptions:
     def __post_init__(self) -> None:
         at_least(2, resolution=self.resolution)
         at_least(1, batch=self.batch)
+        ReadOptions(self.columns)
         if self.cell is not None:
             positive(cell=self.cell)
 
@@ -154,6 +155,7 @@ class SurfaceOptions:
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps, num_points=self.num_points)
         at_least(2, resolution=self.resolution)
+        ReadOptions(self.columns)
 
 
 @dataclass(frozen=True)

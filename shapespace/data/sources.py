@@ -226,7 +226,8 @@ def _plain(folder: Path, files: list[Path]) -> list[Source]:
 def _may_be_scan(path: Path) -> bool:
     """False for a text file that is a note or another table, rather than a cloud of numbers."""
     # XYZ is never anything else, so a bad one is refused by name.
-    if READERS[path.suffix.lower()] is not read_text or path.suffix.lower() == ".xyz":
+    suffix = path.suffix.lower()
+    if READERS[suffix] is not read_text or suffix.startswith(".xyz"):
         return True
     try:
         file = path.open("rb")

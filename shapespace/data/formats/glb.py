@@ -98,7 +98,8 @@ def _check_extensions(tree: dict[str, Any]) -> None:
         needed += [name for name in part.get("extensions", {}) if name in GEOMETRY]
     accessors = tree.get("accessors", [])
     for part in _primitives(tree):
-        places = [part["attributes"]["POSITION"], *[part["indices"]] * ("indices" in part)]
+        places = [part["attributes"]["POSITION"]]
+        places += [part["indices"]] if "indices" in part else []
         if accessors[places[0]]["componentType"] != FLOAT:
             needed.append("KHR_mesh_quantization")
         for accessor in (accessors[place] for place in places):

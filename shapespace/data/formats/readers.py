@@ -47,6 +47,8 @@ WITH_COLUMNS: dict[str, Callable[[bytes, Sequence[str] | None], Contents]] = {
     ".npz": read_npz,
     ".npy": read_npy,
     ".xyz": read_text,
+    ".xyzn": read_text,
+    ".xyzrgb": read_text,
     ".txt": read_text,
     ".csv": read_text,
     ".asc": read_text,

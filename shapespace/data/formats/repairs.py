@@ -54,7 +54,7 @@ def repaired(contents: Contents, strict: bool = False) -> Contents:
     if bad.any():
         left_out.append(f"{_share(bad, 'points')}, NaN or infinite")
     if zero.any():
-        left_out.append(f"0 0 0 repeated {zero.sum()} times, {zero.mean():.0%} of {total} points")
+        left_out.append(f"0 0 0 repeated {zero.sum()} times, {_percent(zero)} of {total} points")
     keep = ~(bad | zero)
     return replace(
         contents,
@@ -123,4 +123,9 @@ def _without_vertices(contents: Contents, bad: Bool[np.ndarray, " V"], strict: b
 
 def _share(rows: Bool[np.ndarray, "..."], of: str) -> str:
     """Count rows: "12 of 400 points (3%)"."""
-    return f"{rows.sum()} of {len(rows)} {of} ({rows.mean():.0%})"
+    return f"{rows.sum()} of {len(rows)} {of} ({_percent(rows)})"
+
+
+def _percent(rows: Bool[np.ndarray, "..."]) -> str:
+    """The share of rows as a percentage."""
+    return f"{rows.mean():.0%}" if rows.mean() >= 0.01 else "under 1%"

@@ -100,7 +100,8 @@ def prepare_scan(
     sigma = None
     if options.measures_sigma:
         with timings("sigma"):
-            sigma = neighbour_distance(points)
+            again = raw.faces is None and len(points) > len(raw.vertices)
+            sigma = sigma_of(points, again)
     with timings("normals"):
         stored_cameras = None if cameras is None else frame.to_store(cameras)
         normals, kind = _normals_to_store(
@@ -133,6 +134,14 @@ def own_radius(raw: RawScan, name: str) -> float:
     count = NUM_MEASURED if raw.faces is not None else min(NUM_MEASURED, len(raw.vertices))
     options = PointOptions(num_points=count, scale=None)
     return _sample(raw, options, label=name, rng=_generator(name, options.seed))[2].scale
+
+
+def sigma_of(points: Float32[np.ndarray, "n D"], again: bool) -> Float32[np.ndarray, " n"]:
+    """Measure the distance of each point to its 50th neighbour; points drawn ``again`` count once."""
+    if not again:
+        return neighbour_distance(points)
+    once, rows = np.unique(points, axis=0, return_inverse=True)
+    return neighbour_distance(once)[rows.reshape(-1)]
 
 
 def _account(raw: RawScan, num_points: int) -> str:

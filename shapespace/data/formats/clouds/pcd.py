@@ -151,8 +151,9 @@ def _single(columns: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray
     single = []
     for name, numbers in columns:
         table = numbers.reshape(len(numbers), -1)
-        # PCL pads its points with fields of this name.
-        name = "_" if name == "_" else name
+        # PCL pads its points with fields of the name "_".
+        if name == "_":
+            continue
         if table.shape[1] == 1:
             single.append((name, table[:, 0]))
         else:

@@ -40,8 +40,16 @@ def read_las(content: bytes) -> Contents:
 
     parts: list[np.ndarray] = []
     columns: dict[str, list[np.ndarray]] = {}
-    with laspy.open(io.BytesIO(content)) as file:
+    # A record of a LAS takes 54 bytes at least; laspy would go on past the end of the file.
+    num_records = int.from_bytes(content[100:104], "little")
+    if content[:4] != b"LASF" or num_records * 54 > len(content):
+        raise ValueError(f"not a LAS file, or a false header with {num_records} records")
+    # One thread: scans are read in many processes at once. Records after the points are not needed.
+    backend = laspy.LazBackend.Lazrs
+    with laspy.open(io.BytesIO(content), laz_backend=backend, read_evlrs=False) as file:
         declared = file.header.point_count
+        if file.header.are_points_compressed:
+            _check_chunks(content, file.header.offset_to_point_data, declared)
         names = [name for name in file.header.point_format.dimension_names if name not in IGNORED]
         for chunk in file.chunk_iterator(AT_ONCE):
             axes = [np.asarray(chunk[axis], np.float64) for axis in "xyz"]
@@ -56,6 +64,22 @@ def read_las(content: bytes) -> Contents:
     others = [(name, np.concatenate(rows)) for name, rows in columns.items()]
     filled = [(name, column) for name, column in others if column.ndim == 1 and column.any()]
     return named_cloud([*zip("xyz", points.T, strict=True), *filled])
+
+
+def _check_chunks(content: bytes, start: int, num_points: int) -> None:
+    """Compare the number of chunks of a LAZ with its size; lazrs takes memory for any number.
+
+    Args:
+        content: the file.
+        start: offset of its points, where the offset of the table of chunks stands.
+        num_points: number of points that the header declares.
+    """
+    # An offset that is not known when writing begins stands at the end of the file.
+    at = int.from_bytes(content[start : start + 8], "little", signed=True)
+    at = int.from_bytes(content[-8:], "little", signed=True) if at <= 0 else at
+    chunks = int.from_bytes(content[at + 4 : at + 8], "little") if at > 0 else 0
+    if chunks > min(num_points, len(content)):
+        raise ValueError(f"the header says {chunks} chunks of {num_points} points")
 
 
 def read_e57(content: bytes) -> Contents:

@@ -33,6 +33,7 @@ class _Layout:
     Args:
         start: number of lines before the first row.
         separator: character between numbers; None for blanks.
+        ended: whether the separator also ends each row.
         names: names of the columns; None if the file gives none.
         count: number of points that a line before the rows gives; None without such a line.
         commas: whether decimals are written with commas.
@@ -40,6 +41,7 @@ class _Layout:
 
     start: int
     separator: str | None
+    ended: bool
     names: list[str] | None
     count: int | None
     commas: bool
@@ -118,13 +120,17 @@ def _layout(content: bytes, strict: bool) -> _Layout:
             continue
         if not any(row):
             continue
-        # An empty cell shows only between two tabs, and only a header tells it from mere spacing.
-        cells = _split(line, "\t")
-        if separator is None and "\t\t" in line and words and len(cells) == len(_header(words[-1])):
-            separator, row = "\t", cells
+        # A separator may end the rows, or stand before an empty cell; an empty cell between tabs is
+        # no mere spacing. The header tells.
+        num_names = len(_header(words[-1])) if words else 0
+        cells = line.split("\t" if separator is None else separator)
+        if len(cells) == num_names != len(row):
+            separator, row = "\t" if separator is None else separator, cells
+        ended = len(cells) > len(row) and separator is not None
         return _Layout(
             start=number,
             separator=separator,
+            ended=ended,
             names=_names(words, len(row), strict),
             count=count,
             commas=_check_commas(lines[number:], separator),
@@ -215,8 +221,7 @@ def _rows(body: bytes, layout: _Layout) -> np.ndarray:
     if separator is not None:
         between = re.escape(separator.encode())
         cells = rb"(?m)(?<=" + between + rb")[ \t]*(?=" + between + rb"|$)|^(?=" + between + rb")"
-        ended = body.split(b"\n", 1)[0].rstrip().endswith(separator.encode())
-        if ended:
+        if layout.ended:
             body = re.sub(rb"(?m)" + between + rb"[ \t]*$", b"", body)
         body = re.sub(cells if separator != "\t" else cells.replace(rb"[ \t]*", b""), b"nan", body)
     comments = ["#", "//"] if b"//" in body else "#"
