@@ -70,7 +70,10 @@ def rounding_of(points: Float64[np.ndarray, "n D"]) -> Rounding | None:
             return None
         values = points[:, axis]
         distinct = np.unique(values)
-        if len(distinct) > 1 and (values == values.astype(np.float32)).all():
+        # Whole numbers are float32 numbers too, and leave many of the steps of float32 out.
+        odd = np.rint(distinct / step[axis]) % 2 == 1
+        fits = (values == values.astype(np.float32)).all()
+        if fits and len(distinct) > 1 and odd.any():
             gap = float(np.diff(distinct).min())
             return Rounding("xyz"[axis], gap, distinct=len(distinct), spacing=float(spacing))
     return None

@@ -64,16 +64,16 @@ def test_flying_pixels_at_every_distance_set_no_radius():
 
 def test_two_parts_are_both_the_shape():
     points = dict(shapes())["sphere"]
-    pair = np.concatenate([points, points + [8.0, 0, 0]])
+    pair = np.concatenate([points, np.add(points, [8.0, 0, 0])])
     assert extent_of(np.random.default_rng(0).permutation(pair)).holds(pair).all()
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
 def test_the_extent_moves_and_grows_with_the_points(scale):
     points = dict(shapes())["person"]
-    plain, moved = extent_of(points), extent_of(scale * (points + [3.0, 4.0, 5.0]))
+    plain, moved = extent_of(points), extent_of(scale * np.add(points, [3.0, 4.0, 5.0]))
     assert moved.radius == pytest.approx(scale * plain.radius, rel=1e-6)
-    np.testing.assert_allclose(moved.centre, scale * (plain.centre + [3, 4, 5]), rtol=1e-6)
+    np.testing.assert_allclose(moved.centre, scale * np.add(plain.centre, [3, 4, 5]), rtol=1e-6)
 
 
 def test_degenerate_points_are_all_held():

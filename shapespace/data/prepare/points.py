@@ -137,7 +137,10 @@ def own_radius(raw: RawScan, name: str) -> float:
 
 
 def sigma_of(points: Float32[np.ndarray, "n D"], again: bool) -> Float32[np.ndarray, " n"]:
-    """Measure the distance of each point to its 50th neighbour; points drawn ``again`` count once."""
+    """Measure the distance of each point to its 50th neighbour.
+
+    With ``again`` points were drawn more than once, and count once.
+    """
     if not again:
         return neighbour_distance(points)
     once, rows = np.unique(points, axis=0, return_inverse=True)
