@@ -135,7 +135,7 @@ def _reads_sigma(recipe: str | Path) -> bool:
     path = RECIPES.get(str(recipe), Path(recipe))
     try:
         sampler = yaml.safe_load(path.read_text())["model"]["sampler"]
-        if not sampler["class_path"].endswith(NearSurface.__name__):
+        if sampler["class_path"] not in ("NearSurface", "shapespace.sampling.NearSurface"):
             return True
         return NearSurface(**sampler.get("init_args") or {}).needs_sigma
     except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):

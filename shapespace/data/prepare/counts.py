@@ -139,7 +139,7 @@ class PrepareCounts:
         worst = max(self.stray, key=lambda stray: stray.times)
         remedy = "remove what is not the shape" + ("" if self.clean else ", or give --clean")
         return (
-            f"scans with stray points: {len(self.stray)}, of {worst.name!r} {worst.share:.2g} of "
+            f"scans with stray points: {len(self.stray)}, of {worst.name!r} {worst.share:.2%} of "
             f"the points lie beyond {RIM:g} radii, up to {worst.times:.3g} radii away; {remedy}"
         )
 

@@ -4,9 +4,11 @@ import hashlib
 import json
 import shutil
 from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from shapespace.cli.main import main
@@ -68,15 +70,32 @@ def test_sigma_is_measured_on_request_and_changes_nothing_else(tmp_path):
     assert again.counts.num_reused == 0 and ScanStore(tmp_path / "no.hdf5").has_sigma
 
 
-def test_a_sampler_that_needs_sigma_refuses_a_store_without(tmp_path, toy_arguments, capsys):
+def test_a_sampler_that_needs_sigma_refuses_a_store_without(tmp_path, monkeypatch):
+    from shapespace.decoders.mlp import SkipMLP
+    from shapespace.objectives.igr import IGR
+    from shapespace.sampling import NearSurface
+    from shapespace.training.datamodule import ScanData
+    from shapespace.training.module import ShapeSpace
+
     folder = write_bones(tmp_path / "in")
-    prepare(folder, tmp_path / "s.hdf5", unit="mm", num_points=300, progress=False)
-    words = ["train", *toy_arguments, f"--data.store={tmp_path / 's.hdf5'}"]
-    words += ["--model.sampler.init_args.sigma=null", f"--trainer.default_root_dir={tmp_path}"]
-    assert main([str(word) for word in words]) == 2
-    (line,) = (row for row in capsys.readouterr().err.splitlines() if "error: " in row)
-    assert "s.hdf5: holds no sigma, which NearSurface reads" in line
-    assert "shapespace prepare again with --sigma" in line
+    for name, sigma in (("no", False), ("yes", True)):
+        store = tmp_path / f"{name}.hdf5"
+        prepare(folder, store, unit="mm", num_points=300, sigma=sigma, progress=False)
+        data = ScanData(str(store), batch_size=2, num_points=64)
+        batch = next(iter(data.train_dataloader())).scan
+        assert (batch.sigma is None) == (not sigma)
+        monkeypatch.setattr(ShapeSpace, "trainer", SimpleNamespace(datamodule=data))
+        for sampler in (NearSurface(), NearSurface(sigma=0.01), NearSurface(near=0.0)):
+            network = SkipMLP(4, width=16, depth=2, skip=0)
+            module = ShapeSpace(network, IGR(), sampler, num_scans=4)
+            if sampler.needs_sigma and not sigma:
+                with pytest.raises(InputError) as caught:
+                    module.setup("fit")
+                assert "no.hdf5: holds no sigma, which NearSurface reads" in str(caught.value)
+                assert "shapespace prepare again with --sigma" in str(caught.value)
+            else:
+                module.setup("fit")
+                assert sampler(batch, torch.Generator()).space.isfinite().all()
 
 
 def test_stray_points_set_no_scale_and_are_named(tmp_path):
