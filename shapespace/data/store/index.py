@@ -47,18 +47,20 @@ class Index:
     def entry(self, name: str) -> Entry:
         """Return the entry of a scan as the index claims it."""
         record = self.records[self.row_of[name]]
-        known = {key: int(record[key]) for key in OFFSETS}
+        # All fields at once: one by one takes five times as long, for each of all scans.
+        value = dict(zip(record.dtype.names, record.item(), strict=True))
+        sigma, normals = (None if value[k] == NOTHING else value[k] for k in ("sigma", "normals"))
         return Entry(
-            frame=Frame(record["centre"].copy(), float(record["scale"])),
-            num_points=int(record["num_points"]),
-            normals_kind=NORMALS_KINDS[record["normals_kind"]],
-            num_targets=int(record["num_targets"]),
-            targets_signed=bool(record["targets_signed"]),
-            points=known["points"],
-            sigma=None if known["sigma"] == NOTHING else known["sigma"],
-            normals=None if known["normals"] == NOTHING else known["normals"],
-            target_points=known["target_points"],
-            target_distance=known["target_distance"],
+            frame=Frame(np.array(value["centre"]), value["scale"]),
+            num_points=value["num_points"],
+            points=value["points"],
+            sigma=sigma,
+            normals=normals,
+            normals_kind=NORMALS_KINDS[value["normals_kind"]],
+            num_targets=value["num_targets"],
+            target_points=value["target_points"],
+            target_distance=value["target_distance"],
+            targets_signed=bool(value["targets_signed"]),
         )
 
     def agrees(self, name: str, entry: Entry) -> bool:
