@@ -5,7 +5,7 @@ and prints the outcome.
 """
 
 from shapespace.cli.output import say
-from shapespace.config.options import Normals, SplitBy, Unit
+from shapespace.config.options import Normalise, Normals, SplitBy, Unit
 from shapespace.errors import CheckFailed
 
 
@@ -19,10 +19,12 @@ def prepare(
     workers: int | None = None,
     shard: str | None = None,
     unit: Unit = "m",
-    normalise: bool = False,
+    normalise: Normalise = False,
     normals: Normals = "estimate",
     cameras: str | None = None,
     targets: int = 0,
+    sigma: bool = False,
+    clean: bool = False,
     seed: int = 0,
     columns: str | None = None,
     strict: bool = False,
@@ -49,12 +51,16 @@ def prepare(
         shard: i/n prepares the i-th of n shares and writes STORE.i-of-n.hdf5; shapespace data merge
             joins the shards.
         unit: length unit of the source. The store is in metres.
-        normalise: scale each scan to radius 1 instead, for objects without a common size.
+        normalise: scale each scan to radius 1 instead, for objects without a common size; with the
+            word common, scale all by one number, so that the largest has radius 1.
         normals: source keeps the normals of the files; estimate also estimates normals for clouds
             without any; none stores no normals.
         cameras: text file with the positions from which the scans were taken, x y z a line, in
             the frame and unit of the scans. They decide the outer side of estimated normals.
         targets: points around each scan whose distances are stored, signed for closed meshes.
+        sigma: measure the distance of each point to its 50th neighbour, which takes longer than all
+            else. Only samplers with sigma null read it, and training says so.
+        clean: leave out what is not the shape: small parts apart from it, points in the air.
         seed: seed of sampling and shuffling.
         columns: names of the columns of text files, NPY and NPZ, as x,y,z,r,g,b, where numbers and
             header do not tell them apart. x y z nx ny nz are used; _ or any other name is not.
@@ -79,6 +85,8 @@ def prepare(
         normals=normals,
         cameras=None if cameras is None else read_positions(cameras),
         targets=targets,
+        sigma=sigma,
+        clean=clean,
         seed=seed,
         columns=columns,
         strict=strict,

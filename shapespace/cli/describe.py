@@ -65,8 +65,9 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
         f"{shard}, content {store.content[:16]}",
         f"points a scan: {min(counts)} to {max(counts)}; normals: "
         f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}{with_targets}",
-        f"first scan: size {size}, median sigma "
-        f"{np.median(sigma):.4f}, from {one_line(rows[0]['source'])}",
+        f"first scan: size {size}, "
+        f"{'no sigma' if sigma is None else f'median sigma {np.median(sigma):.4f}'}, "
+        f"from {one_line(rows[0]['source'])}",
         *grouped_accounts((one_line(row["name"]), one_line(row["account"])) for row in rows),
         *_names(store.names, all_names),
     ]

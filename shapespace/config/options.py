@@ -21,6 +21,8 @@ Axis = Literal["x", "y", "z"]
 Freedom = Literal["none", "shift", "rigid", "similarity"]
 """Part of a pose that a fit finds: nothing; the shift; shift and turn; shift, turn and scale."""
 Method = Literal["second-order", "adam-published"]
+Normalise = bool | Literal["each", "common"]
+"""Scans keep their unit; each is scaled to radius 1; or all are scaled by one number."""
 SplitBy = Literal["subject", "sequence", "frames", "random"]
 """What is held out of a training: people, sequences, blocks of frames, or single scans."""
 Start = Literal["mean", "zero", "fit"]

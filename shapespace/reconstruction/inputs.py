@@ -84,13 +84,24 @@ def _from_file(
     raw, digest = source.load(reading)
     _check_dimension(space, source, raw.vertices.shape[1])
     unit = likely_unit(space, raw.vertices) if unit == "auto" else unit
-    scale = None if space.unit == "radius" else PER_METRE[unit]
+    scale = common_scale(space) if space.unit == "radius" else PER_METRE[unit]
     options = PointOptions(
         num_points=None if raw.faces is None else num_points,
         seed=seed,
         scale=scale,
+        sigma=False,
     )
     return prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
+
+
+def common_scale(space: TrainedSpace) -> float | None:
+    """The scale that all training scans share, if ``prepare --normalise common`` found one.
+
+    None if each has its own, or there is only one scan.
+    """
+    frames = space.codes.frames
+    scales = {frame.scale for frame in frames}
+    return scales.pop() if len(scales) == 1 and len(frames) > 1 else None
 
 
 def _check_dimension(space: TrainedSpace, what: object, dimension: int) -> None:

@@ -10,6 +10,7 @@ from shapespace.data.check.measurements import ScanFacts, measure_scan
 from shapespace.data.check.report import CheckReport, by_severity
 from shapespace.data.check.rules import findings_of
 from shapespace.data.check.sets import Setting, findings_of_set
+from shapespace.data.extent import check_not_far
 from shapespace.data.sources import Source, find_sources
 from shapespace.data.store.store import ScanStore, store_at
 from shapespace.data.units import per_metre
@@ -97,6 +98,10 @@ def _measure_source(scale: float, reading: ReadOptions, source: Source) -> ScanF
         raw, digest = source.load(reading)
     except InputError as error:
         return ScanFacts(source.name, str(error), "unreadable")
+    try:
+        check_not_far(str(source), raw.vertices, raw.faces)
+    except InputError as error:
+        return ScanFacts(source.name, str(error), "far")
     return measure_scan(source.name, cloud_of_source(raw, digest, scale))
 
 

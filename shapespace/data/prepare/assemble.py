@@ -7,9 +7,10 @@ their names.
 Letters: C cameras, D dimension (2 or 3).
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,107 +18,25 @@ import numpy as np
 from jaxtyping import Float64
 
 from shapespace.config.options import ReadOptions
+from shapespace.data.prepare.clean import cleaned
+from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.partial import PartialResults, partial_results_of, stamp_of
-from shapespace.data.prepare.points import PointOptions, prepare_scan
+from shapespace.data.prepare.points import PointOptions, own_radius, prepare_scan
 from shapespace.data.sources import Source
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError, one_line
-from shapespace.scan import NormalsKind, PreparedScan
+from shapespace.scan import PreparedScan
 from shapespace.utils.progress import progress
 from shapespace.utils.timing import Timings
 from shapespace.utils.workers import run_in_workers
 
-BOX = 1.8
-"""Half side of the published sampling box, in stored units (Gropp et al. 2020).
-
-A scan that reaches further is warned of, and so is a scan smaller than a hundredth of the box.
-"""
 LOST = "the process that read it died, by a crash or for want of memory; remove or repair the file"
+TIMES = 5.0
+"""A scan more than this times as large as the median does not set a common scale."""
 Outcome = Timings | str
 """The seconds that a scan took by step, or the reason why it cannot be used."""
 Cameras = Float64[np.ndarray, "C D"]
-
-
-@dataclass
-class PrepareCounts:
-    """Counts over the scans of one ``prepare``.
-
-    Args:
-        names: names of the scans in the store.
-        skipped: name and reason of every scan that cannot be used.
-        num_points: stored points of all scans together.
-        num_reused: scans that an earlier run had finished.
-        timings: seconds by step, summed over all workers.
-        too_large: largest coordinate and name of every new scan beyond the sampling box.
-        too_small: the same of every new scan smaller than a hundredth of the box.
-        kinds: number of scans by the kind of their normals.
-        accounts: name of every scan, and the line that says how it was read.
-    """
-
-    names: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    num_points: int = 0
-    num_reused: int = 0
-    timings: Timings = field(default_factory=Timings)
-    too_large: list[tuple[float, str]] = field(default_factory=list)
-    too_small: list[tuple[float, str]] = field(default_factory=list)
-    kinds: dict[str, int] = field(default_factory=dict)
-    accounts: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, scan: PreparedScan) -> None:
-        """Count a scan that is written to the store."""
-        self.add_stored(scan.name, len(scan.points), scan.normals_kind, scan.account)
-        reach = float(np.abs(scan.points).max())
-        if reach > BOX:
-            self.too_large.append((reach, scan.name))
-        elif reach < BOX / 100:
-            self.too_small.append((reach, scan.name))
-
-    def add_stored(self, name: str, num_points: int, kind: NormalsKind, account: str) -> None:
-        """Count a scan that is in the store already and stays there.
-
-        Args:
-            name: the scan's name.
-            num_points: number of its stored points.
-            kind: where its normals come from.
-            account: how it was read.
-        """
-        self.names.append(name)
-        self.accounts.append((name, account))
-        self.num_points += num_points
-        self.kinds[kind] = self.kinds.get(kind, 0) + 1
-
-    def add_timings(self, timings: Timings) -> None:
-        """Add the seconds that one scan took."""
-        for step, seconds in timings.items():
-            self.timings[step] = self.timings.get(step, 0.0) + seconds
-
-    def warnings(self) -> list[str]:
-        """Name what the user should look at before training, one line each."""
-        lines = []
-        for kind in ("none", "estimated-unoriented"):
-            count = self.kinds.get(kind, 0)
-            if count:
-                lines.append(f"scans with normals {kind}: {count}; they train without normals")
-        if self.too_large:
-            reach, name = max(self.too_large)
-            lines.append(
-                f"scans beyond the sampling box of ±{BOX}: {len(self.too_large)}, {name!r} reaches "
-                f"{reach:.4g}; if lengths are millimetres give --unit mm, else --normalise"
-            )
-        if self.too_small:
-            reach, name = min(self.too_small)
-            lines.append(
-                f"scans much smaller than the sampling box of ±{BOX}: {len(self.too_small)}, "
-                f"{name!r} reaches {reach:.4g}; check --unit, or give --normalise"
-            )
-        return lines
-
-    def why_empty(self) -> str:
-        """Say on one line why no scan could be used."""
-        reasons = "; ".join(reason for _, reason in sorted(self.skipped)[:3])
-        return reasons or "no scan was selected; check scans and every"
 
 
 StampedSource = tuple[Source, str]
@@ -157,6 +76,23 @@ class Assembly:
     strict: bool
     shown: bool
 
+    def with_common_scale(self, sources: Sequence[Source], workers: int) -> "Assembly":
+        """Return the same with one scale for a set: the largest radius of its scans.
+
+        Every scan is read. One more than ``TIMES`` times as large as the median is out of scale,
+        and does not count; nor does one that cannot be read. The scale is 1 if none can be.
+        """
+        work = partial(_own_radius, reading=self.reading, clean=self.options.clean)
+        found = run_in_workers(work, sources, workers, lost=0.0)
+        total = len(sources)
+        with (
+            closing(found),
+            progress(found, "measure", total, unit="scan", shown=self.shown) as bar,
+        ):
+            radii = np.array([radius for _, radius in bar if radius > 0])
+        scale = float(radii[radii <= TIMES * np.median(radii)].max()) if len(radii) else 1.0
+        return replace(self, options=replace(self.options, scale=scale))
+
     def run(self, sources: Sequence[Source], workers: int) -> PrepareCounts:
         """Write the scans of ``sources`` to the store; results of an earlier run are reused.
 
@@ -164,7 +100,11 @@ class Assembly:
             InputError: no scan could be used, or one could not and ``strict`` is set.
         """
         selected = [(source, self._stamp(source)) for source in sources]
-        counts = PrepareCounts()
+        counts = PrepareCounts(
+            metres=self.options.scale == 1.0,
+            normalised=self.unit == "radius",
+            clean=self.options.clean,
+        )
         with partial_results_of(self.path, self.unit) as results:
             existing = self._existing(selected)
             missing = [
@@ -173,7 +113,7 @@ class Assembly:
                 if source.name not in existing.names and stamp not in results
             ]
             counts.num_reused = len(selected) - len(missing)
-            self._process(results, missing, workers, counts=counts)
+            self._process(results, missing, workers, counts=counts, total=len(selected))
             skipped = {name for name, _ in counts.skipped}
             usable = [item for item in selected if item[0].name not in skipped]
             wanted = {source.name for source, _ in usable}
@@ -202,7 +142,8 @@ class Assembly:
             store = ScanStore(self.path)
         except InputError:
             return _Existing(None, set())
-        if (store.unit, store.shard) != (self.unit, self.shard):
+        same = (self.unit, self.shard, self.options.measures_sigma)
+        if (store.unit, store.shard, store.has_sigma) != same:
             return _Existing(None, set())
         names: set[str] = set()
         for source, stamp in selected:
@@ -218,8 +159,13 @@ class Assembly:
         missing: list[StampedSource],
         workers: int,
         counts: PrepareCounts,
+        total: int,
     ) -> None:
-        """Write a partial result for every scan of ``missing`` that can be read."""
+        """Write a partial result for every scan of ``missing`` that can be read.
+
+        The store itself will hold ``total`` scans.
+        """
+        sizes: list[int] = []
         work = partial(
             _write_partial_result,
             results=results,
@@ -233,12 +179,26 @@ class Assembly:
             closing(outcomes),
             progress(total=len(missing), desc="prepare", unit="scan", shown=shown) as bar,
         ):
-            for (source, _), outcome in outcomes:
+            for done, ((source, stamp), outcome) in enumerate(outcomes, start=1):
                 bar.update()
                 if isinstance(outcome, str):
                     self._skip(counts, source.name, outcome)
                 else:
                     counts.add_timings(outcome)
+                    sizes.append(results.size(stamp))
+                    # At 1, 2, 4, 8, ... results: each is then of twice as many scans.
+                    if len(sizes).bit_count() == 1:
+                        left = len(missing) - done + total
+                        self._check_room(left * sum(sizes) / len(sizes))
+
+    def _check_room(self, needed: float) -> None:
+        """Raise InputError unless so many bytes are free, for partial results and the store."""
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise InputError(
+                f"{self.path}: needs {needed:.0f} bytes more, and {free} are free; "
+                "make room, choose another disk, or lower --num-points"
+            )
 
     def _scans(
         self, results: PartialResults, usable: Sequence[StampedSource], existing: _Existing
@@ -302,7 +262,7 @@ def load_scan(
         options: how the scan is sampled.
         cameras: positions in the source's frame from which the scan was taken, or None.
         stamp: recorded in the store, see :func:`~shapespace.data.prepare.partial.stamp_of`.
-        timings: takes the seconds of "read", and those that ``prepare_scan`` adds.
+        timings: takes the seconds of "read" and "clean", and those that ``prepare_scan`` adds.
         reading: how the file is read.
 
     Raises:
@@ -312,6 +272,9 @@ def load_scan(
     timings = Timings() if timings is None else timings
     with timings("read"):
         raw, digest = source.load(reading)
+    if options.clean:
+        with timings("clean"):
+            raw = cleaned(raw)
     dimension = raw.vertices.shape[1]
     if cameras is not None and cameras.shape[1] != dimension:
         raise InputError(f"{source}: is {dimension}-D, the cameras {cameras.shape[1]}-D")
@@ -354,3 +317,13 @@ def _write_partial_result(
         reason = f"{type(error).__name__} {error}"
         return one_line(f"{source}: cannot be prepared ({reason}); repair or remove it")
     return timings
+
+
+def _own_radius(source: Source, reading: ReadOptions, clean: bool) -> float:
+    """Measure the radius of one scan; 0 if it cannot be read."""
+    try:
+        raw = source.load(reading)[0]
+        return own_radius(cleaned(raw) if clean else raw, source.name)
+    except (InputError, MemoryError, ArithmeticError, ValueError, AssertionError):
+        # The scan is read again for the store, and skipped there with the reason.
+        return 0.0
