@@ -60,7 +60,7 @@ def prepared(case):
         said, reasons = "read", [reason for _, reason in counts.skipped]
         for name in counts.names:
             points, normals, sigma = ScanStore(store).read(name)
-            assert np.isfinite(points).all() and np.isfinite(sigma).all()
+            assert np.isfinite(points).all() and (sigma is None or np.isfinite(sigma).all())
             assert normals is None or np.isfinite(normals).all()
     assert all("\n" not in reason and path.name in reason for reason in reasons)
     return said, reasons
