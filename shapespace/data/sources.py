@@ -17,6 +17,9 @@ from shapespace.data.store.store import ScanStore, store_at
 from shapespace.errors import InputError, one_line
 from shapespace.scan import PreparedScan
 
+SHOWN = 10
+"""Number of suffixes of other files that are named."""
+
 
 @runtime_checkable
 class Named(Protocol):
@@ -127,8 +130,9 @@ def discover(source: Path) -> tuple[list[Source], Counter[str]]:
 
 def counted(suffixes: Counter[str]) -> str:
     """Say how many files there are, and of which suffixes: "5 (3 .jpg, 2 .json)"."""
-    each = ", ".join(f"{count} {one_line(suffix)}" for suffix, count in suffixes.most_common(10))
-    rest = suffixes.total() - sum(count for _, count in suffixes.most_common(10))
+    order = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+    each = ", ".join(f"{count} {one_line(suffix)}" for suffix, count in order[:SHOWN])
+    rest = sum(count for _, count in order[SHOWN:])
     more = f", {rest} others" if rest else ""
     return f"{suffixes.total()} ({each}{more})" if suffixes else "0"
 

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
-from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.sources import AnySource, StoredScan
 from shapespace.errors import InputError
 from shapespace.fitting.refine import Refinement
@@ -56,19 +55,16 @@ class Reconstructions:
         done: all reconstructions, those of an earlier call too.
         kept: names of the scans that an earlier call had done.
         skipped: name and reason of each scan that could not be used.
-        accounts: name of each file that was read, and what was not used, mended or left out of it.
     """
 
     share: tuple[int, int] = (1, 1)
     done: list[Reconstruction] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    accounts: list[tuple[str, str]] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """One line for each scan, for people to read."""
-        lines = grouped_accounts(self.accounts)
-        lines += [item.line() for item in self.done if item.name not in self.kept]
+        lines = [item.line() for item in self.done if item.name not in self.kept]
         if self.kept:
             lines.append(f"kept {len(self.kept)} that were done before (--again does them anew)")
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
@@ -216,8 +212,7 @@ class _Reconstructor:
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
         """The code of the frame before; None outside a sequence and at its start."""
-        known = self.sequence and self.result.done
-        return self.result.done[-1].code[None] if known else None
+        return self.result.done[-1].code[None] if self.sequence and self.result.done else None
 
     def _tried(self, name: str, work: Callable[[], Any]) -> Any:
         """The result of ``work``; None, and a line in ``skipped``, if this scan cannot be used."""
@@ -238,7 +233,7 @@ class _Reconstructor:
             return None
         # The published sampler takes its sigma from the density of a full sample.
         few = self.fit.method == "second-order"
-        scan = prepare_for(
+        return prepare_for(
             self.space,
             source,
             unit=self.meshing.unit,
@@ -246,9 +241,6 @@ class _Reconstructor:
             num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
             reading=ReadOptions(self.meshing.columns, self.strict),
         )
-        if not isinstance(source, StoredScan):
-            self.result.accounts.append((scan.name, scan.account))
-        return scan
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
         """The reconstruction of the same scan by an earlier call with the same options, if any."""
@@ -292,6 +284,7 @@ class _Reconstructor:
         facts = {
             "scan": scan.source,
             "scan_sha256": scan.source_hash,
+            "account": scan.account,
             "checkpoint": str(self.space.path),
             "made_by": self.made_by,
             "remark": remark(mesh),

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from shapespace.data.formats.contents import ORDINARY
 from shapespace.data.prepare.neighbours import neighbour_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
@@ -79,6 +80,8 @@ def summary_line(facts: dict[str, Any]) -> str:
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
+    if not ORDINARY.fullmatch(facts.get("account", "")):
+        fit += f"; {facts['account']}"
     distance = facts["strangeness"]
     if distance is not None and distance > UNUSUAL:
         fit += f"; UNUSUAL: its code is {distance:.1f} times as far from the mean as training codes"

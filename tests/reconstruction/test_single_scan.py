@@ -61,6 +61,22 @@ def test_the_mesh_surrounds_the_scan_in_its_own_units(scan, recipe, tmp_path):
     assert found == ["mesh.obj", "recipe.yaml", "scan.npz"]
 
 
+def test_what_of_the_scan_is_not_used_or_left_out_is_said(scan, recipe, tmp_path):
+    points = np.load(scan)["points"]
+    points[:9] = np.nan
+    np.savetxt(tmp_path / "a.csv", np.hstack([points, 3 * points]), delimiter=",")
+    few = options(recipe, steps=50, resolution=16)
+    with pytest.raises(InputError, match="--columns"):
+        reconstruct_surface(tmp_path / "a.csv", tmp_path / "a.ply", few)
+    few = options(recipe, steps=50, resolution=16, columns="x,y,z,vx,vy,vz")
+    said, wrote = reconstruct_surface(tmp_path / "a.csv", tmp_path / "a.ply", few).split("\n")
+    assert said == (
+        f"{tmp_path / 'a.csv'}: read x y z; not used: vx vy vz; "
+        "left out: 9 of 400 points (2%), NaN or infinite"
+    )
+    assert wrote.startswith(f"wrote {tmp_path / 'a.ply'}")
+
+
 def test_a_run_folder_is_kept_and_goes_on(scan, recipe, tmp_path, capsys):
     run = tmp_path / "run"
     for name in ("a.ply", "b.ply"):

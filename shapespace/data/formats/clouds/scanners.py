@@ -9,6 +9,7 @@ Letters: N points.
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def read_las(content: bytes) -> Contents:
     Dimensions that hold something other than 0 are named as not used.
     """
     try:
-        import laspy
+        import laspy  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError(f"LAS and LAZ need the package laspy: {EXTRA}") from error
 
@@ -45,8 +46,8 @@ def read_las(content: bytes) -> Contents:
     if content[:4] != b"LASF" or num_records * 54 > len(content):
         raise ValueError(f"not a LAS file, or a false header with {num_records} records")
     # One thread: scans are read in many processes at once. Records after the points are not needed.
-    backend = laspy.LazBackend.Lazrs
-    with laspy.open(io.BytesIO(content), laz_backend=backend, read_evlrs=False) as file:
+    options: dict[str, Any] = {"laz_backend": laspy.LazBackend.Lazrs, "read_evlrs": False}
+    with laspy.open(io.BytesIO(content), **options) as file:
         declared = file.header.point_count
         if file.header.are_points_compressed:
             _check_chunks(content, file.header.offset_to_point_data, declared)
@@ -88,7 +89,7 @@ def read_e57(content: bytes) -> Contents:
     Points that the scanner marks as invalid are left out.
     """
     try:
-        import pye57
+        import pye57  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError(f"E57 needs the package pye57: {EXTRA}") from error
 
