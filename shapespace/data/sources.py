@@ -138,9 +138,9 @@ def counted(suffixes: Counter[str]) -> str:
 
 
 def _suffix(path: Path) -> str:
-    """The suffix of a file in lower case; its name if it begins with a dot."""
+    """The suffix of a file in lower case, or what stands for it."""
     if path.name.startswith("."):
-        return path.name
+        return "hidden"
     return path.suffix.lower() or "without suffix"
 
 

@@ -131,7 +131,7 @@ def test_notes_and_tables_are_no_clouds(tmp_path):
             assert is_cloud(content.encode()) == (name in cloud), name
     found, others = discover(tmp_path)
     assert sorted(source.path.name for source in found) == sorted(cloud)
-    assert others == {".txt": 2, ".csv": 1, ".pts": 1, ".asc": 1, ".json": 1, ".hidden": 1,
+    assert others == {".txt": 2, ".csv": 1, ".pts": 1, ".asc": 1, ".json": 1, "hidden": 1,
                       "without suffix": 1, ".jpg": 1}  # fmt: skip
 
 
