@@ -69,7 +69,8 @@ def test_what_of_the_scan_is_not_used_or_left_out_is_said(scan, recipe, tmp_path
     with pytest.raises(InputError, match="--columns"):
         reconstruct_surface(tmp_path / "a.csv", tmp_path / "a.ply", few)
     few = options(recipe, steps=50, resolution=16, columns="x,y,z,vx,vy,vz")
-    said, wrote = reconstruct_surface(tmp_path / "a.csv", tmp_path / "a.ply", few).split("\n")
+    result = reconstruct_surface(tmp_path / "a.csv", tmp_path / "a.ply", few)
+    said, wrote = str(result).split("\n")
     assert said == (
         f"{tmp_path / 'a.csv'}: read x y z; not used: vx vy vz; "
         "left out: 9 of 400 points (2%), NaN or infinite"
