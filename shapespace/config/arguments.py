@@ -17,7 +17,7 @@ from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice, pairwise, zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Literal, cast
 
