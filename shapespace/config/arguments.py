@@ -1,7 +1,8 @@
 """Make a command of a typed function: the signature is the syntax, the docstring is the help.
 
 A parameter before ``*`` is positional; a positional list takes one or more values. A parameter
-after ``*`` is an option with dashes; a bool whose default is False is a flag. A parameter whose
+after ``*`` is an option with dashes; a bool whose default is False is a flag, and a bool or a word
+is a flag that may have the word. A parameter whose
 annotation is a dataclass stands for one option a field: the options have the names of the fields,
 without a prefix, and the function receives one instance. Options may also come from a YAML file,
 ``--config``, unless the function has a parameter of that name.
@@ -16,7 +17,7 @@ from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice, pairwise
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,6 +26,7 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from shapespace.config.recipes import RECIPES
+from shapespace.config.trust import check_configs, config_files, not_found, read_config, untrusted
 from shapespace.errors import InputError, one_line
 
 # Sentences of jsonargparse 4.53.0, line breaks replaced by spaces, and what is read from each.
@@ -42,6 +44,10 @@ _UNKNOWN_IN_PART = re.compile(r'Parser key "([\w.]+)": .*Option \'([\w.-]+)\' is
 # Parser key "model.decoder": - Expected a path but SkpMLP either not accessible or invalid
 #   - Expected a dot import path string: SkpMLP
 _UNKNOWN_CLASS = re.compile(r'Parser key "([\w.]+)":.* path but (\S+) either')
+# Importing 'mine.Decoder' is not allowed, denied by the '*' entry of the import path denylist.
+_DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
+# Parser key "model.decoder": ... No module named 'mine'
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 # Parser key "model.lr": Expected a <class 'float'>. Got value: fast
 # Parser key "n": Does not validate against any of the Union subtypes ...
 #   Errors: - Expected a <class 'int'> - Expected a <class 'NoneType'> ... Given value: many
@@ -109,8 +115,9 @@ def call_from_arguments(
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(parser.format_help())
         return None
+    check_configs(arguments)
     try:
-        values = parser.parse_args(_config_first(arguments))
+        values = parser.parse_args(_completed(_config_first(arguments), _options(function)))
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
         known = [option.typed for option in _options(function)]
         text = explain_config(str(error), arguments, known=known, parts={}, kind="argument")
@@ -145,6 +152,22 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
             part = front if word.startswith("--config=") else rest
             part.append(word)
     return front + rest
+
+
+def _completed(arguments: Sequence[str], options: Sequence[_Option]) -> list[str]:
+    """Give the value true to an option that may be a flag or have a word, and has none."""
+    words_of = {option.typed: _words(option.kind) for option in options if _words(option.kind)}
+    done: list[str] = []
+    for word, following in zip_longest(arguments, arguments[1:]):
+        alone = word in words_of and following not in words_of[word]
+        done.append(f"{word}=true" if alone else str(word))
+    return done
+
+
+def _words(kind: Any) -> list[str]:
+    """The words that an option takes which may also be a flag; none of any other option."""
+    kinds = typing.get_args(kind)
+    return [word for each in kinds for word in typing.get_args(each)] if bool in kinds else []
 
 
 def build_parser(function: Callable[..., object], called: str | None = None) -> ArgumentParser:
@@ -272,6 +295,13 @@ def explain_config(
         return f"{_unparsable(args)}: is not YAML ({found[1]})"
     if found := _NO_MAPPING.search(text):
         return f"--config: {found[1]!r} must be a YAML file of options and their values"
+    # The sentence about a class of many that are possible may stand at the end of a long text.
+    whole = " ".join(message.split())
+    if found := _DENIED.search(whole):
+        file = _blamed_file(found[1], args)
+        return f"{file}names the class {one_line(found[1], 80)!r}, {untrusted(found[1])}"
+    if found := _NO_MODULE.search(whole):
+        return _blamed_file(found[1], args) + not_found(found[1], found[0])
     if found := _UNKNOWN_CLASS.search(text):
         text = f"{found[1]}: {unknown(found[2], parts.get(found[1], ()), 'class')}"
         return _blamed_file(found[2], args) + text
@@ -320,7 +350,7 @@ def _blamed_file(name: str, args: Sequence[str]) -> str:
     # num_points of a file is --num-points on the command line.
     spelt = re.escape(name).replace("_", "[_-]")
     word = re.compile(rf"(?<!\w){spelt}(?!\w)")
-    files = _config_files(args)
+    files = config_files(args)
     # The path of a config may hold the name too, which says nothing about an option.
     options = [arg for arg in args if Path(arg.rpartition("=")[2]) not in files]
     if any(word.search(option) for option in options):
@@ -331,22 +361,12 @@ def _blamed_file(name: str, args: Sequence[str]) -> str:
 
 def _unparsable(args: Sequence[str]) -> str:
     """The first config file that is not YAML; jsonargparse does not name the file."""
-    for path in _config_files(args):
+    for path in config_files(args):
         try:
-            yaml.safe_load(_text(path))
+            read_config(path)
         except yaml.YAMLError:
             return str(path)
     return "the command line"
-
-
-def _config_files(args: Sequence[str]) -> list[Path]:
-    """The files after ``--config`` or ``-c`` that exist."""
-    names = [
-        value if option in ("--config", "-c") else option.partition("=")[2]
-        for option, value in pairwise([*args, ""])
-        if option.partition("=")[0] in ("--config", "-c")
-    ]
-    return [Path(name) for name in names if Path(name).is_file()]
 
 
 def _text(path: Path) -> str:

@@ -28,7 +28,8 @@ from shapespace.evaluation.scores import (
 )
 from shapespace.evaluation.tables import LengthUnit, scores_text
 from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
-from shapespace.reconstruction.reconstruct import Reconstruction, Reconstructions, reconstruct_files
+from shapespace.reconstruction.reconstruct import Reconstructions, reconstruct_files
+from shapespace.reconstruction.record import Reconstruction
 from shapespace.utils.files import output_folder, replacing
 from shapespace.utils.progress import progress
 

@@ -14,28 +14,26 @@ from typing import Any
 
 import numpy as np
 import torch
-import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
 from shapespace.data.sources import AnySource, StoredScan
 from shapespace.errors import InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
-from shapespace.reconstruction.export import remark, write_mesh
+from shapespace.reconstruction.export import remark, share_far, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
+    Reconstruction,
     facts_of_fit,
     facts_of_meshing,
     facts_of_refinement,
     facts_of_surface,
     share_without_points,
-    summary_line,
-    with_dropped,
 )
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, as_batch
@@ -46,37 +44,6 @@ MIN_SAMPLES = 20_000
 """Fewest points that are sampled from a mesh, even if the fit uses fewer of them."""
 CODE, FACTS, MESH, PICTURE = ".npy", ".json", ".ply", ".png"
 """Suffixes of the files of one reconstruction."""
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """One scan that was reconstructed.
-
-    Args:
-        name: name of the scan.
-        code: the code that was found.
-        facts: content of its .json file.
-        path: file of its mesh.
-    """
-
-    name: str
-    code: Float[Tensor, " L"]
-    facts: dict[str, Any]
-    path: Path
-
-    @property
-    def mesh(self) -> trimesh.Trimesh:
-        """The mesh, read from its file."""
-        return with_dropped(trimesh.load_mesh(self.path, process=False), self.facts)
-
-    @property
-    def terms(self) -> dict[str, float]:
-        """The unweighted terms of the objective at the end of the fit."""
-        return self.facts["terms"]
-
-    def line(self) -> str:
-        """The file of the mesh, and in one line how good the reconstruction is."""
-        return f"{self.path}: {summary_line(self.facts)}"
 
 
 @dataclass
@@ -218,6 +185,7 @@ class _Reconstructor:
             "sequence": self.sequence,
             "resolution": self.meshing.resolution,
             "cell": self.meshing.cell,
+            **({"columns": self.meshing.columns} if self.meshing.columns else {}),
         }
 
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
@@ -244,8 +212,7 @@ class _Reconstructor:
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
         """The code of the frame before; None outside a sequence and at its start."""
-        known = self.sequence and self.result.done
-        return self.result.done[-1].code[None] if known else None
+        return self.result.done[-1].code[None] if self.sequence and self.result.done else None
 
     def _tried(self, name: str, work: Callable[[], Any]) -> Any:
         """The result of ``work``; None, and a line in ``skipped``, if this scan cannot be used."""
@@ -272,6 +239,7 @@ class _Reconstructor:
             unit=self.meshing.unit,
             seed=self.fit.seed,
             num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
+            reading=ReadOptions(self.meshing.columns, self.strict),
         )
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
@@ -316,6 +284,7 @@ class _Reconstructor:
         facts = {
             "scan": scan.source,
             "scan_sha256": scan.source_hash,
+            "account": scan.account,
             "checkpoint": str(self.space.path),
             "made_by": self.made_by,
             "remark": remark(mesh),
@@ -325,6 +294,7 @@ class _Reconstructor:
             "scale": scan.frame.scale,
             **facts_of_fit(fitted, row, self.space.unit),
             **facts_of_surface(known, scan.frame.scale, self.space.unit),
+            "share_far": share_far(mesh, scan),
             "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
             **self._facts_of_refinement(space, fitted, row, scan),
         }

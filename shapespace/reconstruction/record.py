@@ -1,17 +1,24 @@
 """Facts about a reconstruction, for its .json file and for one line of text.
 
-Letters: V vertices, N points of the scan that the fit used.
+Letters: V vertices, N points of the scan that the fit used, L code
+length.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
+from torch import Tensor
 
+from shapespace.data.formats.contents import ORDINARY
+from shapespace.data.prepare.neighbours import neighbour_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.reconstruction.export import failure
 from shapespace.scan import PreparedScan
 
 UNUSUAL = 1.6
@@ -26,6 +33,43 @@ MILLIMETRES, PERCENT = (1000.0, "mm"), (100.0, "% of the radius")
 """Factor from the unit of a space to the unit that is shown, and the name of that unit."""
 
 
+@dataclass(frozen=True)
+class Reconstruction:
+    """One scan that was reconstructed.
+
+    Args:
+        name: name of the scan.
+        code: the code that was found.
+        facts: content of its .json file.
+        path: file of its mesh.
+    """
+
+    name: str
+    code: Float[Tensor, " L"]
+    facts: dict[str, Any]
+    path: Path
+
+    @property
+    def mesh(self) -> trimesh.Trimesh:
+        """The mesh, read from its file."""
+        return with_dropped(trimesh.load_mesh(self.path, process=False), self.facts)
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The unweighted terms of the objective at the end of the fit."""
+        return self.facts["terms"]
+
+    @property
+    def failure(self) -> str:
+        """Why the mesh is not the scan, "" if it is or an earlier version did not compare."""
+        return failure(self.facts.get("share_far", 0.0))
+
+    def line(self) -> str:
+        """The file of the mesh, and in one line how good the reconstruction is."""
+        failed = f"; {self.failure}" if self.failure else ""
+        return f"{self.path}: {summary_line(self.facts)}{failed}"
+
+
 def summary_line(facts: dict[str, Any]) -> str:
     """The most important facts of a reconstruction in one line, without the name of its file."""
     ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")
@@ -36,6 +80,8 @@ def summary_line(facts: dict[str, Any]) -> str:
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
+    if not ORDINARY.fullmatch(facts.get("account", "")):
+        fit += f"; {facts['account']}"
     distance = facts["strangeness"]
     if distance is not None and distance > UNUSUAL:
         fit += f"; UNUSUAL: its code is {distance:.1f} times as far from the mean as training codes"
@@ -57,7 +103,9 @@ def share_without_points(mesh: trimesh.Trimesh, scan: PreparedScan, size: float)
     # Points are shuffled when they are stored, so the first ones are a random subset.
     distance, _ = KDTree(scan.points[:COVER_POINTS]).query(local)
     # sigma is the distance to the 50th neighbour: in a sparse scan, gaps of that size are no holes.
-    near = max(NEAR * size, 0.5 * float(np.median(scan.sigma[:COVER_POINTS])))
+    some = scan.points[:COVER_POINTS]
+    sigma = scan.sigma if scan.sigma is not None else neighbour_distance(some)
+    near = max(NEAR * size, 0.5 * float(np.median(sigma[:COVER_POINTS])))
     return float((distance > near).mean())
 
 
