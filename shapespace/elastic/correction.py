@@ -5,7 +5,7 @@ Minimised, as a sum over points and nodes:
 
     |phi(x)|^2 / noise^2 + |grad phi(x) - n|^2 / normal_noise^2        at points x with normals n
     + bending |Hess(phi - trust s)|^2 + slope |grad(phi - trust s)|^2  at nodes
-    + value |phi - s|^2                                                at nodes that are trusted
+    + value |phi - s|^2 where s is trusted, |phi - side|^2 where not    at nodes
 
 The second derivatives make phi - s smooth between the points, with the detail of s kept (smooth
 signed distance: Calakli and Taubin 2011; thin plates: Duchon 1977). Far from points the slopes
@@ -69,7 +69,7 @@ class Correction:
         far_slope: the same, far from points.
         fade: distance from the points, beyond one spacing, at which ``far_slope`` is reached.
         agreement: distance of a point from the prior's surface at which it counts as contradicted.
-        outside: value that pulls distrusted places outside.
+        side: weight of the side of the nearest points where s is not trusted.
         tolerance: relative residual at which the solver ends.
     """
 
@@ -82,7 +82,7 @@ class Correction:
     far_slope: float = 4.0
     fade: float = 1.6
     agreement: float = 1.0
-    outside: float = 0.03
+    side: float = 1.0
     tolerance: float = 1e-4
 
 
@@ -190,14 +190,22 @@ def corrected(
         s = prior.values(grid.positions)
         gap, row = tree.query(grid.positions, min(8, len(points)))
         trust = _ramp(nearby[row].mean(1))
+        directions = gradient if normals is None else normals
+        # Where s is not trusted, the nearest points say which side is outside.
+        arm = grid.positions[:, None] - points[row]
+        side = (arm * directions[row]).sum(2).mean(1)
         system = _System(grid, spacing, options, s=s, trust=trust, gap=gap[:, 0] / spacing)
-        system.add_points(points, gradient if normals is None else normals, weight)
+        system.add_points(points, directions, weight)
         system.add_smoothness()
+        system.add_hold(side)
         start = s
         if before is not None:
             # The coarse solution is the start of the fine one: few steps are left.
             start = s + before.grid.interpolated(before.change, grid.positions)[0]
         values = system.solved(start)
+        # Around the band is outside. Where nobody says so, far from points and distrusted, the
+        # solution may have drifted; the surface would run out of the band.
+        values = np.where(grid.rim(), np.maximum(values, 0.5 * grid.cell), values)
         before = CorrectedField(prior, grid, values, values - s, trust)
     assert before is not None
     return before
@@ -302,10 +310,17 @@ class _System:
             for other in AXES[:axis]:
                 corners = [one + other, one - other, other - one, -one - other]
                 self._add_stencil(corners, [1.0, -1.0, -1.0, 1.0], 0.25 / cell**2, 2 * bending)
+
+    def add_hold(self, side: Float[np.ndarray, " C"]) -> None:
+        """Hold phi weakly: at s where that is trusted, else at the side of the nearest points.
+
+        Args:
+            side: signed distance of each node from the planes of the points nearest to it.
+        """
+        band = self.options.band * self.spacing
+        wanted = self.trust * self.s + (1 - self.trust) * np.clip(side, -band, band)
         weak = 1e-3 * self.precision * self.share / self.spacing**2
-        hold = weak * (5e-4 * self.trust + options.outside * (1 - self.trust) * self.far)
-        outside = self.options.band * self.spacing
-        wanted = self.trust * self.s + (1 - self.trust) * outside
+        hold = weak * (5e-4 * self.trust + self.options.side * (1 - self.trust) * self.far)
         self.add(csr_array(diags_array(np.ones(len(self.grid)))), wanted, hold)
 
     def _add_stencil(

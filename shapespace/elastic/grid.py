@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt, label
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
@@ -118,6 +118,16 @@ class SparseGrid:
             for part in parts
         ]
 
+    def rim(self) -> Bool[np.ndarray, " C"]:
+        """The nodes beside the space around the kept ones, which is not enclosed by them."""
+        first = self.index.min(0) - 1
+        free = np.ones(self.index.max(0) + 2 - first, bool)
+        where = tuple((self.index - first).T)
+        free[where] = False
+        parts, _ = label(free)
+        # The box has a free layer on all sides, so that its corner is outside.
+        return binary_dilation(parts == parts[0, 0, 0])[where]
+
     def volume(
         self, values: Float[np.ndarray, " C"]
     ) -> tuple[Float[np.ndarray, "X Y Z"], Float[np.ndarray, " 3"]]:
@@ -137,6 +147,7 @@ class SparseGrid:
         found = np.empty(shape)
         found[where] = values
         nearest = distance_transform_edt(~kept, return_distances=False, return_indices=True)
+        assert nearest is not None
         found = found[tuple(nearest)]
         for axis in range(3):
             for end in (0, -1):

@@ -144,7 +144,7 @@ def detailed(
         scan: the scan itself.
         on_step: called after each start, and after each later step.
     """
-    pose = Pose(*(part.double().cpu() for part in pose))
+    pose = _exact(pose)
     points = pose(torch.from_numpy(scan.points[:MOST_POINTS]).double()[None])[0].numpy()
     normals = scan.trusted_normals
     if normals is not None:
@@ -280,7 +280,14 @@ def detailed_mesh(
         cell: side of a grid cell in the source's unit, in place of ``resolution``.
     """
     if cell is None:
-        side = float(np.ptp(detail.field.prior.surface, axis=0).max()) / resolution
+        side = (
+            float(np.ptp(detail.shape.graph.bent(detail.shape.motion), axis=0).max()) / resolution
+        )
     else:
         side = cell / scan.frame.scale * float(pose.scale)
-    return placed(largest_component(detail.field.mesh(side)), scan.frame, pose)
+    return placed(largest_component(detail.field.mesh(side)), scan.frame, _exact(pose))
+
+
+def _exact(pose: Pose) -> Pose:
+    """The pose in double precision on the CPU."""
+    return Pose(*(part.double().cpu() for part in pose))
