@@ -4,7 +4,7 @@ Each command calls the library and prints what was done. An options dataclass in
 for its fields, which are options of the command.
 """
 
-from shapespace.cli.output import say
+from shapespace.cli.output import say_line
 from shapespace.config.options import AnyUnit, FitOptions, MeshOptions, SurfaceOptions
 
 
@@ -65,7 +65,7 @@ def reconstruct(
         share=own_share(shard),
     )
     for line in results.lines():
-        say(line)
+        say_line(line)
 
 
 def interpolate(
@@ -108,7 +108,7 @@ def interpolate(
         seed=seed,
     )
     for path in paths:
-        say(f"wrote {path}")
+        say_line(f"wrote {path}")
 
 
 def mesh(
@@ -133,7 +133,7 @@ def mesh(
     from shapespace.reconstruction.export import mesh_names
 
     for path in mesh_names(checkpoint, names, out, resolution=resolution, cell=cell):
-        say(f"wrote {path}")
+        say_line(f"wrote {path}")
 
 
 def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) -> None:
@@ -148,4 +148,4 @@ def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) 
     """
     from shapespace.reconstruction.single_scan import reconstruct_surface
 
-    say(reconstruct_surface(scan, out, options))
+    say_line(reconstruct_surface(scan, out, options))

@@ -16,7 +16,7 @@ from shapespace.data.formats.ply import write_ply
 from shapespace.errors import InputError
 from shapespace.reconstruction.inputs import space_of_meshes
 from shapespace.rendering.meshes import BLUE, ORANGE
-from shapespace.utils.files import output_folder, replacing
+from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
 
 UNSURE = 0.02
@@ -57,10 +57,12 @@ def mesh_names(
     space = space_of_meshes(checkpoint)
     codes = {name: space.code(name) for name in names}
     folder = output_folder(out)
+    # All names are checked before the first shape is meshed.
+    files = {name: path_inside(folder, name, ".ply") for name in names}
     paths = []
     for name, code in progress(codes.items(), "meshing"):
         mesh = space.mesh(code, space.frame(name), meshing.resolution, meshing.cell)
-        paths.append(write_mesh(mesh, folder / f"{name}.ply"))
+        paths.append(write_mesh(mesh, files[name]))
     return paths
 
 

@@ -3,7 +3,8 @@
 Letters: V vertices, N points of the scan that the fit used.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
 import trimesh
@@ -13,6 +14,7 @@ from scipy.spatial import KDTree
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.scan import PreparedScan
+from shapespace.utils.plain import is_list_of, is_number
 
 UNUSUAL = 1.6
 """Distance of a code from the mean training code, relative to the usual one, that is remarked."""
@@ -22,6 +24,15 @@ COVER_POINTS = 20_000
 """Most points of a scan that are looked at for the share of a mesh without points."""
 OUTLIER = 3.0
 """A point is an outlier beyond so many times the noise that a search assumes."""
+NUMBERS = (
+    *("seconds", "mesh_seconds", "steps", "converged", "outliers", "strangeness"),
+    *("dropped_components", "dropped_area_share"),
+)
+"""Facts that are numbers, or yes or no, and are measured or shown later."""
+FARTHEST = 1e12
+"""Largest length and scale of a reconstruction, and 1 / the smallest scale; there is no larger."""
+NO_ROTATION = 1e-3
+"""Largest entry of R R^T - 1 of a matrix R that counts as a rotation."""
 MILLIMETRES, PERCENT = (1000.0, "mm"), (100.0, "% of the radius")
 """Factor from the unit of a space to the unit that is shown, and the name of that unit."""
 
@@ -64,6 +75,46 @@ def share_without_points(mesh: trimesh.Trimesh, scan: PreparedScan, size: float)
 def _shown(unit: str) -> tuple[float, str]:
     """Factor and name of the unit in which lengths of a space are shown."""
     return MILLIMETRES if unit == "m" else PERCENT
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the facts of a reconstruction say where it lies.
+
+    They are read from a file that anybody may have made. A rotation that is none, or a scale of 0,
+    would spoil pictures and distances.
+    """
+    for key in NUMBERS:
+        value = facts.get(key)
+        if not (value is None or isinstance(value, bool) or is_number(value)):
+            raise ValueError(f"{key} is no number")
+    pose = facts.get("pose")
+    centre = facts.get("centre")
+    if not isinstance(pose, Mapping) or not _is_row(centre):
+        raise ValueError("holds no centre and pose of the scan")
+    if not _is_scale(facts.get("scale")) or not _is_scale(pose.get("scale")):
+        raise ValueError("a scale is no positive number")
+    shift = pose.get("shift")
+    rotation = pose.get("rotation")
+    if not _is_row(shift) or not is_list_of(rotation, _is_row):
+        raise ValueError("the pose is no rotation and shift")
+    dimension = len(centre)
+    if {len(shift), len(rotation), *map(len, rotation)} != {dimension} or dimension not in (2, 3):
+        raise ValueError(f"centre, shift and rotation are not of one dimension, {dimension}")
+    turn = np.array(rotation, np.float64)
+    if np.abs(turn @ turn.T - np.eye(dimension)).max() > NO_ROTATION:
+        raise ValueError("the rotation of the pose is none")
+
+
+def _is_row(value: object) -> TypeGuard[list[float]]:
+    return is_list_of(value, _is_length)
+
+
+def _is_length(value: object) -> bool:
+    return is_number(value) and abs(value) <= FARTHEST
+
+
+def _is_scale(value: object) -> bool:
+    return is_number(value) and 1 / FARTHEST <= value <= FARTHEST
 
 
 def facts_of_surface(

@@ -1,0 +1,114 @@
+"""Plain data from files that anybody may have made: JSON and YAML with limits, and tests of forms.
+
+A parser gives whatever a file holds: a list where a mapping should be, a number that no float can
+hold, a hundred levels of lists. The functions below name what a reader relies on, so that it can
+refuse a file in one line and need no test at each use.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
+
+import yaml
+
+MOST_JSON = 1 << 26
+"""Largest JSON file that is read, in bytes: scores of some ten thousand shapes."""
+MOST_YAML = 1 << 20
+"""Largest YAML file that is read, in bytes: two hundred times a usual config."""
+MOST_LEVELS = 32
+"""Most levels of lists and mappings in a YAML file."""
+LARGEST = 1e100
+"""Largest number that is taken for one; finite numbers of a file are far below."""
+INFINITE = ("inf", "-inf")
+"""Infinity in JSON, which has no number for it."""
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """The object that a JSON file holds; ValueError, of one line, for anything else."""
+    try:
+        found = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = "too many levels" if isinstance(error, RecursionError) else error
+        raise ValueError(f"is not JSON ({reason})") from error
+    if not isinstance(found, dict):
+        raise ValueError("holds no object")
+    return found
+
+
+def yaml_mapping(content: bytes) -> dict[str, Any]:
+    """The mapping that a YAML file holds, {} for an empty file; ValueError for anything else.
+
+    Aliases are refused: with nine of them, a file of nine lines stands for a billion values.
+    """
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        text = content.decode("utf-8")
+        _check_events(text, fast)
+        found = yaml.load(text, Loader=fast)
+    except (ValueError, RecursionError, OverflowError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"is not plain YAML ({error})") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError("holds no mapping")
+    return found
+
+
+def _check_events(text: str, loader: type) -> None:
+    """Raise ValueError for an alias or too many levels, before anything is built."""
+    level = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"an alias, *{event.anchor}")
+        level += isinstance(event, yaml.CollectionStartEvent)
+        level -= isinstance(event, yaml.CollectionEndEvent)
+        if level > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_LEVELS} levels")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """True for an int or a float that a reader can calculate with, but for no bool; NaN counts."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isnan(value) or abs(value) <= LARGEST
+
+
+def is_value(value: object) -> bool:
+    """True for a value of the scores: a number, a yes or no, infinity as text, or None."""
+    return value is None or isinstance(value, bool) or value in INFINITE or is_number(value)
+
+
+def is_text(value: object) -> bool:
+    """True for text."""
+    return isinstance(value, str)
+
+
+def is_list_of(
+    value: object, test: Callable[[object], bool], most: int | None = None
+) -> TypeGuard[list[Any]]:
+    """True for a list whose items all pass a test.
+
+    Args:
+        value: What is tested.
+        test: The test of an item.
+        most: Most items; None sets no limit.
+    """
+    if not isinstance(value, list) or (most is not None and len(value) > most):
+        return False
+    return all(map(test, value))
+
+
+def is_mapping_of(
+    value: object, test: Callable[[object], bool], most: int | None = None
+) -> TypeGuard[Mapping[str, Any]]:
+    """True for a mapping with keys of text whose values all pass a test.
+
+    Args:
+        value: What is tested.
+        test: The test of a value.
+        most: Most entries; None sets no limit.
+    """
+    if not isinstance(value, Mapping) or (most is not None and len(value) > most):
+        return False
+    return all(map(is_text, value)) and all(map(test, value.values()))
