@@ -139,9 +139,9 @@ def check_scores(content: Mapping[str, Any]) -> None:
     shapes = content.get("shapes", [])
     if not is_list_of(shapes, lambda shape: isinstance(shape, dict) and "name" in shape):
         raise ValueError("holds a shape without a name")
-    odd = next((each["name"] for each in shapes if not is_scan_name(each["name"])), None)
-    if odd is not None:
-        raise ValueError(f"{one_line(odd)!r} cannot be the name of a shape")
+    for shape in shapes:
+        if not is_scan_name(shape["name"]):
+            raise ValueError(f"{one_line(shape['name'], 100)!r} cannot be the name of a shape")
     if not all(_is_shape(shape) for shape in shapes):
         raise ValueError("a score of a shape is no number")
     if not is_mapping_of(content.get("summary", {}), _is_summary, MOST_PARTS):

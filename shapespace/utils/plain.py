@@ -71,7 +71,8 @@ def is_number(value: object) -> TypeGuard[float]:
     """True for an int or a float that a reader can calculate with, but for no bool; NaN counts."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isnan(value) or abs(value) <= LARGEST
+    # An integer of a JSON file may be larger than any float.
+    return abs(value) <= LARGEST or (isinstance(value, float) and math.isnan(value))
 
 
 def is_value(value: object) -> bool:
