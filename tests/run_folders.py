@@ -272,6 +272,7 @@ def _with(key, value):
 EVALUATION = {
     **_any_file(SCORES, "secret.json"),
     "folder is a link": partial(_link, "evaluation", "evaluation"),
+    "shapes are a link": partial(_link, "evaluation/shapes", "evaluation/shapes"),
     "earlier name is a link": lambda folder: (
         _place(folder / SCORES),
         _link("evaluation/card.json", "secret.json", folder),
@@ -330,7 +331,6 @@ def _triangle(points="0 0 0\n1 0 0\n0 1 0\n", face="3 0 1 2\n", more=""):
 
 MESH = {
     **_any_file(BALL, "secret.ply"),
-    "folder is a link": partial(_link, "evaluation/shapes", "evaluation/shapes"),
     **_of(
         BALL,
         {

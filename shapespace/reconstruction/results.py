@@ -7,6 +7,7 @@ Letters: L code length.
 """
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ from shapespace.utils.plain import json_object
 
 CODE, FACTS, MESH, PICTURE = ".npy", ".json", ".ply", ".png"
 """Suffixes of the files of one reconstruction."""
+EMPTY = re.compile(rb"ply\s[^\0]{,500}\nelement vertex 0\s")
+"""Begin of a PLY file without vertices."""
 Made = TypeVar("Made")
 
 
@@ -167,6 +170,9 @@ def mesh_of(content: bytes) -> trimesh.Trimesh:
     Raises:
         ValueError: the file is damaged.
     """
+    # The reader of scans refuses a file without vertices, which is what an empty mesh has.
+    if EMPTY.match(content):
+        return trimesh.Trimesh()
     try:
         vertices, faces, normals = read_ply(content)
     # Damaged bytes make numpy raise errors of many types, of which only the text is of use.

@@ -40,7 +40,7 @@ from shapespace.training.datamodule import ScanData
 from shapespace.training.lightning_private import leave_signals_alone, parser_of
 from shapespace.training.module import ShapeSpace
 from shapespace.training.wandb_logger import wandb_logger
-from shapespace.utils.files import alone, output_folder
+from shapespace.utils.files import alone, output_folder, replacing
 
 TRAINER = {
     "default_root_dir": "runs/default",
@@ -221,8 +221,22 @@ class SaveConfig(SaveConfigCallback):
     """Writes the resolved config to the run folder; a resumed run replaces it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs["overwrite"] = True
-        super().__init__(*args, **kwargs)
+        # Lightning would end the training if the file cannot be written.
+        super().__init__(*args, **kwargs, overwrite=True, save_to_log_dir=False)
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write the config, on rank 0; a file that cannot be written is a warning.
+
+        Args:
+            trainer: trainer of the run.
+            pl_module: module of the run.
+            stage: "fit".
+        """
+        try:
+            with replacing(Path(trainer.default_root_dir) / self.config_filename) as part:
+                self.parser.save(self.config, part, skip_none=False, overwrite=True)
+        except (OSError, ValueError, TypeError) as error:
+            rank_zero_warn(f"{one_line(error, 200)}; the training goes on without it")
 
 
 def train(args: Sequence[str]) -> Path:

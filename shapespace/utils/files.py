@@ -211,9 +211,10 @@ def _open_below(folder: Path, parts: Sequence[str]) -> int:
 
 def _reason(path: Path, error: OSError) -> str:
     """Why a file below a folder could not be opened; a link among its folders is said to be one."""
-    links = [each for each in (path, *path.parents) if each.is_symlink()]
-    if links and error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return f"{links[0].name} is a symbolic link, which is not followed"
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        links = [each for each in (path, *path.parents) if each.is_symlink()]
+        if links:
+            return f"{links[0].name} is a symbolic link, which is not followed"
     return one_line(error.strerror or error)
 
 
