@@ -13,13 +13,14 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from shapespace.codes import plain_scans, row_of
+from shapespace.codes import check_scans, plain_scans, row_of
+from shapespace.config.parts import check_like, check_parts
 from shapespace.errors import InputError, one_line
 from shapespace.scan import Frame
 from shapespace.utils.files import replacing
@@ -31,24 +32,31 @@ PREVIOUS = "previous.ckpt"
 """Name of the checkpoint before the newest."""
 BEST = "best.ckpt"
 """Name of the checkpoint of the lowest loss."""
-TRUSTED = ("shapespace", "torch", "pytorch_lightning")
-"""Packages whose classes a checkpoint may name."""
-TRUST_VARIABLE = "SHAPESPACE_TRUST"
-"""Environment variable with further packages, separated by commas, whose classes may be built."""
 TABLE = "codes.table.weight"
 """Key of the table of codes in the state of a module."""
 SCANS = "codes._extra_state"
 """Key of the names and frames of its scans."""
 PLACE = "ScanData"
 """Key of the training's position in the data, which ``ScanData.state_dict`` gives."""
+PARTS = ("decoder", "objective", "sampler")
+"""Keys of the parts in the hyper-parameters."""
+NEEDED = {
+    "epoch": int,
+    "global_step": int,
+    "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": int}}}},
+    "shapespace": {"version": str, "unit": Literal["m", "radius"]},
+}
+"""What every command relies on, beside parts, weights and scans."""
+INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
+"""Function that Lightning would import to build a module from its hyper-parameters."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a shapespace checkpoint, on the CPU.
 
-    Nothing in the file is executed (``weights_only=True``). A checkpoint may name classes of
-    shapespace, torch, pytorch_lightning and the packages in SHAPESPACE_TRUST alone, because classes
-    that it names are built later.
+    Nothing in the file is executed (``weights_only=True``). A checkpoint may name parts of
+    shapespace and torch, and classes of the packages in SHAPESPACE_TRUST, because what it names is
+    built later. Parts, weights and scans are checked for what every command relies on.
 
     Raises:
         InputError: for any other file.
@@ -75,7 +83,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: has checkpoint format {kind.get('format')}, this version reads {FORMAT}"
         )
-    _check_class_paths(path, content["hyper_parameters"])
+    _check_content(path, content)
     return content
 
 
@@ -138,29 +146,106 @@ def _name_also(path: Path, other: Path) -> None:
 
 
 def _check_bytes(path: Path) -> None:
-    """Raise OSError if a checksum of the zip file is wrong; torch does not compare them."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise OSError(f"damaged: the checksum of {damaged} does not hold")
+    """Raise OSError unless the file is a sound zip file as torch writes it.
+
+    Its entries are not compressed, so that what is read is no larger than the file. torch does not
+    compare the checksums.
+    """
+    if not zipfile.is_zipfile(path):
+        raise OSError("it is no zip file of tensors")
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        packed = [entry for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise OSError(f"{one_line(packed[0].filename, 60)} is compressed; torch writes none so")
+        if sum(entry.file_size for entry in entries) > size:
+            raise OSError("its entries claim more bytes than the file has")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise OSError(f"damaged: the checksum of {damaged} does not hold")
 
 
-def _check_class_paths(path: Path, value: object) -> None:
-    """Raise InputError if ``value`` names a class outside the trusted packages, at any depth."""
-    if isinstance(value, dict):
-        named = value.get("class_path")
-        trusted = (*TRUSTED, *os.environ.get(TRUST_VARIABLE, "").split(","))
-        if named is not None and str(named).partition(".")[0] not in trusted:
+def _check_content(path: Path, content: dict[str, Any]) -> None:
+    """Raise InputError unless parts, codes and scans are what every command relies on."""
+    hyper, state = content["hyper_parameters"], content.get("state_dict")
+    for name, value in (("hyper_parameters", hyper), ("state_dict", state)):
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise InputError(f"{path}: its {name} are no mapping from names")
+    check_like(content, NEEDED, f"{path}: checkpoint")
+    check_parts(hyper, PARTS, str(path))
+    if hyper.get("_instantiator") not in (None, INSTANTIATOR):
+        raise InputError(f"{path}: is to be built by a function that is not part of Lightning")
+    assert isinstance(state, dict)
+    _check_tensors(path, content)
+    table = state.get(TABLE)
+    if not isinstance(table, Tensor) or table.dim() != 2 or not table.is_floating_point():
+        raise InputError(f"{path}: {TABLE} is not a table of codes")
+    if hyper.get("num_scans") != len(table):
+        declared = one_line(hyper.get("num_scans"), 30)
+        raise InputError(f"{path}: declares {declared} scans but has codes of {len(table)}")
+    scans: Any = state.get(SCANS)
+    try:
+        check_scans(scans)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if len(scans["names"]) != len(table):
+        raise InputError(f"{path}: names {len(scans['names'])} scans but has {len(table)} codes")
+
+
+def _check_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Raise InputError for a tensor that claims more numbers than the file holds."""
+    waiting: list[object] = [content]
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            # Lists of plain values are passed over: names and frames may have a million items.
+            waiting += [each for each in value if isinstance(each, dict | list | tuple | Tensor)]
+        elif isinstance(value, Tensor):
+            plain = value.layout == torch.strided and value.device.type == "cpu"
+            if not plain or value.nbytes > value.untyped_storage().nbytes():
+                raise InputError(f"{path}: holds a tensor of shape {tuple(value.shape)} without it")
+
+
+def check_numbers(given: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise InputError, by its name, for a weight of another type, or one that is not finite.
+
+    Args:
+        given: weights by name, as a checkpoint holds them.
+        expected: weights of the same names, as a new model has them.
+    """
+    kinds: dict[torch.dtype, str] = {}
+    for name, want in expected.items():
+        if not isinstance(want, Tensor):
+            continue
+        have = given.get(name)
+        if not isinstance(have, Tensor):
+            raise InputError(f"{name} is missing, or no tensor")
+        same = have.is_floating_point() if want.is_floating_point() else have.dtype == want.dtype
+        if not same:
             raise InputError(
-                f"{path}: names the class {one_line(named)!r}, which is not part of shapespace; if "
-                f"you trust it, set {TRUST_VARIABLE}={one_line(str(named).partition('.')[0])}"
+                f"{name} holds {str(have.dtype).removeprefix('torch.')}, not "
+                f"{str(want.dtype).removeprefix('torch.')}"
             )
-        for item in value.values():
-            _check_class_paths(path, item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check_class_paths(path, item)
+        if not is_finite(have):
+            raise InputError(f"{name} holds numbers that are not finite")
+        # A training may have weights of less or more precision, but has all alike.
+        if want.dtype == torch.float32 and kinds.setdefault(have.dtype, name) and len(kinds) > 1:
+            raise InputError(f"{' and '.join(kinds.values())} have different precision")
+
+
+def is_finite(value: Tensor) -> bool:
+    """Whether all numbers of a tensor are finite, without a copy of it."""
+    if not value.is_floating_point() or not value.numel():
+        return True
+    # Least and greatest number are NaN if any number is.
+    return bool(torch.isfinite(torch.stack(torch.aminmax(value.detach()))).all())
 
 
 def with_scans(
@@ -196,9 +281,23 @@ def with_scans(
     state[SCANS] = {key: [values[row] for row in which.tolist()] for key, values in facts.items()}
     changed = content | {"state_dict": state}
     changed["hyper_parameters"] = content["hyper_parameters"] | {"num_scans": len(names)}
+    try:
+        changed |= _of_other_rows(content, which, len(new))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
+        raise InputError(
+            f"optimiser states or position of the checkpoint are damaged ({one_line(error, 100)})"
+        ) from error
+    return changed
+
+
+def _of_other_rows(
+    content: dict[str, Any], which: Int[Tensor, " K"], num_new: int
+) -> dict[str, Any]:
+    """Optimiser states and position of a checkpoint, as far as it has them, for other rows."""
+    changed: dict[str, Any] = {}
     if "optimizer_states" in content:
         *others, of_codes = content["optimizer_states"]
-        changed["optimizer_states"] = [*others, _of_rows(of_codes, which, len(new))]
+        changed["optimizer_states"] = [*others, _of_rows(of_codes, which, num_new)]
     if PLACE in content:
         visits = content[PLACE]["visits"]
         length = content[PLACE]["visits_of_an_epoch"]

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shapespace.errors import InputError, positive
-from shapespace.scan import Frame
+from shapespace.errors import InputError, one_line, positive
+from shapespace.scan import Frame, is_scan_name
 
 
 class LatentCodes(nn.Module):
@@ -111,6 +111,12 @@ class LatentCodes(nn.Module):
         """The row of the scan called ``name``; InputError if there is no such scan."""
         return row_of(self.names, name)
 
+    def check_named(self) -> None:
+        """Raise InputError unless each row has a scan, with a name of its own."""
+        check_names(self.names)
+        if len(self.names) != len(self):
+            raise InputError(f"{len(self)} codes need as many scans, not {len(self.names)}")
+
     def get_extra_state(self) -> dict[str, Any]:
         """Names and frames as plain data, for the checkpoint."""
         if self._plain is None:
@@ -119,6 +125,7 @@ class LatentCodes(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take names and frames from a checkpoint, the inverse of :meth:`get_extra_state`."""
+        check_scans(state)
         self.names = tuple(state["names"])
         self._plain = None
         frames = zip(state["centres"], state["scales"], strict=True)
@@ -132,6 +139,49 @@ def row_of(names: Sequence[str], name: str) -> int:
     near = get_close_matches(name, names, 1) or list(names[:1])
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"{name!r} is not one of the {len(names)} scans of this checkpoint{hint}")
+
+
+def check_scans(state: object) -> None:
+    """Raise InputError unless ``state`` is what :func:`plain_scans` gives."""
+    if not isinstance(state, dict) or state.keys() != {"names", "centres", "scales"}:
+        raise InputError("its scans are not given by names, centres and scales")
+    for key, value in state.items():
+        if not isinstance(value, list):
+            raise InputError(f"the {key} of its scans are a {type(value).__name__}, not a list")
+    names = state["names"]
+    counts = {key: len(value) for key, value in state.items()}
+    if len(set(counts.values())) > 1:
+        counted = ", ".join(f"{count} {key}" for key, count in counts.items())
+        raise InputError(f"its scans do not have one centre and one scale each: {counted}")
+    check_names(names)
+    try:
+        centres, scales = (np.array(state[key], np.float64) for key in ("centres", "scales"))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"centres or scales of its scans are no numbers ({one_line(error, 100)})"
+        ) from error
+    if names and (centres.ndim != 2 or scales.ndim != 1):
+        raise InputError("its scans do not have one centre and one scale each")
+    sound = np.isfinite(centres).all(-1) & np.isfinite(scales) & (scales > 0)
+    if not sound.all():
+        bad = names[int(np.argmin(sound))]
+        raise InputError(f"centre or scale of scan {one_line(bad, 80)!r} is no finite number")
+
+
+def check_names(names: Sequence[object]) -> None:
+    """Raise InputError if a name cannot name a scan, or is given twice."""
+    seen: set[object] = set()
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"a scan has a {type(name).__name__} for its name, not a text")
+        if not is_scan_name(name):
+            raise InputError(
+                f"{one_line(name, 80)!r} cannot name a scan: a name has printable characters "
+                "without '/'"
+            )
+        if name in seen:
+            raise InputError(f"two scans have the name {one_line(name, 80)!r}")
+        seen.add(name)
 
 
 def plain_scans(names: Sequence[str], frames: Sequence[Frame]) -> dict[str, Any]:

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from shapespace.checkpoint import read_checkpoint
+from shapespace.checkpoint import TABLE, check_numbers, read_checkpoint
 from shapespace.codes import LatentCodes
+from shapespace.config.parts import build_part, check_size
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
@@ -50,6 +50,9 @@ class TrainedSpace:
         sampler: of the training.
         unit: of the store, "m" or "radius".
         path: the checkpoint, for messages.
+
+    Raises:
+        InputError: a weight or a code is no finite real number, or not each code has a scan.
     """
 
     def __init__(
@@ -61,6 +64,10 @@ class TrainedSpace:
         unit: str = "m",
         path: Path | None = None,
     ) -> None:
+        codes.check_named()
+        for part in (decoder, codes):
+            weights = dict(part.named_parameters())
+            check_numbers(weights, dict.fromkeys(weights, torch.empty(0)))
         self.decoder = decoder
         self.codes = codes
         self.objective = objective
@@ -81,13 +88,10 @@ class TrainedSpace:
             InputError: if ``path`` is no checkpoint, or its parts do not fit together.
         """
         content = read_checkpoint(path)
-        hyper = content["hyper_parameters"]
         try:
-            decoder, objective, sampler = build_parts(hyper)
-            codes = LatentCodes(hyper["num_scans"], decoder.latent_size)
-            decoder.load_state_dict(_part(content, "decoder."))
-            codes.load_state_dict(_part(content, "codes."))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            decoder, objective, sampler = build_parts(content)
+            codes = _built_codes(content, decoder.latent_size)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path}: its parts do not fit together ({one_line(error)})"
             ) from error
@@ -378,15 +382,34 @@ def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
     )
 
 
-def build_parts(hyper: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
-    """Decoder, objective and sampler, from the plain data of a checkpoint or a config."""
-    kinds = {"decoder": Decoder, "objective": Objective, "sampler": Sampler}
-    parser = ArgumentParser(exit_on_error=False)
-    for name, kind in kinds.items():
-        parser.add_subclass_arguments(kind, name, required=True)
-    config = parser.parse_object({name: hyper[name] for name in kinds})
-    built = parser.instantiate_classes(config)
-    return built["decoder"], built["objective"], built["sampler"]
+def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
+    """Decoder with its weights, objective and sampler, from the content of a checkpoint.
+
+    Raises:
+        InputError: a part is not known, has other arguments, or its weights are no finite numbers.
+        RuntimeError: the weights are those of another decoder.
+    """
+    hyper = content["hyper_parameters"]
+    weights = _part(content, "decoder.")
+    check_size(hyper["decoder"], Decoder, weights)
+    decoder = build_part(hyper["decoder"], Decoder, "decoder")
+    check_numbers(weights, decoder.state_dict())
+    decoder.load_state_dict(weights)
+    objective = build_part(hyper["objective"], Objective, "objective")
+    return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
+
+
+def _built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
+    """The codes of a checkpoint, with their scans."""
+    state = _part(content, "codes.")
+    num_scans, length = content["state_dict"][TABLE].shape
+    if length != latent_size:
+        raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
+    codes = LatentCodes(num_scans, latent_size)
+    check_numbers(state, codes.state_dict())
+    codes.load_state_dict(state)
+    codes.check_named()
+    return codes
 
 
 def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:

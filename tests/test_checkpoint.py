@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -129,3 +130,35 @@ def test_parts_that_do_not_fit(content, tmp_path):
     with pytest.raises(InputError, match=r"odd\.ckpt: its parts do not fit together") as caught:
         TrainedSpace.load(saved(content, tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_entries_are_not_larger_than_the_file(toy_checkpoint, tmp_path):
+    path = tmp_path / "odd.ckpt"
+    with zipfile.ZipFile(toy_checkpoint) as good, zipfile.ZipFile(path, "w") as packed:
+        for entry in good.infolist():
+            how = zipfile.ZIP_DEFLATED if entry.filename.endswith("data/0") else zipfile.ZIP_STORED
+            packed.writestr(entry.filename, good.read(entry), how)
+    with pytest.raises(InputError, match="data/0 is compressed"):
+        read_checkpoint(path)
+
+
+def test_what_is_declared_is_compared_before_it_is_built(content, tmp_path):
+    from shapespace import codes
+
+    huge = torch.zeros(1).expand(10**9, 8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codes.nn, "Embedding", None)
+        content["hyper_parameters"]["num_scans"] = 10**9
+        with pytest.raises(InputError, match="declares 1000000000 scans but has codes of 4"):
+            TrainedSpace.load(saved(content, tmp_path))
+        content["state_dict"]["codes.table.weight"] = huge
+        with pytest.raises(InputError, match=r"holds a tensor of shape \(1000000000, 8\) without"):
+            TrainedSpace.load(saved(content, tmp_path))
+
+
+def test_a_decoder_is_no_larger_than_its_weights(content, tmp_path):
+    for name in ("width", "depth", "latent_size"):
+        again = copy.deepcopy(content)
+        again["hyper_parameters"]["decoder"]["init_args"][name] = 10**9
+        with pytest.raises(InputError, match=rf"decoder\.{name}=1000000000: its weights are those"):
+            TrainedSpace.load(saved(again, tmp_path))

@@ -146,3 +146,41 @@ def test_a_scan_that_stands_turned_is_reconstructed_where_it_is():
     found = trained.mesh(result.codes[0], scan.frame, 48, pose=result.poses)
     nearest = KDTree(found.vertices).query(turned.points)[0]
     assert np.median(nearest) < 0.03
+
+
+def test_weights_and_names_that_are_none_are_refused(toy_checkpoint, tmp_path):
+    content = torch.load(toy_checkpoint, weights_only=True)
+    weight, table = "decoder.layers.1.weight", "codes.table.weight"
+    scans = content["state_dict"]["codes._extra_state"]
+    first = scans["names"][0]
+    nan = torch.full_like(content["state_dict"][weight], float("nan"))
+    for change, said in (
+        ({weight: nan}, "layers.1.weight holds numbers that are not finite"),
+        ({table: content["state_dict"][table] / 0}, "table.weight holds numbers that are not"),
+        ({weight: nan.nan_to_num().int()}, "layers.1.weight holds int32, not float32"),
+        ({weight: nan.nan_to_num().to(torch.complex64)}, "holds complex64, not float32"),
+        ({table: content["state_dict"][table].int()}, "is not a table of codes"),
+        ({"codes._extra_state": {**scans, "names": [first] * 4}}, f"two scans have .* {first!r}"),
+        (
+            {"codes._extra_state": {key: value[:3] for key, value in scans.items()}},
+            "names 3 scans but has 4 codes",
+        ),
+        ({"codes._extra_state": {**scans, "scales": [1.0, 0.0, 1.0, 1.0]}}, "scale of scan 'egg'"),
+    ):
+        torch.save(content | {"state_dict": content["state_dict"] | change}, tmp_path / "x.ckpt")
+        with pytest.raises(InputError, match=said):
+            TrainedSpace.load(tmp_path / "x.ckpt")
+
+
+def test_the_constructor_refuses_them_too():
+    good = space()
+    parts = good.objective, good.sampler
+    for names in (("a", "a"), ("a",), ()):
+        codes = copy.deepcopy(good.codes)
+        codes.names = names
+        with pytest.raises(InputError, match=r"the name 'a'|2 codes need as many scans"):
+            TrainedSpace(good.decoder, codes, *parts)
+    decoder = copy.deepcopy(good.decoder)
+    decoder.linears()[0].bias[0] = float("inf")
+    with pytest.raises(InputError, match=r"layers\.0\.bias holds numbers that are not finite"):
+        TrainedSpace(decoder, good.codes, *parts)

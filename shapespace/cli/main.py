@@ -71,6 +71,8 @@ commands:
 {commands}
 
   shapespace COMMAND --help     its options, with examples
+  shapespace COMMAND ... --trust PACKAGE
+                                files may name classes of this package, beside shapespace's own
   shapespace --version
 
 first steps:
@@ -152,9 +154,12 @@ def _check_known(command: str, commands: Collection[str]) -> None:
 
 
 def _call(command: str, module: str, arguments: list[str], group: str = "") -> None:
+    trust = importlib.import_module("shapespace.config.trust")
+    arguments, packages = trust.split_trust(arguments)
     function = getattr(importlib.import_module(f"shapespace.{module}"), command)
-    if command in OWN_PARSER:
-        function(arguments)
-    else:
-        call = importlib.import_module("shapespace.config.arguments").call_from_arguments
-        call(function, arguments, f"shapespace {group}{command}")
+    with trust.trusting(packages):
+        if command in OWN_PARSER:
+            function(arguments)
+        else:
+            call = importlib.import_module("shapespace.config.arguments").call_from_arguments
+            call(function, arguments, f"shapespace {group}{command}")

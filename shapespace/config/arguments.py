@@ -16,7 +16,7 @@ from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,6 +25,7 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from shapespace.config.recipes import RECIPES
+from shapespace.config.trust import check_configs, config_files, not_found, read_config, untrusted
 from shapespace.errors import InputError, one_line
 
 # Sentences of jsonargparse 4.53.0, line breaks replaced by spaces, and what is read from each.
@@ -42,6 +43,10 @@ _UNKNOWN_IN_PART = re.compile(r'Parser key "([\w.]+)": .*Option \'([\w.-]+)\' is
 # Parser key "model.decoder": - Expected a path but SkpMLP either not accessible or invalid
 #   - Expected a dot import path string: SkpMLP
 _UNKNOWN_CLASS = re.compile(r'Parser key "([\w.]+)":.* path but (\S+) either')
+# Importing 'mine.Decoder' is not allowed, denied by the '*' entry of the import path denylist.
+_DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
+# Parser key "model.decoder": ... No module named 'mine'
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 # Parser key "model.lr": Expected a <class 'float'>. Got value: fast
 # Parser key "n": Does not validate against any of the Union subtypes ...
 #   Errors: - Expected a <class 'int'> - Expected a <class 'NoneType'> ... Given value: many
@@ -109,6 +114,7 @@ def call_from_arguments(
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(parser.format_help())
         return None
+    check_configs(arguments)
     try:
         values = parser.parse_args(_config_first(arguments))
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
@@ -272,6 +278,13 @@ def explain_config(
         return f"{_unparsable(args)}: is not YAML ({found[1]})"
     if found := _NO_MAPPING.search(text):
         return f"--config: {found[1]!r} must be a YAML file of options and their values"
+    # The sentence about a class of many that are possible may stand at the end of a long text.
+    whole = " ".join(message.split())
+    if found := _DENIED.search(whole):
+        file = _blamed_file(found[1], args)
+        return f"{file}names the class {one_line(found[1], 80)!r}, {untrusted(found[1])}"
+    if found := _NO_MODULE.search(whole):
+        return _blamed_file(found[1], args) + not_found(found[1], found[0])
     if found := _UNKNOWN_CLASS.search(text):
         text = f"{found[1]}: {unknown(found[2], parts.get(found[1], ()), 'class')}"
         return _blamed_file(found[2], args) + text
@@ -320,7 +333,7 @@ def _blamed_file(name: str, args: Sequence[str]) -> str:
     # num_points of a file is --num-points on the command line.
     spelt = re.escape(name).replace("_", "[_-]")
     word = re.compile(rf"(?<!\w){spelt}(?!\w)")
-    files = _config_files(args)
+    files = config_files(args)
     # The path of a config may hold the name too, which says nothing about an option.
     options = [arg for arg in args if Path(arg.rpartition("=")[2]) not in files]
     if any(word.search(option) for option in options):
@@ -331,22 +344,12 @@ def _blamed_file(name: str, args: Sequence[str]) -> str:
 
 def _unparsable(args: Sequence[str]) -> str:
     """The first config file that is not YAML; jsonargparse does not name the file."""
-    for path in _config_files(args):
+    for path in config_files(args):
         try:
-            yaml.safe_load(_text(path))
+            read_config(path)
         except yaml.YAMLError:
             return str(path)
     return "the command line"
-
-
-def _config_files(args: Sequence[str]) -> list[Path]:
-    """The files after ``--config`` or ``-c`` that exist."""
-    names = [
-        value if option in ("--config", "-c") else option.partition("=")[2]
-        for option, value in pairwise([*args, ""])
-        if option.partition("=")[0] in ("--config", "-c")
-    ]
-    return [Path(name) for name in names if Path(name).is_file()]
 
 
 def _text(path: Path) -> str:

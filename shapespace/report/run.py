@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from shapespace.checkpoint import CHECKPOINT, read_checkpoint
+from shapespace.config.trust import MAX_BYTES, check_limits
 from shapespace.data.sources import AnySource, Source, collect_sources, find_sources
 from shapespace.errors import InputError, one_line
 from shapespace.evaluation.scores import SCORES, check_scores
@@ -21,13 +24,11 @@ from shapespace.training.statistics import METRICS, metrics_of
 from shapespace.utils.files import find_inside, read_inside
 from shapespace.utils.plain import (
     MOST_JSON,
-    MOST_YAML,
     is_list_of,
     is_mapping_of,
     is_text,
     is_value,
     json_object,
-    yaml_mapping,
 )
 
 CONFIG = "config.yaml"
@@ -131,7 +132,7 @@ def read_run(
     found = folder / EVALUATION if evaluation is None else Path(evaluation)
     scores = _scores(folder, found, space, named=evaluation is not None, remarks=remarks)
     names = [shape["name"] for shape in (scores or {}).get("shapes", [])]
-    recipe = _tried(lambda: read_inside(folder, CONFIG, most=MOST_YAML), remarks)
+    recipe = _tried(lambda: read_inside(folder, CONFIG, most=MAX_BYTES), remarks)
     return RunRecord(
         folder=folder,
         space=space,
@@ -313,7 +314,10 @@ def _truths(
 def _config(path: Path, content: bytes, remarks: list[str]) -> dict[str, Any]:
     """The options of the run; empty, with a remark, if the file holds no plain mapping."""
     try:
-        return yaml_mapping(content)
-    except ValueError as error:
-        remarks.append(f"{path}: {one_line(error)}; its options are left out.")
+        text = content.decode("utf-8")
+        check_limits(text)
+        found = yaml.safe_load(text)
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        remarks.append(f"{path}: is not plain YAML ({one_line(error)}); its options are left out.")
         return {}
+    return found if isinstance(found, dict) else {}

@@ -24,6 +24,14 @@ from pytorch_lightning.utilities import rank_zero_warn
 from shapespace.checkpoint import CHECKPOINT, newest_checkpoint, read_checkpoint
 from shapespace.config.arguments import explain_config
 from shapespace.config.recipes import with_recipes
+from shapespace.config.trust import (
+    TRUST_HELP,
+    check_configs,
+    known_imports_only,
+    packages_of,
+    split_trust,
+    trusting,
+)
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.objectives.base import Objective
@@ -61,6 +69,8 @@ CALLBACKS = {
 }
 """Sections of a config, and the callback that each of them builds."""
 PARTS = {"model.decoder": Decoder, "model.objective": Objective, "model.sampler": Sampler}
+TEXTS = ("data.store", "data.scans", "data.cache", "trainer.default_root_dir", "ckpt_path")
+"""Options that name a file or a folder."""
 HINTS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*",
@@ -88,20 +98,22 @@ class TrainingCLI(LightningCLI):
     ) -> None:
         self.signals = signals
         self.held = held
-        super().__init__(
-            ShapeSpace,
-            ScanData,
-            save_config_callback=save_config_callback,
-            trainer_defaults=dict(TRAINER),
-            seed_everything_default=0,
-            parser_kwargs={
-                "prog": "shapespace",
-                "exit_on_error": False,
-                "fit": {"exit_on_error": False},
-            },
-            auto_configure_optimizers=False,
-            args=["fit", *with_recipes(args)],
-        )
+        words, packages = split_trust(with_recipes(args))
+        with trusting([*packages, *packages_of(words)]), known_imports_only():
+            super().__init__(
+                ShapeSpace,
+                ScanData,
+                save_config_callback=save_config_callback,
+                trainer_defaults=dict(TRAINER),
+                seed_everything_default=0,
+                parser_kwargs={
+                    "prog": "shapespace",
+                    "exit_on_error": False,
+                    "fit": {"exit_on_error": False, "epilog": TRUST_HELP},
+                },
+                auto_configure_optimizers=False,
+                args=["fit", *words],
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of wandb and callbacks; the number of scans comes from the data."""
@@ -123,6 +135,7 @@ class TrainingCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse ``args``, never the command line of the process."""
+        check_configs(args, TEXTS)
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
@@ -155,6 +168,9 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build all parts; a value that a part refuses is an InputError."""
+        for name, base in PARTS.items():
+            if str(self.config["fit"][name].class_path).endswith(f".{base.__name__}"):
+                raise InputError(f"{name}: {base.__name__} is the base of all; name one of them")
         try:
             super().instantiate_classes()
         except ValueError as error:
@@ -208,7 +224,9 @@ class TrainingCLI(LightningCLI):
             newest, remark = newest_checkpoint(Path(folder))
             options.ckpt_path = None if newest is None else str(newest)
         if options.ckpt_path is not None:
-            step = check_same_run(Path(options.ckpt_path), self.model, self.datamodule)
+            step = check_same_run(
+                Path(options.ckpt_path), self.trainer, model=self.model, data=self.datamodule
+            )
             if remark:
                 rank_zero_warn(remark)
             if self.trainer.is_global_zero:
@@ -234,7 +252,7 @@ class SaveConfig(SaveConfigCallback):
         """
         try:
             with replacing(Path(trainer.default_root_dir) / self.config_filename) as part:
-                self.parser.save(self.config, part, skip_none=False, overwrite=True)
+                self.parser.save(self.config, part, skip_unset=False, overwrite=True)
         except (OSError, ValueError, TypeError) as error:
             rank_zero_warn(f"{one_line(error, 200)}; the training goes on without it")
 

@@ -52,6 +52,22 @@ def mean_of_rows(
     )
 
 
+def losses_of_all(rows: Tensor, losses: Tensor, weights: Tensor) -> dict[int, float]:
+    """Return the loss of each scan of all ranks, by its row; the largest of several visits.
+
+    Args:
+        rows: rows of the scans of this rank.
+        losses: their losses.
+        weights: their weights; a scan of weight 0 only fills a place.
+    """
+    own = torch.stack([rows.to(losses).masked_fill(weights == 0, -1), losses])
+    found: dict[int, float] = {}
+    for row, loss in gathered(own).transpose(1, 2).flatten(0, 1).tolist():
+        if row >= 0:
+            found[int(row)] = max(loss, found.get(int(row), float("-inf")))
+    return found
+
+
 def bytes_of_rows(num_rows: int, latent_size: int) -> int:
     """Return the bytes that a rank hands to ``all_gather`` in :func:`mean_of_rows`.
 

@@ -23,7 +23,7 @@ from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
 from shapespace.scan import Samples
 from shapespace.training.batches import Batch
-from shapespace.training.distributed import gathered, gradient_norm, mean_of_rows
+from shapespace.training.distributed import gathered, gradient_norm, losses_of_all, mean_of_rows
 from shapespace.training.lightning_private import attached_trainer
 from shapespace.training.optimisers import (
     CodeOptimiser,
@@ -33,7 +33,13 @@ from shapespace.training.optimisers import (
     decoder_optimisers,
 )
 from shapespace.training.resume import set_batch_counts
-from shapespace.training.statistics import EpochMeans, StepResult
+from shapespace.training.statistics import (
+    NOT_FINITE,
+    STANDS_OUT,
+    EpochMeans,
+    FirstLosses,
+    StepResult,
+)
 from shapespace.utils.memory import points_that_fit
 from shapespace.utils.schedules import cosine, halved
 from shapespace.version import __version__
@@ -45,7 +51,8 @@ class ShapeSpace(pl.LightningModule):
     Adam or Muon moves the decoder. An Adam for each row of the table moves the codes of the scans
     in the batch. Every random draw depends on the seed and the number of the visit alone. So a
     resumed run repeats an undisturbed run, and several ranks repeat one process on the union of
-    their batches. A step moves nothing if the loss or a gradient is not finite.
+    their batches. A step moves nothing if the loss or a gradient is not finite, or if the loss of a
+    scan stands out by orders.
 
     Args:
         decoder: signed distance f(x; z).
@@ -80,6 +87,8 @@ class ShapeSpace(pl.LightningModule):
     # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
     _ddp_params_and_buffers_to_ignore = ("codes.table.weight",)
     _batch_idx = 0
+    unit = "m"
+    """Unit of the store, once there is a data module."""
 
     def __init__(
         self,
@@ -127,8 +136,8 @@ class ShapeSpace(pl.LightningModule):
         self.points_per_chunk = points_per_chunk
         self.seed = seed
         self.means = EpochMeans()
+        self.first_losses = FirstLosses()
         self.last_step = StepResult({}, 0, taken=False)
-        self.unit = "m"  # until the data module's store sets it
         self._excluded: frozenset[int] = frozenset()
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
@@ -166,9 +175,12 @@ class ShapeSpace(pl.LightningModule):
         self.log_dict(self.means.values(), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add format, version, unit and the means of the epoch so far."""
+        """Add format, version, unit, the means of the epoch so far and the first losses."""
         kind = {"format": FORMAT, "version": __version__, "unit": self.unit}
-        checkpoint["shapespace"] = kind | {"means": asdict(self.means)}
+        checkpoint["shapespace"] = kind | {
+            "means": asdict(self.means),
+            "first_losses": asdict(self.first_losses),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fit a checkpoint to the scans and ranks of this run, in the middle of an epoch too."""
@@ -180,6 +192,7 @@ class ShapeSpace(pl.LightningModule):
                 data.load_state_dict(checkpoint[PLACE])
                 set_batch_counts(checkpoint, data.steps)
         self.means = EpochMeans(**checkpoint["shapespace"].get("means", {}))
+        self.first_losses = FirstLosses(**checkpoint["shapespace"].get("first_losses", {}))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers of the decoder and, last, the optimiser of the codes."""
@@ -221,7 +234,7 @@ class ShapeSpace(pl.LightningModule):
         self._batch_idx = batch_idx
         self._set_rates()
         batch = batch.without(self._excluded)
-        self.last_step = self._reported(batch, self._gradients(batch))
+        self.last_step = self._reported(batch, *self._gradients(batch))
         self.means.add(self.last_step)
         if self.last_step.taken:
             self._move()
@@ -230,16 +243,21 @@ class ShapeSpace(pl.LightningModule):
         """Leave the scans of these rows, and no others, out of all later steps."""
         self._excluded = frozenset(rows)
 
-    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
-        """Set the gradients of all ranks; return this rank's share of the mean loss and terms."""
+    def _gradients(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Set the gradients of all ranks.
+
+        Return this rank's share of the mean loss and terms, and the loss of each of its scans.
+        """
         for optimiser in self._optimisers():
             optimiser.zero_grad()
-        shares = self._backward(batch)
+        shares, losses = self._backward(batch)
         self._share_code_gradients(len(batch.step.visits))
-        return shares
+        return shares, losses
 
-    def _backward(self, batch: Batch) -> dict[str, Tensor]:
-        """Accumulate the gradient of the mean loss chunk by chunk; return loss and terms by name.
+    def _backward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Accumulate the gradient of the mean loss chunk by chunk.
+
+        Return shares of loss and terms by name, and the loss of each scan.
 
         Ranks may have different numbers of chunks, so they exchange gradients in the last one only.
         """
@@ -247,27 +265,32 @@ class ShapeSpace(pl.LightningModule):
         samples = samples_of_visits(self.sampler, batch.scan, seed=self.seed, visits=numbers)
         weights = samples.surface.new_tensor(batch.step.weights)
         shares: dict[str, Tensor] = {}
+        losses: list[Tensor] = []
         *rest, last = samples.chunks(self.most_points)
         for rows in rest:
             with self._alone():
-                self._backward_of(
+                losses += self._backward_of(
                     samples[rows], batch.scan.index[rows], weights=weights[rows], shares=shares
                 )
-        self._backward_of(
+        losses += self._backward_of(
             samples[last], batch.scan.index[last], weights=weights[last], shares=shares
         )
-        return shares
+        return shares, torch.stack(losses)
 
     def _backward_of(
         self, samples: Samples, index: Tensor, weights: Tensor, shares: dict[str, Tensor]
-    ) -> None:
-        """Add gradient and terms of some scans; the autograd graph is freed when this returns."""
+    ) -> list[Tensor]:
+        """Add gradient and terms of some scans; return their losses.
+
+        The autograd graph is freed when this returns.
+        """
         terms = self.objective.terms(self.decoder, samples, self.codes(index))
         loss = self.objective.total(terms)
         # DDP takes the mean over ranks of what are shares of a sum.
         self.manual_backward((weights * loss).sum() * self.trainer.world_size)
         for name, value in {"loss": loss, **terms}.items():
             shares[name] = shares.get(name, 0.0) + (weights * value.detach()).sum()
+        return list(loss.detach().expand(len(weights)))
 
     def _alone(self) -> AbstractContextManager[None]:
         """Return a context in which DDP does not exchange gradients between ranks."""
@@ -283,8 +306,14 @@ class ShapeSpace(pl.LightningModule):
         shared = mean_of_rows(weight.grad, num_scans) if is_shared else weight.grad
         weight.grad = shared.coalesce()
 
-    def _reported(self, batch: Batch, shares: dict[str, Tensor]) -> StepResult:
-        """Return the result of the step: means over all ranks, and the offending scans."""
+    def _reported(self, batch: Batch, shares: dict[str, Tensor], losses: Tensor) -> StepResult:
+        """Return the result of the step: means over all ranks, and the offending scans.
+
+        Args:
+            batch: scans of this rank.
+            shares: this rank's share of the mean loss and terms.
+            losses: of the scans of this rank.
+        """
         weights = batch.step.weights
         # One exchange for all numbers, and one copy to the host.
         facts = torch.tensor([sum(weights), sum(weight > 0 for weight in weights)])
@@ -293,15 +322,30 @@ class ShapeSpace(pl.LightningModule):
         size = gradient_norm(self.parameters()).to(total)
         *sums, weight, num_scans, size = torch.cat([total, size[None]]).tolist()
         sound = math.isfinite(sums[0]) and math.isfinite(size)
-        offending_rows = () if sound else self._offending_rows(batch)
+        loss = sums[0] / (weight or 1.0)
+        offending_rows = (
+            self._standing_out(batch, losses, mean=loss, num_scans=int(num_scans))
+            if sound
+            else self._offending_rows(batch)
+        )
         # Weights sum to less than 1 if scans were excluded.
         terms = {name: part / (weight or 1.0) for name, part in zip(shares, sums, strict=True)}
         return StepResult(
             terms=terms,
             num_scans=int(num_scans),
-            taken=sound and num_scans > 0,
+            taken=sound and num_scans > 0 and not offending_rows,
             offending_rows=offending_rows,
+            reason=STANDS_OUT if sound else NOT_FINITE,
         )
+
+    def _standing_out(
+        self, batch: Batch, losses: Tensor, mean: float, num_scans: int
+    ) -> tuple[int, ...]:
+        """Find the rows of the scans, of all ranks, whose loss stands out by orders."""
+        if len(self.codes) == 1 or not self.first_losses.are_needed(mean, num_scans):
+            return ()
+        weights = torch.tensor(batch.step.weights, device=losses.device)
+        return self.first_losses.standing_out(losses_of_all(batch.scan.index, losses, weights))
 
     def _offending_rows(self, batch: Batch) -> tuple[int, ...]:
         """Find the rows of the scans, of all ranks, whose own loss or gradient is not finite."""
@@ -311,7 +355,7 @@ class ShapeSpace(pl.LightningModule):
             for optimiser in self._optimisers():
                 optimiser.zero_grad()
             with self._alone():
-                loss = self._backward(batch.only(row))["loss"]
+                loss = self._backward(batch.only(row))[0]["loss"]
             if not torch.isfinite(loss + gradient_norm(self.parameters())):
                 found[row] = batch.scan.index[row]
         return tuple(sorted(set(gathered(found).flatten().tolist()) - {-1}))

@@ -130,3 +130,18 @@ def code_optimiser(
         lr: step length.
     """
     return RowAdam(table, lr) if optimiser == "rows" else torch.optim.Adam(table, lr)
+
+
+def shapes_of_state(
+    optimiser: torch.optim.Optimizer, parameter: Tensor
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors that an optimiser keeps for a parameter, by name.
+
+    A fused Adam does not compare them, and reads beyond the end of shorter ones.
+    """
+    shape = tuple(parameter.shape)
+    if isinstance(optimiser, RowAdam):
+        return {"visits": shape[:1], "mean": shape, "square": shape}
+    if isinstance(optimiser, torch.optim.Muon):
+        return {"momentum_buffer": shape}
+    return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}

@@ -6,14 +6,21 @@ The module makes a :class:`StepResult` of each step. The divergence monitor judg
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from statistics import median_low
 
 from shapespace.errors import InputError, one_line
 from shapespace.utils.files import read_inside
 
+FIRST = 50
+"""Number of first steps whose losses say what a loss of this training is."""
+ORDERS = 100.0
+"""A scan stands out if its loss is above this many times the losses of the first steps."""
+NOT_FINITE = "its loss or gradient is not finite"
+STANDS_OUT = f"a loss in it is more than {ORDERS:g} times those of the first steps"
 METRICS = "metrics.csv"
 """File of a run folder with one row for each epoch."""
 PREVIEWS = "previews"
@@ -30,14 +37,16 @@ class StepResult:
         terms: mean loss and mean terms over the scans of all ranks.
         num_scans: number of those scans.
         taken: whether decoder and codes moved. They do not move if the loss or the gradient is not
-            finite.
-        offending_rows: rows of the scans whose own loss or gradient is not finite.
+            finite, or if the loss of a scan stands out.
+        offending_rows: rows of the scans whose own loss or gradient is not finite, or stands out.
+        reason: why the step was not taken.
     """
 
     terms: Mapping[str, float]
     num_scans: int
     taken: bool
     offending_rows: tuple[int, ...] = ()
+    reason: str = NOT_FINITE
 
 
 @dataclass
@@ -79,6 +88,58 @@ class EpochMeans:
     def values(self) -> dict[str, float]:
         """Mean loss and terms by name; empty before the first step."""
         return {name: value / max(self.num_scans, 1) for name, value in self.sums.items()}
+
+
+@dataclass
+class FirstLosses:
+    """The losses of the first steps, by which a scan is found whose loss stands out by orders.
+
+    A scan that is far away or in another unit has a huge loss, though a finite one. A single step
+    with it would spoil the moments of the optimisers for thousands of steps. The first losses are
+    those of a decoder that knows no shape, so that a new or difficult scan is below them later.
+
+    Args:
+        values: median over the scans of a step, for the first steps.
+        odd: rows that stood out in the last step.
+    """
+
+    values: list[float] = field(default_factory=list)
+    odd: list[int] = field(default_factory=list)
+
+    def are_needed(self, mean: float, num_scans: int) -> bool:
+        """Whether the losses of a step's scans have to be known, the same on all ranks."""
+        # No scan is above the sum of the losses, so that most steps need no look at their scans.
+        needed = num_scans > 0 and (
+            len(self.values) < FIRST or mean * num_scans > ORDERS * _level(self.values)
+        )
+        if not needed:
+            self.odd = []
+        return needed
+
+    def standing_out(self, losses: Mapping[int, float]) -> tuple[int, ...]:
+        """The rows of scans that are not to move the weights, from the finite loss of each scan.
+
+        If most scans of a step stand out, the weights are at fault, and no scan is. So they are if
+        the scans of two steps in a row do.
+        """
+        found = list(losses.values())
+        level = _level(self.values or found)
+        odd = [row for row, loss in losses.items() if loss > ORDERS * level > 0]
+        alone = len(losses) == 1 and set(self.odd) <= set(odd) and bool(self.values)
+        self.odd = odd
+        blamed = odd if 2 * len(odd) <= len(losses) or alone else []
+        if not blamed and len(self.values) < FIRST and found:
+            self.values.append(median_low(found))
+        return tuple(sorted(blamed))
+
+
+def _level(losses: Sequence[float]) -> float:
+    """Median and median absolute deviation of losses, together; 0 without any."""
+    if not losses:
+        return 0.0
+    # Of two losses the lower one counts: a loss may be too high by orders, hardly too low.
+    middle = median_low(losses)
+    return middle + median_low([abs(loss - middle) for loss in losses])
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:

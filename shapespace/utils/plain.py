@@ -1,4 +1,4 @@
-"""Plain data from files that anybody may have made: JSON and YAML with limits, and tests of forms.
+"""Plain data from files that anybody may have made: JSON, and tests of forms.
 
 A parser gives whatever a file holds: a list where a mapping should be, a number that no float can
 hold, a hundred levels of lists. The functions below name what a reader relies on, so that it can
@@ -10,14 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
-import yaml
-
 MOST_JSON = 1 << 26
 """Largest JSON file that is read, in bytes: scores of some ten thousand shapes."""
-MOST_YAML = 1 << 20
-"""Largest YAML file that is read, in bytes: two hundred times a usual config."""
-MOST_LEVELS = 32
-"""Most levels of lists and mappings in a YAML file."""
 LARGEST = 1e100
 """Largest number that is taken for one; finite numbers of a file are far below."""
 INFINITE = ("inf", "-inf")
@@ -34,37 +28,6 @@ def json_object(content: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("holds no object")
     return found
-
-
-def yaml_mapping(content: bytes) -> dict[str, Any]:
-    """The mapping that a YAML file holds, {} for an empty file; ValueError for anything else.
-
-    Aliases are refused: with nine of them, a file of nine lines stands for a billion values.
-    """
-    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        text = content.decode("utf-8")
-        _check_events(text, fast)
-        found = yaml.load(text, Loader=fast)
-    except (ValueError, RecursionError, OverflowError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"is not plain YAML ({error})") from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise ValueError("holds no mapping")
-    return found
-
-
-def _check_events(text: str, loader: type) -> None:
-    """Raise ValueError for an alias or too many levels, before anything is built."""
-    level = 0
-    for event in yaml.parse(text, Loader=loader):
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"an alias, *{event.anchor}")
-        level += isinstance(event, yaml.CollectionStartEvent)
-        level -= isinstance(event, yaml.CollectionEndEvent)
-        if level > MOST_LEVELS:
-            raise ValueError(f"more than {MOST_LEVELS} levels")
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -341,7 +341,7 @@ FIT_MISTAKES = [
     ("--model.decoder.latent_sise=1", "did you mean 'model.decoder.init_args.latent_size'?"),
     ("--model.lr=fast", "model.lr=fast: must be a float"),
     ("--model.decoder.width=4", "width=4 must exceed dimension + latent_size = 11"),
-    ("--model.decoder=os.system", "model.decoder: unknown class 'os.system'"),
+    ("--model.decoder=os.system", "names the class 'os.system', which is not part of"),
     ("--config=none.yaml", "none.yaml: cannot be a config (file does not exist)"),
     ("--data.num_points=601", "holds 600 points but data.num_points is 601"),
     ("--data.batch_size=0", "batch_size=0: give at least 1"),

@@ -141,7 +141,10 @@ SENTENCES_OF_A_TRAINING = [
         "--model.decoder=SkpMLP",
         "model.decoder: unknown class 'SkpMLP'; did you mean 'shapespace.decoders.SkipMLP'?",
     ),
-    ("--model.decoder=os.system", "model.decoder: unknown class 'os.system'; --help lists all"),
+    (
+        "--model.decoder=os.system",
+        "names the class 'os.system', which is not part of shapespace; if you trust it, say",
+    ),
     ("--model.lr=fast", "model.lr=fast: must be a float"),
     ("--config=fast.yaml", "fast.yaml: model.lr=fast: must be a float"),
     ("--trainer.max_epochs=many", "trainer.max_epochs=many: must be an int or null"),

@@ -10,36 +10,18 @@ from shapespace.utils.plain import (
     is_number,
     is_value,
     json_object,
-    yaml_mapping,
 )
 from shapespace.utils.text import MOST_ITEMS, aligned, in_words
 
 
-def test_json_and_yaml_give_what_they_hold():
+def test_json_gives_what_it_holds():
     assert json_object(b'{"a": [1, null, "x"]}') == {"a": [1, None, "x"]}
-    assert yaml_mapping(b"a: {b: [1, 2.5, true, null, text]}") == {
-        "a": {"b": [1, 2.5, True, None, "text"]}
-    }
-    assert yaml_mapping(b"") == {}
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"3", b"{", b"\xff", b'{"a": ' + b"[" * 99_999])
 def test_json_that_is_no_object(content):
     with pytest.raises(ValueError, match=r"is not JSON|holds no object"):
         json_object(content)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(b"[1]", b"a: {", b"\xff", b"a: *b", b"a: &a [*a]", b"a: 2001-13-45", b"[[a]]: 1"),
-        *(b"a: !!python/object/apply:os.getcwd []", b"a: " + b"[" * 40 + b"]" * 40),
-        b"a: " + b"{a: " * 20_000,
-    ],
-)
-def test_yaml_that_is_no_plain_mapping(content):
-    with pytest.raises(ValueError, match=r"is not plain YAML|holds no mapping"):
-        yaml_mapping(content)
 
 
 def test_numbers():

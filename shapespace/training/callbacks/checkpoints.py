@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
-from shapespace.checkpoint import BEST, CHECKPOINT
+from shapespace.checkpoint import BEST, CHECKPOINT, is_finite
 from shapespace.errors import InputError, Stopped, at_least, positive
 from shapespace.training.callbacks.background_writer import run_folder, writer_of
 from shapespace.training.callbacks.signals import Signals, requeue, slurm_job
@@ -22,9 +22,9 @@ class CheckpointCallback(pl.Callback):
     """Writes ``last.ckpt`` regularly, and ends the training after a signal.
 
     The checkpoint before stays as ``previous.ckpt``. A full disk is a warning, and the training
-    goes on. After SIGTERM, SIGUSR1 or Ctrl-C all ranks complete the step, one checkpoint is
-    written and the training ends. In a SLURM job that received SIGUSR1
-    (``sbatch --signal=SIGUSR1@120``) rank 0 then requeues the job.
+    goes on. Weights or moments that are not finite are never written. After SIGTERM, SIGUSR1 or
+    Ctrl-C all ranks complete the step, one checkpoint is written and the training ends. In a SLURM
+    job that received SIGUSR1 (``sbatch --signal=SIGUSR1@120``) rank 0 then requeues the job.
 
     Args:
         every: number of epochs between two checkpoints.
@@ -109,7 +109,14 @@ class CheckpointCallback(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the last steps; raise InputError if the checkpoint cannot be written."""
         if self._unsaved_steps and not trainer.interrupted:
-            self._save(trainer)
+            spoilt = self._save(trainer)
+            if spoilt:
+                writer_of(trainer).finish()
+                raise InputError(
+                    f"{spoilt} holds numbers that are not finite at the end of the training: "
+                    f"{run_folder(trainer) / CHECKPOINT} is as it was before; run the same command "
+                    "again to go on from it, with a lower model.lr"
+                )
         error = writer_of(trainer).finish()
         if error is not None:
             raise InputError(f"{error}: make room and run the same command again to go on")
@@ -148,33 +155,61 @@ class CheckpointCallback(pl.Callback):
             names.append(BEST)
         return names
 
-    def _save(self, trainer: pl.Trainer, also: list[str] | None = None) -> None:
-        """Save a checkpoint, which rank 0 writes; warn if the one before could not be written."""
+    def _save(self, trainer: pl.Trainer, also: list[str] | None = None) -> str:
+        """Save a checkpoint, which rank 0 writes; warn if the one before could not be written.
+
+        Weights and moments that are not finite are not saved. Return the name of one, or "".
+        """
         error = writer_of(trainer).finish()
         if error is not None:
             rank_zero_warn(f"{error}; the training goes on, older checkpoints stay")
+        spoilt = _not_finite(trainer)
+        if spoilt:
+            rank_zero_warn(f"no checkpoint is written: {spoilt} holds numbers that are not finite")
+            return spoilt
         self._unsaved_steps = 0
         self._saved_at = time.monotonic()
         path = run_folder(trainer) / CHECKPOINT
         trainer.save_checkpoint(path, storage_options={"also": also or []})
+        return ""
 
     def _stop(self, trainer: pl.Trainer, number: int) -> None:
         """Save unless the training diverges, requeue after SIGUSR1, and end the training."""
         stopped = Stopped(number)
+        spoilt = ""
         if self._unsaved_steps and not self.verdict.diverging:
-            self._save(trainer)
+            spoilt = self._save(trainer)
         error = writer_of(trainer).finish()
         trainer.strategy.barrier("stopping")
         if trainer.is_global_zero:
             path = run_folder(trainer) / CHECKPOINT
             said = f"saved {path}" if error is None else f"not saved, {error}"
-            if self.verdict.diverging:
-                said = f"not saved, since the loss was far too high; {path} is from before"
+            if self.verdict.diverging or spoilt:
+                why = f"{spoilt} is not finite" if spoilt else "the loss was far too high"
+                said = f"not saved, since {why}; {path} is from before"
             sys.stderr.write(f"\nstopping at step {trainer.global_step} ({stopped.name}): {said}\n")
             if stopped.name == "SIGUSR1":
                 _requeue()
         # An exit code other than 0 would make a launcher kill rank 0 before it has said so.
         raise stopped if trainer.is_global_zero else SystemExit(0)
+
+
+def _not_finite(trainer: pl.Trainer) -> str:
+    """Return the name of a weight, or of the weight of a moment, that is not finite, or ""."""
+    names: dict[torch.Tensor, str] = {
+        weight: name for name, weight in trainer.lightning_module.named_parameters()
+    }
+    found = ""
+    for weight, name in names.items():
+        if not is_finite(weight):
+            found = found or name
+    for optimiser in trainer.optimizers:
+        for weight, state in optimiser.state.items():
+            if not all(is_finite(value) for value in state.values() if torch.is_tensor(value)):
+                found = found or f"the optimiser's state of {names[weight]}"
+    # All ranks have the same weights; they must decide alike all the same.
+    alike = trainer.strategy.reduce_boolean_decision(not found, all=True)
+    return "" if alike else found or "a weight of another rank"
 
 
 def _check_same_step(trainer: pl.Trainer) -> None:

@@ -24,8 +24,9 @@ class DivergenceMonitor(pl.Callback):
     """Excludes scans that spoil steps, and rolls a diverging training back to its checkpoint.
 
     A step whose loss or gradient is not finite moves nothing, and a warning names the scans whose
-    own loss or gradient is not finite. The attribute ``verdict`` holds the judgement of the last
-    step; the checkpoint callback reads it.
+    own loss or gradient is not finite. So it is with a scan whose loss is a hundred times the
+    losses of the first steps: it is far away, or in another unit. The attribute ``verdict`` holds
+    the judgement of the last step; the checkpoint callback reads it.
 
     Args:
         strikes: number of spoilt steps after which a scan is left out of the rest of the training.
@@ -113,7 +114,8 @@ class DivergenceMonitor(pl.Callback):
             # If every scan of many is at fault, the weights are.
             is_one_of_many = len(step.offending_rows) < step.num_scans or step.num_scans == 1
             offending_rows = step.offending_rows if is_one_of_many else ()
-            self._count([pl_module.codes.names[row] for row in offending_rows], trainer)
+            names = [pl_module.codes.names[row] for row in offending_rows]
+            self._count(names, trainer, step.reason)
         if self.in_a_row >= self.patience:
             self._go_back(trainer, pl_module, loss)
         self._exclude(pl_module)
@@ -131,11 +133,17 @@ class DivergenceMonitor(pl.Callback):
         known = len(self.losses) >= ENOUGH
         return not math.isfinite(loss) or (known and loss > self.spike * median(self.losses))
 
-    def _count(self, names: list[str], trainer: pl.Trainer) -> None:
-        """Count a spoilt step for each of the scans ``names``, and warn."""
+    def _count(self, names: list[str], trainer: pl.Trainer, reason: str) -> None:
+        """Count a spoilt step for each of the scans ``names``, and warn.
+
+        Args:
+            names: of the offending scans.
+            trainer: trainer of the run.
+            reason: why the step was not taken.
+        """
         self.counts.update(names)
         self.recent.update(names)
-        where = f"step {trainer.global_step + 1} was not taken, its loss or gradient is not finite"
+        where = f"step {trainer.global_step + 1} was not taken, {reason}"
         found = [f"{one_line(name)!r} ({self.counts[name]} of {self.strikes})" for name in names]
         whose = f"because of {', '.join(found)}" if found else "by no scan alone"
         rank_zero_warn(f"{where}: {whose}")

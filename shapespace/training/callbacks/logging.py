@@ -4,9 +4,11 @@ Only rank 0 writes and draws.
 """
 
 import csv
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from tqdm import tqdm
 
-from shapespace.errors import InputError, at_least
+from shapespace.errors import InputError, at_least, one_line
 from shapespace.training.callbacks.background_writer import run_folder
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import METRICS, PREVIEWS, read_metrics
@@ -24,11 +26,15 @@ from shapespace.utils.progress import progress
 
 
 class MetricsFile(pl.Callback):
-    """Appends one row an epoch to ``metrics.csv``; a resumed run continues after its checkpoint."""
+    """Appends one row an epoch to ``metrics.csv``; a resumed run continues after its checkpoint.
+
+    A row that cannot be written is a warning. It is written with the next one that can be.
+    """
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self._before = 0.0
+        self._waiting: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds of training so far."""
@@ -41,12 +47,21 @@ class MetricsFile(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drop the rows of epochs that a resumed run is about to repeat."""
         self._start = time.perf_counter()
-        if trainer.is_global_zero:
-            rows = read_metrics(run_folder(trainer) / METRICS)
-            now = trainer.current_epoch, trainer.global_step
+        if not trainer.is_global_zero:
+            return
+        path = run_folder(trainer) / METRICS
+        now = trainer.current_epoch, trainer.global_step
+        try:
+            rows = read_metrics(path)
             kept = [row for row in rows if (int(row["epoch"]), int(row["step"])) <= now]
             self._before = self._before or (float(kept[-1]["seconds"]) if kept else 0.0)
-            self._write(run_folder(trainer) / METRICS, kept)
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            raise InputError(
+                f"{path}: is not the table of an earlier training ({one_line(error, 100)}); move "
+                "it away"
+            ) from error
+        with _warned():
+            self._write(path, kept)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write a row: epoch, step, seconds, loss, terms, learning rate, refused steps."""
@@ -56,15 +71,26 @@ class MetricsFile(pl.Callback):
         row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row |= {"seconds": round(self._seconds(), 3), **pl_module.means.values()}
         row |= {"lr": pl_module.learning_rate(pl_module.lr), "refused": pl_module.means.refused}
-        path = run_folder(trainer) / METRICS
+        self._waiting.append(row)
+        with _warned():
+            self._add(run_folder(trainer) / METRICS)
+            self._waiting = []
+
+    def _add(self, path: Path) -> None:
+        """Write the rows that wait; the checkpoint that counts them is written after them."""
         before = read_metrics(path)
         # A checkpoint may be older than the file, so epochs can come again.
-        kept = [old for old in before if int(old["epoch"]) < trainer.current_epoch]
-        if before and kept == before and list(before[0]) == list(row):
-            with path.open("a", newline="") as file:
-                csv.DictWriter(file, list(row)).writerow(row)
-        else:
-            self._write(path, [*kept, row])
+        first = self._waiting[0]
+        kept = [old for old in before if int(old["epoch"]) < first["epoch"]]
+        alike = before and kept == before and list(before[0]) == list(first)
+        if not alike or len(self._waiting) > 1:
+            self._write(path, [*kept, *self._waiting])
+            return
+        with path.open("a", newline="") as file:
+            csv.DictWriter(file, list(first)).writerow(first)
+            file.flush()
+            # Else a power cut could leave the checkpoint and take the row.
+            os.fsync(file.fileno())
 
     def _seconds(self) -> float:
         """Return the seconds of training, those before a resume too."""
@@ -78,6 +104,16 @@ class MetricsFile(pl.Callback):
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()
                 writer.writerows(rows)
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """Turn the failure to write a table into a warning: it must not end a training."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        said = one_line(error, 200)
+        rank_zero_warn(f"{METRICS} is not written, the training goes on: {said}")
 
 
 class Progress(pl.Callback):

@@ -193,3 +193,34 @@ def test_the_first_interruption_is_saved(train, at_step, whole, monkeypatch, tmp
     monkeypatch.undo()
     assert "stopping after this step; again to stop at once" in capfd.readouterr().err
     assert_same_run(whole, train(tmp_path / "run", 3))
+
+
+@pytest.mark.parametrize("what", ["weight", "moment"])
+def test_numbers_that_are_not_finite_are_not_saved(what, train, at_step, tmp_path):
+    """In the last steps, before the divergence monitor would go back."""
+    from shapespace.training import module as modules
+
+    found = []
+    configure = modules.ShapeSpace.configure_optimizers
+
+    def kept(self):
+        found[:] = [self, configure(self)]
+        return found[1]
+
+    def spoil():
+        module, optimisers = found
+        weight = module.decoder.linears()[1].weight
+        part = weight if what == "weight" else optimisers[0].state[weight]["exp_avg"]
+        with torch.no_grad():
+            part[0, 0] = float("nan")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modules.ShapeSpace, "configure_optimizers", kept)
+        good = train(tmp_path / "run", 1)
+        at_step(17, spoil)
+        with (
+            pytest.warns(UserWarning, match=r"no checkpoint is written: .*layers\.1\.weight holds"),
+            pytest.raises(InputError, match=r"not finite at the end .* as it was before"),
+        ):
+            train(tmp_path / "run", 3)
+    assert read_checkpoint(good)["global_step"] == STEPS

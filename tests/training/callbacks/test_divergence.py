@@ -1,6 +1,7 @@
 """What spoils a step does not touch the weights; what spoils a training is gone back from."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from shapespace.errors import InputError
 from shapespace.scan import Frame, PreparedScan, Samples
 from shapespace.training import module
 from shapespace.training.module import ShapeSpace
-from shapespace.training.statistics import METRICS, read_metrics
+from shapespace.training.statistics import METRICS, FirstLosses, read_metrics
 from tests.conftest import ellipsoid
 
 
@@ -168,3 +169,68 @@ def test_weights_that_are_no_numbers_are_no_scan_s_fault(train, monkeypatch, tmp
     assert any("going back to step 100" in text for text in texts)
     health = read_checkpoint(done)["callbacks"]["Health"]
     assert health["counts"] == {} and health["rollbacks"] == 1
+
+
+def far_store(path, far, by, count=11):
+    """Ellipsoids, of which one is ``by`` away."""
+    with StoreWriter(path, "m", 3) as writer:
+        for row in range(count):
+            axes = (1.0, 0.8 + 0.02 * row, 1.0)
+            points, normals = (part.astype(np.float32) for part in ellipsoid(axes, 200, row))
+            sigma = np.full(200, 0.05, np.float32)
+            facts = ("", "", 0, 0, 0, "measured")
+            points += np.float32(by * (row == far))
+            frame = Frame(np.zeros(3))
+            writer.add(PreparedScan(f"s{row}", points, normals, sigma, frame, *facts))
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 2, 11])
+def test_a_scan_far_away_is_named_and_left_out(batch, train, tmp_path):
+    options = [f"--data.batch_size={batch}", "--data.shuffle=false"]
+    done = []
+    for name, far in (("far", 7), ("sound", None)):
+        store = far_store(tmp_path / f"{name}.hdf5", far, 1e6)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            done.append(train(tmp_path / name, 6, f"--data.store={store}", *options))
+        texts = [str(w.message) for w in said]
+        named = [text for text in texts if "was not taken, a loss in it is more than 100" in text]
+        assert len(named) == (0 if far is None else 3)
+        assert all(f"'s7' ({k + 1} of 3)" in text for k, text in enumerate(named))
+        assert ("scan 's7' is left out from now on" in texts) == (far is not None)
+    far, sound = (float(read_metrics(path.with_name(METRICS))[-1]["loss"]) for path in done)
+    assert far < 3 * sound
+    assert all(torch.isfinite(value).all() for value in weights(done[0]).values())
+
+
+def test_it_is_left_out_after_a_resume_too(train, tmp_path):
+    store = far_store(tmp_path / "far.hdf5", 7, 1e6)
+    options = [f"--data.store={store}", "--data.batch_size=3"]
+    with pytest.warns(UserWarning):
+        whole = train(tmp_path / "whole", 5, *options)
+        train(tmp_path / "run", 2, *options)
+        again = train(tmp_path / "run", 5, *options)
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(again)[name])
+
+
+def judged(first, *steps):
+    """The rows that are blamed in each of some steps, given as losses by row."""
+    found = []
+    for losses in steps:
+        mean = sum(losses.values()) / len(losses)
+        needed = first.are_needed(mean, len(losses))
+        found.append(first.standing_out(losses) if needed else ())
+    return found
+
+
+def test_whose_loss_stands_out():
+    calm = [{0: 1.0, 1: 2.0}] * 60
+    assert judged(FirstLosses(), *calm, {0: 0.001, 1: 5.0}) == [()] * 61
+    assert judged(FirstLosses(), {0: 1.0, 1: 1e6}, {1: 1e6, 2: 1.0}) == [(1,), (1,)]
+    assert judged(FirstLosses(), {1: 1e6}, {2: 1.0}, {1: 1e6}, {1: 1e6}) == [(), (), (1,), (1,)]
+    # All scans of a step, or different scans one after the other: the weights are at fault.
+    assert judged(FirstLosses(), *calm, {0: 1e6, 1: 1e6}) == [()] * 61
+    assert judged(FirstLosses(), *calm, {0: 1e6}, {1: 1e6}, {2: 1e6})[-2:] == [(), ()]
+    assert judged(FirstLosses(), {0: 0.0, 1: 1.0}) == [()]

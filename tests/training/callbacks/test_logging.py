@@ -1,6 +1,7 @@
 """What a run leaves behind survives an interruption and tells the truth."""
 
 import math
+import os
 
 import pytest
 import pytorch_lightning as pl
@@ -8,6 +9,7 @@ import pytorch_lightning as pl
 from shapespace.errors import InputError
 from shapespace.rendering import previews as preview
 from shapespace.space import TrainedSpace
+from shapespace.training.callbacks import logging
 from shapespace.training.callbacks.logging import MetricsFile, Preview
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import METRICS, EpochMeans, read_metrics
@@ -126,3 +128,41 @@ def test_a_picture_that_cannot_be_drawn_stops_nothing(trainer, module, monkeypat
     with pytest.warns(UserWarning, match="no preview: no pen"):
         run(callback, trainer, module, range(4))
     assert len(tried) == 1
+
+
+def test_rows_that_cannot_be_written_wait(trainer, module, tmp_path):
+    metrics = MetricsFile()
+    metrics.on_train_start(trainer, module)
+    run(metrics, trainer, module, [0])
+    kept = (tmp_path / METRICS).read_bytes()
+    (tmp_path / METRICS).unlink()
+    (tmp_path / METRICS).mkdir()
+    with pytest.warns(UserWarning, match=r"metrics\.csv is not written, the training goes on"):
+        run(metrics, trainer, module, [1, 2])
+    (tmp_path / METRICS).rmdir()
+    (tmp_path / METRICS).write_bytes(kept)
+    run(metrics, trainer, module, [3])
+    assert [row["epoch"] for row in read_metrics(tmp_path / METRICS)] == ["0", "1", "2", "3"]
+
+
+def test_a_row_is_on_the_disk_at_the_end_of_its_epoch(trainer, module, tmp_path, monkeypatch):
+    metrics = MetricsFile()
+    metrics.on_train_start(trainer, module)
+    run(metrics, trainer, module, [0])
+    synced = []
+    monkeypatch.setattr(logging.os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+    run(metrics, trainer, module, [1])
+    assert synced == [(tmp_path / METRICS).stat().st_size]
+
+
+def test_a_table_of_something_else_is_refused(trainer, module, tmp_path):
+    for text in ("epoch,step\nx,y\n", "a,b\n1,2\n", "epoch,step\n\x00,1\n"):
+        (tmp_path / METRICS).write_text(text)
+        with pytest.raises(InputError, match=r"metrics\.csv: is not the table of an earlier"):
+            MetricsFile().on_train_start(trainer, module)
+
+
+def test_a_config_that_cannot_be_written_is_a_warning(train, tmp_path):
+    (tmp_path / "run/config.yaml").mkdir(parents=True)
+    with pytest.warns(UserWarning, match=r"config\.yaml: cannot be written .* goes on without it"):
+        assert train(tmp_path / "run", 1).exists()
