@@ -30,6 +30,10 @@ class Sampler:
             ...     def __init__(self, extent: float = 1.8) -> None:
             ...         self.extent = extent
             ...
+            ...     @property
+            ...     def needs_sigma(self) -> bool:
+            ...         return False
+            ...
             ...     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
             ...         unit = torch.rand(
             ...             scan.points.shape, generator=generator, device=scan.points.device
@@ -43,6 +47,14 @@ class Sampler:
     extent: float = 1.8
     """Half side of the box [-extent, extent]^D that is sampled, in the store's unit. Meshes of the
     space are looked for in the same box."""
+
+    @property
+    def needs_sigma(self) -> bool:
+        """True if the sampler reads the scan's sigma, which a store holds only on request.
+
+        A subclass that does not read it returns False: it then trains on any store.
+        """
+        return True
 
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
         """Samples of each scan of a batch; ``generator`` lies on the scan's device."""
@@ -80,6 +92,11 @@ class NearSurface(Sampler):
         self.uniform = uniform
         self.near = near
 
+    @property
+    def needs_sigma(self) -> bool:
+        """True unless one sigma holds for all points, or no point gets a neighbour."""
+        return self.sigma is None and self.near > 0
+
     def __call__(self, scan: Scan, generator: torch.Generator) -> Samples:
         """M = floor(N * near) + floor(N * uniform) space points a scan.
 
@@ -87,13 +104,23 @@ class NearSurface(Sampler):
         """
         num_near = max(int(scan.num_points * self.near), 1 if self.near else 0)
         # Points are shuffled in the store: the first ones are a random part.
-        sigma = scan.sigma[:, :num_near, None] if self.sigma is None else self.sigma
         noise = _draw(torch.randn, scan.points, count=num_near, generator=generator)
-        near = scan.points[:, :num_near] + sigma * noise
+        near = scan.points[:, :num_near] + self._deviation(scan, num_near) * noise
         num_uniform = int(scan.num_points * self.uniform)
         unit = _draw(torch.rand, scan.points, count=num_uniform, generator=generator)
         box = (2 * unit - 1) * self.extent
         return Samples(scan.points, scan.normals, torch.cat([near, box], dim=1))
+
+    def _deviation(self, scan: Scan, num_near: int) -> Tensor | float:
+        """Standard deviation of each of the first ``num_near`` points, or of all points."""
+        if self.sigma is not None or num_near == 0:
+            return self.sigma or 0.0
+        if scan.sigma is None:
+            raise InputError(
+                "sampler.sigma is null and the scans hold none; give a number, or prepare with "
+                "--sigma"
+            )
+        return scan.sigma[:, :num_near, None]
 
 
 def _draw(distribution, like: Tensor, *, count: int, generator: torch.Generator) -> Tensor:  # noqa: ANN001

@@ -108,7 +108,8 @@ class PreparedScan:
         points: in the store's frame, shuffled.
         normals: unit and outward, rounded by :func:`rounded_normals`; a zero row is an unknown
             normal; None if and only if ``normals_kind`` is "none".
-        sigma: distance of each point to its 50th neighbour, in the store's unit.
+        sigma: distance of each point to its 50th neighbour, in the store's unit; None if it was not
+            measured.
         frame: takes the points back to the source.
         source: the file as given.
         source_hash: sha256 of the bytes of the file, hexadecimal.
@@ -118,12 +119,14 @@ class PreparedScan:
         normals_kind: the origin of the normals.
         targets: distances around the scan, if asked for.
         stamp: of source and options; a scan with the same stamp need not be prepared again.
+        account: one line that says what was read of the source, what was not used, and what was
+            mended or left out; no part of the checksum.
     """
 
     name: str
     points: Float32[np.ndarray, "n D"]
     normals: Float32[np.ndarray, "n D"] | None
-    sigma: Float32[np.ndarray, " n"]
+    sigma: Float32[np.ndarray, " n"] | None
     frame: Frame
     source: str
     source_hash: str
@@ -133,6 +136,7 @@ class PreparedScan:
     normals_kind: NormalsKind
     targets: Targets | None = None
     stamp: str = ""
+    account: str = ""
 
     @property
     def trusted_normals(self) -> Float32[np.ndarray, "n D"] | None:
@@ -168,23 +172,27 @@ class Scan:
         points: on the surface, in the store's frame.
         normals: unit and outward; a zero row is an unknown normal; None if no normal is known.
         sigma: standard deviation of the space points near each point: the distance to its 50th
-            neighbour (IGR, Gropp et al. 2020, sec. 4).
+            neighbour (IGR, Gropp et al. 2020, sec. 4); None if it was not measured.
     """
 
     index: Int[Tensor, " B"]
     points: Float[Tensor, "B N D"]
     normals: Float[Tensor, "B N D"] | None
-    sigma: Float[Tensor, "B N"]
+    sigma: Float[Tensor, "B N"] | None
 
     @staticmethod
     def cat(scans: "Sequence[Scan]") -> "Scan":
-        """One batch of all ``scans``; scans without normals get unknown (zero) ones."""
+        """One batch of all ``scans``; scans without normals get unknown (zero) ones.
+
+        The batch has sigma if every scan has it.
+        """
         known = any(scan.normals is not None for scan in scans)
+        sigma = [scan.sigma for scan in scans if scan.sigma is not None]
         return Scan(
             index=torch.cat([scan.index for scan in scans]),
             points=torch.cat([scan.points for scan in scans]),
             normals=torch.cat([_normals_or_zero(scan) for scan in scans]) if known else None,
-            sigma=torch.cat([scan.sigma for scan in scans]),
+            sigma=torch.cat(sigma) if len(sigma) == len(scans) else None,
         )
 
     def __getitem__(self, rows: slice) -> "Scan":
@@ -193,7 +201,7 @@ class Scan:
             index=self.index[rows],
             points=self.points[rows],
             normals=None if self.normals is None else self.normals[rows],
-            sigma=self.sigma[rows],
+            sigma=None if self.sigma is None else self.sigma[rows],
         )
 
     def pick(self, rows: Sequence[int]) -> "Scan":
@@ -206,7 +214,7 @@ class Scan:
             index=self.index,
             points=torch.zeros_like(self.points),
             normals=None if self.normals is None else torch.zeros_like(self.normals),
-            sigma=torch.zeros_like(self.sigma),
+            sigma=None if self.sigma is None else torch.zeros_like(self.sigma),
         )
 
     def to(self, device: torch.device | str | torch.dtype) -> "Scan":
@@ -215,7 +223,7 @@ class Scan:
             index=self.index if isinstance(device, torch.dtype) else self.index.to(device),
             points=self.points.to(device),
             normals=None if self.normals is None else self.normals.to(device),
-            sigma=self.sigma.to(device),
+            sigma=None if self.sigma is None else self.sigma.to(device),
         )
 
     def pin_memory(self) -> "Scan":
@@ -224,7 +232,7 @@ class Scan:
             index=self.index.pin_memory(),
             points=self.points.pin_memory(),
             normals=None if self.normals is None else self.normals.pin_memory(),
-            sigma=self.sigma.pin_memory(),
+            sigma=None if self.sigma is None else self.sigma.pin_memory(),
         )
 
     @property

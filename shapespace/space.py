@@ -20,6 +20,7 @@ from torch import Tensor
 from shapespace.checkpoint import TABLE, check_numbers, read_checkpoint
 from shapespace.codes import LatentCodes
 from shapespace.config.parts import build_part, check_size
+from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
@@ -214,12 +215,21 @@ class TrainedSpace:
             on_stage: called after each stage of the search.
         """
         codes = self.codes.table.weight.detach()
+        search = search or Search()
+        scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
         batch = as_batch(scans, num_points).to(codes.device)
-        found = (search or Search())(self.decoder, batch, codes, on_stage=on_stage)
+        found = search(self.decoder, batch, codes, on_stage=on_stage)
         samples = draw_samples(self.sampler, _posed(batch, found.poses), seed=seed, step=0)
         objective = self.objective.for_unseen()
         terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
         return replace(found, terms=terms)
+
+    @staticmethod
+    def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
+        """The scans, with sigma if it is needed."""
+        if not needed:
+            return scans
+        return [_measured(scan) for scan in scans]
 
     def refined(
         self,
@@ -245,7 +255,8 @@ class TrainedSpace:
         which = torch.tensor([row], device=fitted.codes.device)
         code = fitted.codes[which]
         poses = fitted.poses.rows(which)
-        batch = as_batch([scan], len(scan.points)).to(fitted.codes.device)
+        scans = self._with_sigma([scan], needed=self.sampler.needs_sigma)
+        batch = as_batch(scans, len(scan.points)).to(fitted.codes.device)
         size = float(fitted.sizes[row] * poses.scale[0])
         refine = refinement or Refinement()
         decoder = refine(
@@ -316,6 +327,7 @@ class TrainedSpace:
             seed: of the initial code and of the space points.
             on_step: called after each step.
         """
+        scans = self._with_sigma(scans, needed=self.sampler.needs_sigma)
         batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
         return fit_codes_adam(
@@ -348,13 +360,21 @@ def usable_points(scan: PreparedScan, num_points: int) -> int:
     return min(num_points, len(scan.points))
 
 
+def _measured(scan: PreparedScan) -> PreparedScan:
+    """The scan with sigma; measured here if ``prepare`` did not."""
+    if scan.sigma is not None:
+        return scan
+    again = not scan.num_source_faces and len(scan.points) > scan.num_source_points
+    return replace(scan, sigma=sigma_of(scan.points, again))
+
+
 def _posed(batch: Scan, poses: Pose) -> Scan:
     """The scans in the frame of the space."""
     return Scan(
         index=batch.index,
         points=poses(batch.points),
         normals=None if batch.normals is None else poses.turn(batch.normals),
-        sigma=batch.sigma * poses.scale[:, None],
+        sigma=None if batch.sigma is None else batch.sigma * poses.scale[:, None],
     )
 
 
@@ -378,7 +398,7 @@ def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
         index=torch.tensor([index]),
         points=torch.from_numpy(scan.points)[None, :count],
         normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
-        sigma=torch.from_numpy(scan.sigma)[None, :count],
+        sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
     )
 
 

@@ -274,10 +274,17 @@ def _userblock(path):
 def _strangers():
     datasets, attributes = _layout()
     found = {}
-    for place in (*datasets, "scans/b/normals", "scans/b/target_points", "scans/a", "scans"):
+    for place in (
+        *datasets,
+        "index",
+        "scans/b/normals",
+        "scans/b/target_points",
+        "scans/a",
+        "scans",
+    ):
         for what, make in LINKS.items():
             found[f"{place}: {what}"] = partial(_in_file, partial(_instead, place, make))
-    for place in datasets:
+    for place in (*datasets, "index"):
         for what, make in DATASETS.items():
             found[f"{place}: {what}"] = partial(_in_file, partial(_instead, place, make))
         for what, change in CHANGED.items():

@@ -5,7 +5,7 @@ and prints the outcome.
 """
 
 from shapespace.cli.output import say
-from shapespace.config.options import Normals, SplitBy, Unit
+from shapespace.config.options import Normalise, Normals, SplitBy, Unit
 from shapespace.errors import CheckFailed
 
 
@@ -19,18 +19,22 @@ def prepare(
     workers: int | None = None,
     shard: str | None = None,
     unit: Unit = "m",
-    normalise: bool = False,
+    normalise: Normalise = False,
     normals: Normals = "estimate",
     cameras: str | None = None,
     targets: int = 0,
+    sigma: bool = False,
+    clean: bool = False,
     seed: int = 0,
+    columns: str | None = None,
     strict: bool = False,
 ) -> None:
     """Read scans and write them to one store, ready for training.
 
-    SOURCE may be one file (PLY OBJ OFF STL GLB NPZ NPY XYZ), a folder of them, a D-FAUST
-    registration file, a folder of those, or a D-FAUST scans folder. Meshes are sampled evenly by
-    area. A scan that cannot be used is skipped and listed. The command can be stopped at any time:
+    SOURCE may be one file (PLY OBJ OFF STL GLB PCD LAS LAZ E57 NPZ NPY XYZ TXT CSV ASC PTS), a
+    folder of them, a D-FAUST registration file, a folder of those, or a D-FAUST scans folder.
+    Meshes are sampled evenly by area. A scan that cannot be used is skipped and listed; what is not
+    used, mended or left out of a scan is said. The command can be stopped at any time:
     the same command continues, and keeps the scans that are in the store already.
 
       shapespace prepare scans/ scans.hdf5
@@ -47,14 +51,21 @@ def prepare(
         shard: i/n prepares the i-th of n shares and writes STORE.i-of-n.hdf5; shapespace data merge
             joins the shards.
         unit: length unit of the source. The store is in metres.
-        normalise: scale each scan to radius 1 instead, for objects without a common size.
+        normalise: scale each scan to radius 1 instead, for objects without a common size; with the
+            word common, scale all by one number, so that the largest has radius 1.
         normals: source keeps the normals of the files; estimate also estimates normals for clouds
             without any; none stores no normals.
         cameras: text file with the positions from which the scans were taken, x y z a line, in
             the frame and unit of the scans. They decide the outer side of estimated normals.
         targets: points around each scan whose distances are stored, signed for closed meshes.
+        sigma: measure the distance of each point to its 50th neighbour, which takes longer than all
+            else. Only samplers with sigma null read it, and training says so.
+        clean: leave out what is not the shape: small parts apart from it, points in the air.
         seed: seed of sampling and shuffling.
-        strict: stop at the first scan that cannot be used instead of skipping it.
+        columns: names of the columns of text files, NPY and NPZ, as x,y,z,r,g,b, where numbers and
+            header do not tell them apart. x y z nx ny nz are used; _ or any other name is not.
+        strict: stop at the first scan that cannot be used, that has points which are NaN or 0 0 0,
+            or fewer points than asked, instead of mending or skipping it.
     """
     from shapespace.data.formats.readers import read_positions
     from shapespace.data.prepare.run import prepare as run
@@ -74,7 +85,10 @@ def prepare(
         normals=normals,
         cameras=None if cameras is None else read_positions(cameras),
         targets=targets,
+        sigma=sigma,
+        clean=clean,
         seed=seed,
+        columns=columns,
         strict=strict,
     )
     say(summary)
@@ -108,6 +122,7 @@ def check(
     unit: Unit = "m",
     extent: float = 1.8,
     workers: int | None = None,
+    columns: str | None = None,
     json: bool = False,
     strict: bool = False,
 ) -> None:
@@ -125,6 +140,7 @@ def check(
         unit: length unit of the files. A store has its own unit.
         extent: half side of the box that training samples, model.sampler.init_args.extent.
         workers: number of processes. The default is all cores.
+        columns: names of the columns of text files, NPY and NPZ, as for shapespace prepare.
         json: print the report as JSON.
         strict: warnings count as errors.
     """
@@ -138,6 +154,7 @@ def check(
         unit=unit,
         extent=extent,
         scans=None if scans is None else read_lines(scans),
+        columns=columns,
     )
     say(report.as_json() if json else report)
     if not (report.strict_ok if strict else report.ok):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.store.hdf5 import is_hdf5
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError, one_line, printable
@@ -64,8 +65,10 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
         f"{shard}, content {store.content[:16]}",
         f"points a scan: {min(counts)} to {max(counts)}; normals: "
         f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}{with_targets}",
-        f"first scan: size {size}, median sigma "
-        f"{np.median(sigma):.4f}, from {one_line(rows[0]['source'])}",
+        f"first scan: size {size}, "
+        f"{'no sigma' if sigma is None else f'median sigma {np.median(sigma):.4f}'}, "
+        f"from {one_line(rows[0]['source'])}",
+        *grouped_accounts((one_line(row["name"]), one_line(row["account"])) for row in rows),
         *_names(store.names, all_names),
     ]
 

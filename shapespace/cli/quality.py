@@ -95,7 +95,7 @@ def compare(
       shapespace compare ours.ply theirs.obj scan.xyz --out distances.json
 
     Args:
-        surfaces: two or more files (PLY OBJ OFF STL GLB NPZ NPY XYZ), the target last.
+        surfaces: two or more files (PLY OBJ OFF STL GLB PCD LAS E57 NPZ NPY XYZ), the target last.
         out: JSON file for the exact numbers, with lengths in metres; not written by default.
         unit: length unit of the files. With none, thresholds are shares of the diagonal of the
             target, and lengths are printed and written in the unit of the files.

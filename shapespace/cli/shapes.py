@@ -6,6 +6,7 @@ for its fields, which are options of the command.
 
 from shapespace.cli.output import say_line
 from shapespace.config.options import AnyUnit, FitOptions, MeshOptions, SurfaceOptions
+from shapespace.errors import CheckFailed
 
 
 def reconstruct(
@@ -26,7 +27,8 @@ def reconstruct(
 
     Writes to OUT for each scan: NAME.ply, the mesh in the scan's own frame and units, coloured by
     its uncertainty; NAME.json, facts of the fit; NAME.npy, the code. A scan takes seconds. Floors
-    and flying pixels are left out. Results of an earlier call with the same options are kept.
+    and flying pixels are left out. Results of an earlier call with the same options are kept. The
+    exit code is 1 if the points of a scan lie far from its mesh, which then is FAILED.
 
       shapespace reconstruct runs/bodies-cpu/last.ckpt new/*.ply --out reconstructed/
       shapespace reconstruct runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out test/
@@ -66,6 +68,8 @@ def reconstruct(
     )
     for line in results.lines():
         say_line(line)
+    if any(done.failure for done in results.done):
+        raise CheckFailed
 
 
 def interpolate(
@@ -139,6 +143,8 @@ def mesh(
 def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) -> None:
     """Reconstruct one scan by itself: a space of one shape, code length 0.
 
+    The exit code is 1 if the points of the scan lie far from the mesh, which then is FAILED.
+
       shapespace surface bunny.ply --out bunny_surface.ply
 
     Args:
@@ -148,4 +154,7 @@ def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) 
     """
     from shapespace.reconstruction.single_scan import reconstruct_surface
 
-    say_line(reconstruct_surface(scan, out, options))
+    result = reconstruct_surface(scan, out, options)
+    say_line(result)
+    if result.failure:
+        raise CheckFailed

@@ -1,7 +1,8 @@
 """Make a command of a typed function: the signature is the syntax, the docstring is the help.
 
 A parameter before ``*`` is positional; a positional list takes one or more values. A parameter
-after ``*`` is an option with dashes; a bool whose default is False is a flag. A parameter whose
+after ``*`` is an option with dashes; a bool whose default is False is a flag, and a bool or a word
+is a flag that may have the word. A parameter whose
 annotation is a dataclass stands for one option a field: the options have the names of the fields,
 without a prefix, and the function receives one instance. Options may also come from a YAML file,
 ``--config``, unless the function has a parameter of that name.
@@ -16,7 +17,7 @@ from argparse import ArgumentError, ArgumentTypeError, RawDescriptionHelpFormatt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -116,7 +117,7 @@ def call_from_arguments(
         return None
     check_configs(arguments)
     try:
-        values = parser.parse_args(_config_first(arguments))
+        values = parser.parse_args(_completed(_config_first(arguments), _options(function)))
     except (ArgumentError, ArgumentTypeError, TypeError, ValueError) as error:
         known = [option.typed for option in _options(function)]
         text = explain_config(str(error), arguments, known=known, parts={}, kind="argument")
@@ -151,6 +152,22 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
             part = front if word.startswith("--config=") else rest
             part.append(word)
     return front + rest
+
+
+def _completed(arguments: Sequence[str], options: Sequence[_Option]) -> list[str]:
+    """Give the value true to an option that may be a flag or have a word, and has none."""
+    words_of = {option.typed: _words(option.kind) for option in options if _words(option.kind)}
+    done: list[str] = []
+    for word, following in zip_longest(arguments, arguments[1:]):
+        alone = word in words_of and following not in words_of[word]
+        done.append(f"{word}=true" if alone else str(word))
+    return done
+
+
+def _words(kind: Any) -> list[str]:
+    """The words that an option takes which may also be a flag; none of any other option."""
+    kinds = typing.get_args(kind)
+    return [word for each in kinds for word in typing.get_args(each)] if bool in kinds else []
 
 
 def build_parser(function: Callable[..., object], called: str | None = None) -> ArgumentParser:

@@ -7,7 +7,7 @@ This module imports no heavy library, so that ``--help`` is instant.
 from dataclasses import dataclass
 from typing import Literal
 
-from shapespace.errors import at_least, positive
+from shapespace.errors import InputError, at_least, positive
 
 NUM_SAMPLES = 100_000
 """Points that are drawn of a surface to measure it."""
@@ -21,10 +21,47 @@ Axis = Literal["x", "y", "z"]
 Freedom = Literal["none", "shift", "rigid", "similarity"]
 """Part of a pose that a fit finds: nothing; the shift; shift and turn; shift, turn and scale."""
 Method = Literal["second-order", "adam-published"]
+Normalise = bool | Literal["each", "common"]
+"""Scans keep their unit; each is scaled to radius 1; or all are scaled by one number."""
 SplitBy = Literal["subject", "sequence", "frames", "random"]
 """What is held out of a training: people, sequences, blocks of frames, or single scans."""
 Start = Literal["mean", "zero", "fit"]
 """First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read that do not say enough themselves.
+
+    Args:
+        columns: names of the columns of text files, NPY and NPZ, as x,y,z,r,g,b, where numbers and
+            header do not tell them apart. x y z nx ny nz are used; _ or any other name is not.
+        strict: refuse files with points that are NaN or 0 0 0 in place of leaving these out.
+    """
+
+    columns: str | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        names = self.names
+        if names is None:
+            return
+        used = [name for name in names if name in ("x", "y", "z", "nx", "ny", "nz")]
+        axes = [name for name in used if len(name) == 1]
+        normals = [name for name in used if len(name) == 2]
+        whole = {"x", "y"} <= set(axes) and len(set(used)) == len(used)
+        if not whole or {name[1] for name in normals} not in (set(), set(axes)):
+            raise InputError(
+                f"columns={self.columns!r}: name x y or x y z once each and, for normals, nx ny or "
+                "nx ny nz, as in x,y,z,nx,ny,nz"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The name of each column, in lower case; None if none are given."""
+        if self.columns is None:
+            return None
+        return tuple(name.strip().lower() for name in self.columns.split(","))
 
 
 @dataclass(frozen=True)
@@ -70,16 +107,20 @@ class MeshOptions:
         batch: scans that are fitted together.
         unit: length unit of the scan files. auto takes the unit in which a scan fits the space, and
             says so. A store has its own unit.
+        columns: names of the columns of text files, NPY and NPZ, as x,y,z,r,g,b, where numbers and
+            header do not tell them apart.
     """
 
     resolution: int = 256
     cell: float | None = None
     batch: int = 8
     unit: AnyUnit = "auto"
+    columns: str | None = None
 
     def __post_init__(self) -> None:
         at_least(2, resolution=self.resolution)
         at_least(1, batch=self.batch)
+        ReadOptions(self.columns)
         if self.cell is not None:
             positive(cell=self.cell)
 
@@ -98,6 +139,8 @@ class SurfaceOptions:
         seed: seed of sampling and of the weights.
         normals: source keeps the normals of the file; estimate also estimates normals for a cloud
             that has none; none uses no normals.
+        columns: names of the columns of a text file, NPY or NPZ, as x,y,z,r,g,b, where numbers and
+            header do not tell them apart.
     """
 
     config: str | None = None
@@ -107,10 +150,12 @@ class SurfaceOptions:
     run: str | None = None
     seed: int = 0
     normals: Normals = "estimate"
+    columns: str | None = None
 
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps, num_points=self.num_points)
         at_least(2, resolution=self.resolution)
+        ReadOptions(self.columns)
 
 
 @dataclass(frozen=True)

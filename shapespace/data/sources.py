@@ -9,11 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
+from shapespace.config.options import ReadOptions
 from shapespace.data.formats import dfaust
+from shapespace.data.formats.clouds.text import START, is_cloud, read_text
 from shapespace.data.formats.readers import READERS, RawScan, parse_raw, read_bytes
 from shapespace.data.store.store import ScanStore, store_at
 from shapespace.errors import InputError, one_line
 from shapespace.scan import PreparedScan
+
+SHOWN = 10
+"""Number of suffixes of other files that are named."""
 
 
 @runtime_checkable
@@ -50,11 +55,11 @@ class Source:
         at = "" if self.frame is None else f"/{self.sequence}[:, :, {self.frame}]"
         return f"{self.path}{at}"
 
-    def load(self) -> tuple[RawScan, str]:
+    def load(self, options: ReadOptions = ReadOptions()) -> tuple[RawScan, str]:
         """Read the scan; returns it together with its :meth:`digest`."""
         if self.frame is None:
             content = read_bytes(self.path)
-            return parse_raw(self.path, content), hashlib.sha256(content).hexdigest()
+            return parse_raw(self.path, content, options), hashlib.sha256(content).hexdigest()
         raw = dfaust.read_frame(self.path, self.sequence, self.frame)
         return raw, hashlib.sha256(raw.vertices.tobytes()).hexdigest()
 
@@ -94,33 +99,49 @@ def find_sources(source: Path, scans: Sequence[str] | None = None, every: int = 
     return select(discover(source)[0], scans, every)
 
 
-def discover(source: Path) -> tuple[list[Source], int]:
+def discover(source: Path) -> tuple[list[Source], Counter[str]]:
     """List all scans of ``source``, and count the files beside them that are not scans.
 
     Returns:
-        The scans, sorted by name, and the number of other files.
+        The scans, sorted by name, and the number of other files by their suffix.
     """
     if source.is_file():
         registrations = source.suffix.lower() in dfaust.SUFFIXES
-        return _frames([source]) if registrations else [_single(source)], 0
+        return _frames([source]) if registrations else [_single(source)], Counter()
     if not source.is_dir():
         raise InputError(f"{one_line(source)}: there is no such file or folder; check the path")
     files = sorted(path for path in source.rglob("*") if path.is_file())
     registrations = sorted(source.glob("registrations_*.hdf5"))
     if registrations:
-        listed = (source / dfaust.FRAME_LIST).is_file()
         found = _frames(registrations)
-        used = len(registrations) + listed
+        used = {*registrations, source / dfaust.FRAME_LIST}
     else:
         found = _dfaust_scans(source) or _plain(source, files)
-        used = len(found)
+        used = {scan.path for scan in found}
+    others = Counter(_suffix(path) for path in files if path not in used)
     if not found:
         known = " ".join(READERS)
         raise InputError(
-            f"{one_line(source)}: no scan among {len(files)} files; give a folder with files of "
-            f"these suffixes: {known}"
+            f"{one_line(source)}: no scan among {counted(others)} files; give a folder with files "
+            f"of these suffixes: {known}"
         )
-    return sorted(found, key=lambda scan: scan.name), len(files) - used
+    return sorted(found, key=lambda scan: scan.name), others
+
+
+def counted(suffixes: Counter[str]) -> str:
+    """Say how many files there are, and of which suffixes: "5 (3 .jpg, 2 .json)"."""
+    order = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+    each = ", ".join(f"{count} {one_line(suffix)}" for suffix, count in order[:SHOWN])
+    rest = sum(count for _, count in order[SHOWN:])
+    more = f", {rest} others" if rest else ""
+    return f"{suffixes.total()} ({each}{more})" if suffixes else "0"
+
+
+def _suffix(path: Path) -> str:
+    """The suffix of a file in lower case, or what stands for it."""
+    if path.name.startswith("."):
+        return "hidden"
+    return path.suffix.lower() or "without suffix"
 
 
 def select(sources: list[Source], scans: Sequence[str] | None, every: int) -> list[Source]:
@@ -197,7 +218,7 @@ def _plain(folder: Path, files: list[Path]) -> list[Source]:
     found = [
         Source("_".join(path.relative_to(folder).with_suffix("").parts), path)
         for path in files
-        if path.suffix.lower() in READERS and not path.name.startswith(".") and not _prose(path)
+        if path.suffix.lower() in READERS and not path.name.startswith(".") and _may_be_scan(path)
     ]
     count = Counter(source.name for source in found)
     for row, source in enumerate(found):
@@ -206,17 +227,18 @@ def _plain(folder: Path, files: list[Path]) -> list[Source]:
     return _unique(found)
 
 
-def _prose(path: Path) -> bool:
-    """Tell a ``.txt`` that begins with a letter (a note, a licence) from a cloud of numbers."""
-    if path.suffix.lower() != ".txt":
-        return False
+def _may_be_scan(path: Path) -> bool:
+    """False for a text file that is a note or another table, rather than a cloud of numbers."""
+    # XYZ is never anything else, so a bad one is refused by name.
+    suffix = path.suffix.lower()
+    if READERS[suffix] is not read_text or suffix.startswith(".xyz"):
+        return True
     try:
         file = path.open("rb")
     except OSError:
-        return False  # read_bytes reports the reason when the scan is read
+        return True  # read_bytes reports the reason when the scan is read
     with file:
-        start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return start[:1].isalpha()
+        return is_cloud(file.read(START))
 
 
 def _unique(sources: list[Source]) -> list[Source]:

@@ -125,7 +125,7 @@ def _chosen(scan: Scan, rows: Tensor) -> Scan:
         index=scan.index,
         points=scan.points[:, rows],
         normals=normals,
-        sigma=scan.sigma[:, rows],
+        sigma=None if scan.sigma is None else scan.sigma[:, rows],
     )
 
 

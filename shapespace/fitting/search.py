@@ -19,7 +19,7 @@ from torch import Tensor
 
 from shapespace.config.options import Axis, Freedom
 from shapespace.decoders.base import Decoder
-from shapespace.errors import at_least, positive
+from shapespace.errors import InputError, at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.residuals import (
     Prior,
@@ -267,6 +267,8 @@ class Search:
         normals = None if scan.normals is None else scan.normals[rows, ::every][:, :count]
         weights = None
         if self.even:
+            if scan.sigma is None:
+                raise InputError("even weights are made of sigma, which the scans have not")
             weights = even_weights(scan.sigma, points.shape[-1])[rows, ::every][:, :count]
         return Residuals(
             decoder,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from shapespace.config.options import ReadOptions
 from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.data.sources import AnySource, Source, StoredScan
 from shapespace.data.store.store import ScanStore
@@ -23,7 +24,12 @@ MOST_RATIO = 2.0
 
 
 def prepare_for(
-    space: TrainedSpace, source: AnySource, unit: str, seed: int, num_points: int | None = None
+    space: TrainedSpace,
+    source: AnySource,
+    unit: str,
+    seed: int,
+    num_points: int | None = None,
+    reading: ReadOptions = ReadOptions(),
 ) -> PreparedScan:
     """Read a scan in the unit of the space.
 
@@ -34,6 +40,7 @@ def prepare_for(
             to that of the shapes. A store has its own unit.
         seed: seed of the sampling of a mesh.
         num_points: points that are sampled from a mesh; None takes as many as a store gets.
+        reading: how a file is read.
 
     Raises:
         InputError: the scan cannot be read, has another dimension, or reaches out of the box in
@@ -43,7 +50,7 @@ def prepare_for(
         check_store(space, source.store)
         scan, remedy = source.prepared(), "prepare it with its unit, as in --unit mm"
     else:
-        scan = _from_file(space, source, unit, seed, num_points)
+        scan = _from_file(space, source, unit, seed=seed, num_points=num_points, reading=reading)
         remedy = "give the scan's unit, as in --unit mm"
     reach = float(np.quantile(np.abs(scan.points).max(1), 0.95))
     if reach > space.extent:
@@ -66,19 +73,35 @@ def check_store(space: TrainedSpace, store: ScanStore) -> None:
 
 
 def _from_file(
-    space: TrainedSpace, source: Source, unit: str, seed: int, num_points: int | None
+    space: TrainedSpace,
+    source: Source,
+    unit: str,
+    seed: int,
+    num_points: int | None,
+    reading: ReadOptions,
 ) -> PreparedScan:
     """Read and prepare a scan from its file."""
-    raw, digest = source.load()
+    raw, digest = source.load(reading)
     _check_dimension(space, source, raw.vertices.shape[1])
     unit = likely_unit(space, raw.vertices) if unit == "auto" else unit
-    scale = None if space.unit == "radius" else PER_METRE[unit]
+    scale = common_scale(space) if space.unit == "radius" else PER_METRE[unit]
     options = PointOptions(
         num_points=None if raw.faces is None else num_points,
         seed=seed,
         scale=scale,
+        sigma=False,
     )
     return prepare_scan(raw, source.name, options, source=str(source), source_hash=digest)
+
+
+def common_scale(space: TrainedSpace) -> float | None:
+    """The scale that all training scans share, if ``prepare --normalise common`` found one.
+
+    None if each has its own, or there is only one scan.
+    """
+    frames = space.codes.frames
+    scales = {frame.scale for frame in frames}
+    return scales.pop() if len(scales) == 1 and len(frames) > 1 else None
 
 
 def _check_dimension(space: TrainedSpace, what: object, dimension: int) -> None:

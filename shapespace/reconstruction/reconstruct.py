@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
 from shapespace.data.sources import AnySource, StoredScan
 from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
@@ -33,6 +33,7 @@ from shapespace.reconstruction.record import (
     facts_of_meshing,
     facts_of_refinement,
     facts_of_surface,
+    share_far,
     share_without_points,
 )
 from shapespace.reconstruction.results import (
@@ -168,6 +169,7 @@ class _Reconstructor:
             "sequence": self.sequence,
             "resolution": self.meshing.resolution,
             "cell": self.meshing.cell,
+            **({"columns": self.meshing.columns} if self.meshing.columns else {}),
         }
 
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
@@ -215,8 +217,7 @@ class _Reconstructor:
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
         """The code of the frame before; None outside a sequence and at its start."""
-        known = self.sequence and self.result.done
-        return self.result.done[-1].code[None] if known else None
+        return self.result.done[-1].code[None] if self.sequence and self.result.done else None
 
     def _tried(self, name: str, work: Callable[[], Any]) -> Any:
         """The result of ``work``; None, and a line in ``skipped``, if this scan cannot be used."""
@@ -248,6 +249,7 @@ class _Reconstructor:
             unit=self.meshing.unit,
             seed=self.fit.seed,
             num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
+            reading=ReadOptions(self.meshing.columns, self.strict),
         )
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
@@ -291,6 +293,7 @@ class _Reconstructor:
         facts = {
             "scan": scan.source,
             "scan_sha256": scan.source_hash,
+            "account": scan.account,
             "checkpoint": str(self.space.path),
             "made_by": self.made_by,
             "remark": remark(mesh),
@@ -300,6 +303,7 @@ class _Reconstructor:
             "scale": scan.frame.scale,
             **facts_of_fit(fitted, row, self.space.unit),
             **facts_of_surface(known, scan.frame.scale, self.space.unit),
+            "share_far": share_far(mesh, scan),
             "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
             **self._facts_of_refinement(space, fitted, row, scan),
         }

@@ -11,6 +11,10 @@ import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
+from shapespace.data.check.cloud import sample_faces
+from shapespace.data.extent import extent_of
+from shapespace.data.formats.contents import ORDINARY
+from shapespace.data.prepare.neighbours import neighbour_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.scan import PreparedScan
@@ -26,13 +30,23 @@ OUTLIER = 3.0
 """A point is an outlier beyond so many times the noise that a search assumes."""
 NUMBERS = (
     *("seconds", "mesh_seconds", "steps", "converged", "outliers", "strangeness"),
-    *("dropped_components", "dropped_area_share"),
+    *("dropped_components", "dropped_area_share", "share_far"),
 )
 """Facts that are numbers, or yes or no, and are measured or shown later."""
 FARTHEST = 1e12
 """Largest length and scale of a reconstruction, and 1 / the smallest scale; there is no larger."""
 NO_ROTATION = 1e-3
 """Largest entry of R R^T - 1 of a matrix R that counts as a rotation."""
+FAR_FROM_MESH = 0.1
+"""Distance from its mesh, in radii of the scan, beyond which a point is far."""
+MOST_FAR = 0.05
+"""A mesh is not its scan if a larger share of the points is far.
+
+An exact mesh has 0, a fit of a scan whose floor or flying pixels are left out a few per cent. A
+mesh that lost the body has 0.9, one that lost an arm 0.06.
+"""
+COMPARED = 20_000
+"""Most points of a scan, and points of its mesh, that are compared."""
 MILLIMETRES, PERCENT = (1000.0, "mm"), (100.0, "% of the radius")
 """Factor from the unit of a space to the unit that is shown, and the name of that unit."""
 
@@ -47,6 +61,8 @@ def summary_line(facts: dict[str, Any]) -> str:
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
+    if not ORDINARY.fullmatch(facts.get("account", "")):
+        fit += f"; {facts['account']}"
     distance = facts["strangeness"]
     if distance is not None and distance > UNUSUAL:
         fit += f"; UNUSUAL: its code is {distance:.1f} times as far from the mean as training codes"
@@ -68,8 +84,42 @@ def share_without_points(mesh: trimesh.Trimesh, scan: PreparedScan, size: float)
     # Points are shuffled when they are stored, so the first ones are a random subset.
     distance, _ = KDTree(scan.points[:COVER_POINTS]).query(local)
     # sigma is the distance to the 50th neighbour: in a sparse scan, gaps of that size are no holes.
-    near = max(NEAR * size, 0.5 * float(np.median(scan.sigma[:COVER_POINTS])))
+    some = scan.points[:COVER_POINTS]
+    sigma = scan.sigma if scan.sigma is not None else neighbour_distance(some)
+    near = max(NEAR * size, 0.5 * float(np.median(sigma[:COVER_POINTS])))
     return float((distance > near).mean())
+
+
+def share_far(mesh: trimesh.Trimesh, scan: PreparedScan) -> float:
+    """Share of the points of a scan that lie far from its mesh; 1 for an empty mesh.
+
+    Far is beyond ``FAR_FROM_MESH`` radii of the scan. Stray points, which belong to no shape, do
+    not count.
+
+    Args:
+        mesh: mesh in the frame of the source.
+        scan: the scan that was reconstructed.
+    """
+    if not len(mesh.faces) or not np.asarray(mesh.area_faces).any():
+        return 1.0
+    extent = extent_of(scan.points)
+    points = scan.points[extent.holds(scan.points)][:COMPARED]
+    vertices = scan.frame.to_store(np.asarray(mesh.vertices))
+    faces = np.asarray(mesh.faces, np.int64)
+    rng = np.random.default_rng(0)
+    surface, _ = sample_faces(vertices, faces, count=COMPARED, rng=rng)
+    distance, _ = KDTree(surface).query(points)
+    return float((distance > FAR_FROM_MESH * extent.radius).mean())
+
+
+def failure(share: float) -> str:
+    """Say that a mesh is not its scan, if so large a share of the points lies far from it."""
+    if share <= MOST_FAR:
+        return ""
+    return (
+        f"FAILED: {share:.0%} of the points lie farther from the mesh than {FAR_FROM_MESH:.0%} of "
+        "the radius of the scan"
+    )
 
 
 def _shown(unit: str) -> tuple[float, str]:
@@ -146,7 +196,7 @@ def facts_of_meshing(mesh: trimesh.Trimesh, seconds: float) -> dict[str, Any]:
 
 def with_dropped(mesh: trimesh.Trimesh, facts: dict[str, Any]) -> trimesh.Trimesh:
     """Put the facts of the dropped components back into the metadata of a mesh from a file."""
-    known = ("dropped_components", "dropped_area_share")
+    known = ("dropped_components", "dropped_area_share", "share_far")
     mesh.metadata.update({key: facts[key] for key in known if key in facts})
     return mesh
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from shapespace.data.formats.ply import read_ply
 from shapespace.data.formats.readers import MAX_COORDINATE, check_faces
 from shapespace.errors import InputError, one_line, printable
-from shapespace.reconstruction.record import check_facts, summary_line, with_dropped
+from shapespace.reconstruction.record import check_facts, failure, summary_line, with_dropped
 from shapespace.utils.files import find_inside, read_inside
 from shapespace.utils.plain import json_object
 
@@ -62,9 +62,15 @@ class Reconstruction:
         """The unweighted terms of the objective at the end of the fit."""
         return self.facts["terms"]
 
+    @property
+    def failure(self) -> str:
+        """Why the mesh is not the scan, "" if it is or an earlier version did not compare."""
+        return failure(self.facts.get("share_far") or 0.0)
+
     def line(self) -> str:
         """The file of the mesh, and in one line how good the reconstruction is."""
-        return printable(f"{self.path}: {summary_line(self.facts)}")
+        failed = f"; {self.failure}" if self.failure else ""
+        return printable(f"{self.path}: {summary_line(self.facts)}{failed}")
 
 
 @dataclass
@@ -174,15 +180,17 @@ def mesh_of(content: bytes) -> trimesh.Trimesh:
     if EMPTY.match(content):
         return trimesh.Trimesh()
     try:
-        vertices, faces, normals = read_ply(content)
+        found = read_ply(content)
     # Damaged bytes make numpy raise errors of many types, of which only the text is of use.
     except Exception as error:
         raise ValueError(one_line(error)) from error
-    faces = np.zeros((0, 3), np.int64) if faces is None else np.asarray(faces, np.int64)
+    vertices = found.vertices
+    faces = np.asarray(np.zeros((0, 3)) if found.faces is None else found.faces, np.int64)
     if vertices.shape[1] != 3 or not (np.abs(vertices) <= MAX_COORDINATE).all():
         raise ValueError("a vertex is not of three numbers below 1e100")
     if len(faces):
         check_faces(faces, len(vertices))
+    normals = found.normals
     if normals is not None and not np.isfinite(normals).all():
         normals = None
     return trimesh.Trimesh(vertices, faces, vertex_normals=normals, process=False)

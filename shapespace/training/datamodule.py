@@ -53,7 +53,7 @@ class Windows(Dataset[Batch]):
         names = [self.names[index] for index, _ in visits]
         size = (len(visits), self.num_points)
         points = np.empty((*size, self.store.dimension), np.float32)
-        sigma = np.empty(size, np.float32)
+        sigma = np.empty(size, np.float32) if self.store.has_sigma else None
         trusted = [self.store.has_trusted_normals(name) for name in names]
         normals = np.zeros(points.shape, np.int16) if any(trusted) else None
         for row, (index, number) in enumerate(visits):
@@ -61,13 +61,17 @@ class Windows(Dataset[Batch]):
             start = int(np.random.default_rng((self.seed, index, number)).integers(total))
             own = normals[row] if normals is not None and trusted[row] else None
             self.store.read_into(
-                names[row], start, points=points[row], sigma=sigma[row], normals=own
+                names[row],
+                start,
+                points=points[row],
+                sigma=None if sigma is None else sigma[row],
+                normals=own,
             )
         return Scan(
             index=torch.tensor([index for index, _ in visits]),
             points=torch.from_numpy(points),
             normals=None if normals is None else torch.from_numpy(decoded_normals(normals)),
-            sigma=torch.from_numpy(sigma),
+            sigma=None if sigma is None else torch.from_numpy(sigma),
         )
 
 

@@ -151,6 +151,11 @@ class ShapeSpace(pl.LightningModule):
                 f"{data.store.path}: scans have dimension {data.dimension} but the decoder "
                 f"{self.decoder.dimension}: set model.decoder.init_args.dimension"
             )
+        if self.sampler.needs_sigma and not data.store.has_sigma:
+            raise InputError(
+                f"{data.store.path}: holds no sigma, which {type(self.sampler).__name__} reads; "
+                "run: shapespace prepare again with --sigma, or give model.sampler.init_args.sigma"
+            )
         self.codes.assign(data.names, data.frames)
         self.unit = data.store.unit
 

@@ -66,6 +66,21 @@ def test_everything_is_written_in_the_frame_of_the_scan(
     assert result.lines()[0].startswith(f"{out / 'a.ply'}: {len(mesh.faces)} faces, ")
 
 
+def test_what_of_a_file_is_not_used_is_said_once(toy_checkpoint, tmp_path):
+    points = np.load(write_cloud(tmp_path / "a.npz"))["points"]
+    for name in ("a", "b"):
+        np.savetxt(tmp_path / f"{name}.xyz", np.hstack([points, 3 * points]))
+    sources = [*find_sources(tmp_path / "a.xyz"), *find_sources(tmp_path / "b.xyz")]
+    with pytest.raises(InputError, match="--columns"):
+        reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK)
+    meshing = MeshOptions(resolution=16, columns="x,y,z,u,v,w")
+    named = {**QUICK, "meshing": meshing}
+    first = reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **named)
+    assert all("; read x y z; not used: u v w" in line for line in first.lines())
+    again = reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **named)
+    assert again.kept == ["a", "b"]
+
+
 def test_batches_change_nothing_but_the_cost(toy_checkpoint, tmp_path):
     for name, count in (("a", 300), ("b", 301), ("c", 302)):
         write_cloud(tmp_path / "in" / f"{name}.npz", count=count)

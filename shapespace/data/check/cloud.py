@@ -11,13 +11,27 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from shapespace.data.formats.readers import RawScan, double_area_normals
-from shapespace.data.prepare.points import NEIGHBOUR, NUM_POINTS
+from shapespace.data.prepare.points import CLEANED, NEIGHBOUR, NUM_POINTS
 from shapespace.data.prepare.targets import welded
+from shapespace.data.rounding import FINELY_ROUNDED, ROUNDED, rounding_of
 from shapespace.errors import InputError, one_line
 from shapespace.scan import NormalsKind, PreparedScan
 
 NUM_EXAMINED = 20_000
 """Number of points that are examined: finding all their neighbours takes 40 ms."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A point that is there many times.
+
+    Args:
+        count: how often.
+        where: the point, in the frame and unit of the source.
+    """
+
+    count: int
+    where: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -34,9 +48,15 @@ class Cloud:
         num_points: number of points of the source, or of the store.
         prepared: number of points that training has or will have.
         source_hash: sha256 of the source, hexadecimal.
-        sigma: median sigma of a stored scan; None for a file, whose sigma is to be predicted.
+        sigma: median sigma of a stored scan; None where it has to be predicted.
         moments: moments of all vertices of a file, see :func:`moments`.
         faces: the faces of a mesh, else None.
+        per_unit: source units per stored unit.
+        left_out: what the reader left out of a file, "" for nothing.
+        from_file: the points come from a file, not from a store.
+        rounded: how float32 has rounded the source, "" if it has not.
+        repeated: the point of a cloud that is there most often, None if none is there twice.
+        cleaned: the scan was prepared with --clean.
     """
 
     points: Float64[np.ndarray, "n D"]
@@ -51,6 +71,12 @@ class Cloud:
     sigma: float | None = None
     moments: tuple[float, ...] = ()
     faces: Int64[np.ndarray, "F 3"] | None = None
+    per_unit: float = 1.0
+    left_out: str = ""
+    from_file: bool = False
+    rounded: str = ""
+    repeated: Repeated | None = None
+    cleaned: bool = False
 
 
 def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
@@ -84,6 +110,11 @@ def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
         source_hash=source_hash,
         moments=moments((raw.vertices - start) / scale),
         faces=faces,
+        per_unit=scale,
+        left_out=_said(raw.account, "left out"),
+        from_file=True,
+        rounded=str(rounding_of(raw.vertices) or ""),
+        repeated=repeated_point(raw.vertices) if raw.faces is None else None,
     )
 
 
@@ -93,7 +124,9 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
     Raises:
         InputError: a number of the scan is NaN or infinite, or the scan has no points.
     """
-    finite = np.isfinite(scan.points).all(axis=1) & np.isfinite(scan.sigma)
+    finite = np.asarray(np.isfinite(scan.points).all(axis=1))
+    if scan.sigma is not None:
+        finite &= np.isfinite(scan.sigma)
     if scan.normals is not None:
         finite &= np.isfinite(scan.normals).all(axis=1)
     if not finite.all() or not len(finite):
@@ -110,8 +143,42 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
         num_points=len(scan.points),
         prepared=len(scan.points),
         source_hash=scan.source_hash,
-        sigma=float(np.median(scan.sigma)),
+        sigma=None if scan.sigma is None else float(np.median(scan.sigma)),
+        per_unit=float(scan.frame.scale),
+        rounded=_said(scan.account, ROUNDED) or _said(scan.account, FINELY_ROUNDED),
+        repeated=_repeated_in_store(scan),
+        cleaned=bool(_said(scan.account, CLEANED)),
     )
+
+
+def _said(account: str, beginning: str) -> str:
+    """Return the part of an account that begins so, "" if none does."""
+    return next((part for part in account.split("; ") if part.startswith(beginning)), "")
+
+
+def _repeated_in_store(scan: PreparedScan) -> Repeated | None:
+    """Find the repeated point of a stored cloud; one that was drawn again was not repeated."""
+    drawn_again = len(scan.points) > scan.num_source_points
+    if scan.num_source_faces or drawn_again:
+        return None
+    found = repeated_point(scan.points.astype(np.float64))
+    if found is None:
+        return None
+    where = scan.frame.to_source(np.array([found.where]))[0]
+    return Repeated(found.count, tuple(where.tolist()))
+
+
+def repeated_point(points: Float64[np.ndarray, "N D"]) -> Repeated | None:
+    """Find the point that is there most often, None if none is there twice.
+
+    It is looked for among random points: one that is there often is among them.
+    """
+    some = points[np.random.default_rng(0).permutation(len(points))[:NUM_EXAMINED]]
+    found, count = np.unique(some, axis=0, return_counts=True)
+    if not len(count) or count.max() < 2:
+        return None
+    where = found[count.argmax()]
+    return Repeated(int((points == where).all(axis=1).sum()), tuple(where.tolist()))
 
 
 def predicted_sigma(spacing: float, neighbours: int, cloud: Cloud) -> float:

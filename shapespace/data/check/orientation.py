@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from shapespace.data.check.spacing import Spacing
+from shapespace.data.spacing import Spacing
 
 ROWS = 8000
 """Number of points whose neighbours' normals are compared. A share of 0.1 % is some 60 pairs."""

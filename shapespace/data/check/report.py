@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.data.check.finding import Finding
 from shapespace.data.check.measurements import ScanFacts
-from shapespace.data.check.rules import Finding
 from shapespace.data.check.sets import common_dimension, longest_axes
 from shapespace.errors import one_line
 
@@ -70,7 +70,7 @@ class CheckReport:
 
     def as_json(self) -> str:
         """Write all facts and findings as JSON. Keys and units are those of ``ScanFacts``."""
-        hidden = ("occupancy", "moments")
+        hidden = ("occupancy", "principal", "moments")
         facts = []
         for scan in self.facts:
             fields = asdict(scan)

@@ -160,6 +160,31 @@ def all_fits(
     return fits
 
 
+def all_pairs(
+    scans: Sequence[Occupancy], reference: Occupancy, matrices: Int64[np.ndarray, "R D D"]
+) -> Float64[np.ndarray, "S R"]:
+    """Correlate every scan, turned or mirrored in every way, with one other scan.
+
+    Args:
+        scans: the scans.
+        reference: the other scan.
+        matrices: matrices that take the grid to itself.
+    """
+    moved = _rotated_cells(matrices)
+    other = np.zeros(CELLS ** matrices.shape[1])
+    other[reference.cells] = reference.roots
+    mean = other.mean()
+    deviation = other.std()
+    fits = np.empty((len(scans), len(matrices)))
+    for i, scan in enumerate(scans):
+        roots = scan.roots.astype(np.float64)
+        own_mean = roots.sum() / len(other)
+        covariance = other[moved[:, scan.cells]] @ roots / len(other) - own_mean * mean
+        own_deviation = np.sqrt((roots**2).sum() / len(other) - own_mean**2)
+        fits[i] = covariance / max(own_deviation * deviation, 1e-12)
+    return fits
+
+
 def rotation_in_words(rotation: Int64[np.ndarray, "D D"]) -> str:
     """Describe a rotation other than the identity, as in "by -90 degrees about x"."""
     if len(rotation) == 2:

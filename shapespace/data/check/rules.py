@@ -6,17 +6,12 @@ are those of such scans. A scan at or below a limit has no finding, unless the l
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
+from shapespace.data.check.finding import Finding, finding_about
 from shapespace.data.check.measurements import Component, ScanFacts
-from shapespace.data.check.spacing import LARGE
-from shapespace.data.prepare.points import NEIGHBOUR
-from shapespace.errors import one_line
+from shapespace.data.check.reading import fatal, findings_of_reading
+from shapespace.data.spacing import LARGE
 
-Level = Literal["error", "warning", "note"]
-FLAT = 1e-3
-"""Thickness below which a scan lies in a plane or on a line. A plate of 1 by 100 has 0.01."""
 OFF_CENTRE = 0.02
 """Distance of the mean from the centre, in longest sides, above which a scan is not centred.
 
@@ -66,11 +61,6 @@ UNEVEN = 100.0
 
 Vertices of registered people have 27.
 """
-FAR = 1000.0
-"""Distance of the source's origin, in longest sides of the shape, above which it is too far.
-
-Beyond it float32 coordinates of the source are coarser than 0.1 mm in 1.7 m.
-"""
 UNKNOWN = 0.05
 """Share of zero normals above which a scan is reported. Training uses the others."""
 STRAY = 0.001
@@ -79,37 +69,16 @@ STRAY_GAP = 10.0
 """Gap of an isolated point in median spacings from which on it is clutter. Clean: up to 5."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Args:
-        kind: a word or two, the same for all findings of a sort.
-        level: "error" if training should not start, else "warning" or "note".
-        names: the scans.
-        measured: one line with the numbers and the rule.
-        remedy: what the user can do.
-    """
-
-    kind: str
-    level: Level
-    names: tuple[str, ...]
-    measured: str
-    remedy: str
-
-
 def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
     """List what is wrong with one scan on its own, except for its scale.
 
     ``extent`` is half the side of the sampling box, in stored units.
     """
-    # One of these makes all other measurements meaningless: it is reported alone.
-    fatal = _unreadable(facts) or _too_few(facts) or _flat(facts)
-    if fatal is not None:
-        return [fatal]
+    found = fatal(facts)
+    if found is not None:
+        return [found]
     rules: tuple[Callable[[ScanFacts], Finding | None], ...] = (
         _centre,
-        _origin,
         _density,
         _unevenness,
         _holes,
@@ -119,39 +88,8 @@ def findings_of(facts: ScanFacts, extent: float) -> list[Finding]:
         _large_components,
         _open_borders,
     )
-    found = [*(rule(facts) for rule in rules), _clutter(facts, extent)]
-    return [finding for finding in found if finding is not None]
-
-
-def _finding(facts: ScanFacts, kind: str, level: Level, *, measured: str, remedy: str) -> Finding:
-    """Make a finding about one scan."""
-    return Finding(kind=kind, level=level, names=(facts.name,), measured=measured, remedy=remedy)
-
-
-def _unreadable(facts: ScanFacts) -> Finding | None:
-    if not facts.error:
-        return None
-    again = "repair, replace or remove the scan; prepare skips it"
-    remedy = "run: shapespace prepare again" if facts.error_kind == "damaged" else again
-    return _finding(facts, facts.error_kind, "error", measured=one_line(facts.error), remedy=remedy)
-
-
-def _too_few(facts: ScanFacts) -> Finding | None:
-    # A mesh is sampled, so that any number of vertices will do.
-    if facts.num_points > NEIGHBOUR or facts.border is not None:
-        return None
-    measured = f"{facts.num_points} points; a cloud needs at least {NEIGHBOUR + 1}"
-    remedy = "scan it more densely, or remove it"
-    return _finding(facts, "sparse", "error", measured=measured, remedy=remedy)
-
-
-def _flat(facts: ScanFacts) -> Finding | None:
-    if facts.thickness >= FLAT:
-        return None
-    where = "a plane or on a line" if facts.dimension == 3 else "a line"
-    measured = f"all points lie in {where}: thickness {facts.thickness:.1g} of the width"
-    remedy = "remove the scan, or prepare it as 2-D"
-    return _finding(facts, "flat", "error", measured=measured, remedy=remedy)
+    own = [*(rule(facts) for rule in rules), _clutter(facts, extent)]
+    return findings_of_reading(facts) + [finding for finding in own if finding is not None]
 
 
 def _centre(facts: ScanFacts) -> Finding | None:
@@ -159,16 +97,7 @@ def _centre(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"the mean lies {facts.offset:.3g} from the centre; 0 is the rule"
     remedy = "run: shapespace prepare again"
-    return _finding(facts, "centre", "warning", measured=measured, remedy=remedy)
-
-
-def _origin(facts: ScanFacts) -> Finding | None:
-    if facts.origin <= FAR * facts.length:
-        return None
-    times = facts.origin / facts.length
-    measured = f"the origin is {times:.3g} sizes away; from {FAR:g} on, float32 rounds visibly"
-    remedy = "move the source near to its origin"
-    return _finding(facts, "origin", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "centre", "warning", measured=measured, remedy=remedy)
 
 
 def _density(facts: ScanFacts) -> Finding | None:
@@ -179,7 +108,7 @@ def _density(facts: ScanFacts) -> Finding | None:
         f"size; below {SPARSE} is the rule"
     )
     remedy = "scan or sample it more densely"
-    return _finding(facts, "sparse", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "sparse", "warning", measured=measured, remedy=remedy)
 
 
 def _unevenness(facts: ScanFacts) -> Finding | None:
@@ -187,7 +116,7 @@ def _unevenness(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"a point stands for an area that varies {facts.uneven:.0f} times"
     remedy = "sample it evenly; prepare does for meshes"
-    return _finding(facts, "uneven", "note", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "uneven", "note", measured=measured, remedy=remedy)
 
 
 def _holes(facts: ScanFacts) -> Finding | None:
@@ -199,7 +128,7 @@ def _holes(facts: ScanFacts) -> Finding | None:
         f"seen from {_signed_axis(facts.away)}, open to the other side"
     )
     remedy = "add views from the other side, or expect made-up surface there"
-    return _finding(facts, "holes", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "holes", "warning", measured=measured, remedy=remedy)
 
 
 def _flipped(facts: ScanFacts) -> tuple[str, str]:
@@ -223,11 +152,11 @@ def _flipped(facts: ScanFacts) -> tuple[str, str]:
 def _normals(facts: ScanFacts) -> Finding | None:
     if facts.normals_kind == "none":
         remedy = "prepare estimates normals for clouds; without any, the normal term is not used"
-        return _finding(facts, "no normals", "note", measured="no normals", remedy=remedy)
+        return finding_about(facts.name, "no normals", "note", measured="no normals", remedy=remedy)
     if facts.normals_kind == "estimated-unoriented":
         measured = "estimated, their side is unknown"
         remedy = "not used in training; give the camera positions, or a mesh"
-        return _finding(facts, "unoriented", "note", measured=measured, remedy=remedy)
+        return finding_about(facts.name, "unoriented", "note", measured=measured, remedy=remedy)
     kind, measured = _flipped(facts)
     if not kind:
         return None
@@ -236,7 +165,7 @@ def _normals(facts: ScanFacts) -> Finding | None:
         "inconsistent normals": "orient the normals anew, of a mesh the winding of its faces, or "
         "prepare without them",
     }[kind]
-    return _finding(facts, kind, "error", measured=measured, remedy=remedy)
+    return finding_about(facts.name, kind, "error", measured=measured, remedy=remedy)
 
 
 def _unknown_normals(facts: ScanFacts) -> Finding | None:
@@ -244,7 +173,7 @@ def _unknown_normals(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.unknown_normals:.0%} of the normals are zero, so unknown; 5 % is the rule"
     remedy = "give them at the source; the normal term is used where they are known"
-    return _finding(facts, "unknown normals", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "unknown normals", "warning", measured=measured, remedy=remedy)
 
 
 def _odd_normals(facts: ScanFacts) -> Finding | None:
@@ -252,7 +181,7 @@ def _odd_normals(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.odd_normals:.0%} of the normals have not length 1"
     remedy = "run: shapespace prepare again"
-    return _finding(facts, "normals", "warning", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "normals", "warning", measured=measured, remedy=remedy)
 
 
 def _open_borders(facts: ScanFacts) -> Finding | None:
@@ -260,7 +189,7 @@ def _open_borders(facts: ScanFacts) -> Finding | None:
         return None
     measured = f"{facts.border_loops} open borders, {facts.border:.2%} of the edges have one face"
     remedy = "nothing if the shape is open there; else close the holes: the mesh is not watertight"
-    return _finding(facts, "open borders", "note", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "open borders", "note", measured=measured, remedy=remedy)
 
 
 def _large_components(facts: ScanFacts) -> Finding | None:
@@ -272,7 +201,7 @@ def _large_components(facts: ScanFacts) -> Finding | None:
     )
     measured = f"{len(large)} large parts apart from the largest: {shares}"
     remedy = "none if the shape has parts; else they were cut off by a shadow, or do not belong"
-    return _finding(facts, "parts", "note", measured=measured, remedy=remedy)
+    return finding_about(facts.name, "parts", "note", measured=measured, remedy=remedy)
 
 
 def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
@@ -292,8 +221,15 @@ def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
         )
     if outside:
         measured.append(f"stray points reach {facts.reach_all:.4g}, beyond the box of ±{extent}")
-    remedy = "remove what is not the shape; a hand cut off by a shadow may be kept"
-    return _finding(facts, "clutter", "warning", measured="; ".join(measured), remedy=remedy)
+    remedy = (
+        "prepare with --clean, or remove what is not the shape at the source; a hand that a shadow "
+        "cut off may be kept: leave --clean out"
+    )
+    if facts.cleaned:
+        remedy = "--clean took it for the shape: remove it at the source, unless it is"
+    return finding_about(
+        facts.name, "clutter", "warning", measured="; ".join(measured), remedy=remedy
+    )
 
 
 def _small_components(small: list[Component]) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
-from shapespace.config.options import Unit
+from shapespace.config.options import ReadOptions, Unit
 from shapespace.data.check.cloud import cloud_of_scan, cloud_of_source
 from shapespace.data.check.measurements import ScanFacts, measure_scan
 from shapespace.data.check.report import CheckReport, by_severity
 from shapespace.data.check.rules import findings_of
 from shapespace.data.check.sets import Setting, findings_of_set
+from shapespace.data.extent import check_not_far
 from shapespace.data.sources import Source, find_sources
 from shapespace.data.store.store import ScanStore, store_at
 from shapespace.data.units import per_metre
@@ -27,6 +28,7 @@ def check_scans(
     unit: Unit = "m",
     extent: float = 1.8,
     scans: Sequence[str] | None = None,
+    columns: str | None = None,
     progress: bool = True,
 ) -> CheckReport:
     """Measure every scan of ``path`` and say what is wrong with it, alone and beside the others.
@@ -40,6 +42,7 @@ def check_scans(
         unit: length unit of the files. A store has its own unit.
         extent: half side of the sampling box, in stored units.
         scans: names of the scans to check. The default is all scans.
+        columns: names of the columns of text files, NPY and NPZ, see ``ReadOptions``.
         progress: show a bar on standard error.
 
     Raises:
@@ -51,9 +54,8 @@ def check_scans(
     if store is None:
         scale = per_metre(unit)
         sources = find_sources(Path(path), scans)
-        facts = _measure_all(
-            partial(_measure_source, scale), sources, workers=workers, progress=progress
-        )
+        measure = partial(_measure_source, scale, ReadOptions(columns))
+        facts = _measure_all(measure, sources, workers=workers, progress=progress)
     else:
         names = _selected(store, scans)
         if not names:
@@ -91,11 +93,15 @@ def _measure_all(
     return [facts[name] for name in sorted(facts)]
 
 
-def _measure_source(scale: float, source: Source) -> ScanFacts:
+def _measure_source(scale: float, reading: ReadOptions, source: Source) -> ScanFacts:
     try:
-        raw, digest = source.load()
+        raw, digest = source.load(reading)
     except InputError as error:
         return ScanFacts(source.name, str(error), "unreadable")
+    try:
+        check_not_far(str(source), raw.vertices, raw.faces)
+    except InputError as error:
+        return ScanFacts(source.name, str(error), "far")
     return measure_scan(source.name, cloud_of_source(raw, digest, scale))
 
 

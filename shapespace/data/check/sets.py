@@ -12,9 +12,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from shapespace.data.check.finding import Finding
+from shapespace.data.check.handedness import find_mirrored
 from shapespace.data.check.measurements import ScanFacts
+from shapespace.data.check.reading import FLAT
 from shapespace.data.check.rotations import axis_before, find_rotated, rotation_in_words
-from shapespace.data.check.rules import FLAT, Finding
 from shapespace.data.units import PER_METRE
 
 TIMES = 5.0
@@ -28,6 +30,11 @@ SAME = 1e-6
 
 Float32 coordinates that are moved and reordered keep their moments to this precision.
 """
+KEEPING_SIZES = (
+    "if the unit is right, prepare with --normalise common, which keeps the sizes of all, or train "
+    "with a smaller box: model.sampler.init_args.extent"
+)
+"""Remedy for scans that are small, as all are."""
 UNIT_NAMES = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
 
 
@@ -54,6 +61,7 @@ def findings_of_set(facts: Sequence[ScanFacts], setting: Setting) -> list[Findin
         *(_other_dimension(scan, common) for scan in other),
         *_scales(alike, setting),
         *_rotated(alike),
+        *_mirrored(alike),
         *_duplicates(alike),
     ]
 
@@ -104,29 +112,38 @@ def _scale(scan: ScanFacts, setting: Setting, times: float | None) -> Finding:
     )
     if times is not None:
         measured += f"; {times:.3g} times the median size"
-    unit = _fitting_unit(scan.reach, setting)
-    fits = setting.extent / SMALL <= scan.reach <= setting.extent
-    if fits:
+    unit = _fitting_unit(scan, setting.extent)
+    if unit is not None:
+        measured += f": are these {UNIT_NAMES[unit]}?"
+    # A unit that was given is believed: all scans may be small.
+    believed = scan.per_unit != 1 and times is None and scan.reach <= setting.extent
+    if believed:
+        remedy = KEEPING_SIZES if unit is None else f"if so, give --unit {unit}; {KEEPING_SIZES}"
+    elif setting.extent / SMALL <= scan.reach <= setting.extent:
         remedy = "bring it to the unit of the others, or prepare with --normalise"
     elif unit is None:
         remedy = "prepare with the --unit of the source, or with --normalise"
     elif times is None:
-        measured += f": are these {UNIT_NAMES[unit]}?"
         remedy = f"prepare with --unit {unit}, or with --normalise"
     else:
-        measured += f": are these {UNIT_NAMES[unit]}?"
         remedy = f"bring it to the unit of the others (alone, --unit {unit}), or use --normalise"
     return Finding(
-        kind="scale", level="error", names=(scan.name,), measured=measured, remedy=remedy
+        kind="scale",
+        level="warning" if believed else "error",
+        names=(scan.name,),
+        measured=measured,
+        remedy=remedy,
     )
 
 
-def _fitting_unit(reach: float, setting: Setting) -> str | None:
-    """Name the first unit in which the scan would fill a good part of the sampling box."""
-    given = setting.unit
+def _fitting_unit(scan: ScanFacts, extent: float) -> str | None:
+    """Name the first unit in which the scan would fill a good part of the sampling box.
+
+    The unit that it was prepared with is not named again.
+    """
     for unit in ("mm", "cm", "m", "in"):
-        converted = reach * PER_METRE[given] / PER_METRE[unit]
-        if unit != given and setting.extent / FILLING <= converted <= setting.extent:
+        converted = scan.reach * scan.per_unit / PER_METRE[unit]
+        if scan.per_unit != PER_METRE[unit] and extent / FILLING <= converted <= extent:
             return unit
     return None
 
@@ -155,6 +172,25 @@ def _rotated(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
             f"when turned {rotation_in_words(found.rotation)}",
             remedy=remedy,
         )
+
+
+def _mirrored(facts: Sequence[ScanFacts]) -> Iterator[Finding]:
+    """Find the scans that are mirror images of the others. Flat scans are left out."""
+    solid = [scan for scan in facts if scan.principal is not None and scan.thickness >= FLAT]
+    found = find_mirrored([scan.principal for scan in solid if scan.principal is not None])
+    if not found:
+        return
+    fit = np.median([mirrored.fit for mirrored in found])
+    other = np.median([mirrored.mirrored_fit for mirrored in found])
+    yield Finding(
+        kind="mirrored",
+        level="warning",
+        names=tuple(solid[mirrored.scan].name for mirrored in found),
+        measured=f"mirror images of the other {len(solid) - len(found)}: they fit by {other:.3f} "
+        f"when mirrored, by {fit:.3f} as they are",
+        remedy="prepare left and right apart, or mirror one side at the source; one space of both "
+        "has to learn two shapes",
+    )
 
 
 def _duplicates(facts: Sequence[ScanFacts]) -> Iterator[Finding]:

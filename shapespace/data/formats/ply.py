@@ -7,14 +7,17 @@ Letters: V vertices, F faces, D dimension (2 or 3).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
-from shapespace.data.formats.polygons import Arrays, triangulate
+from shapespace.data.formats.clouds.columns import named_cloud
+from shapespace.data.formats.contents import Contents
+from shapespace.data.formats.polygons import strips, triangulate
+from shapespace.data.formats.words import listed, plain_numbers, role
 
 TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
@@ -26,6 +29,8 @@ ORDERS = {"ascii": "<", "binary_little_endian": "<", "binary_big_endian": ">"}
 """Byte order of each encoding."""
 MAX_HEADER = 1 << 16
 """Bytes in which the end of the header is looked for."""
+CORNERS = ("vertex_indices", "vertex_index", "vertex_indexes")
+"""Names that writers give to the corners of faces and strips."""
 NAMES = {"<f8": "double", "<f4": "float", "u1": "uchar"}
 """PLY types of the NumPy types that are written."""
 
@@ -79,25 +84,40 @@ class Element:
         return [i for i, column in enumerate(self.properties) if column.length is not None]
 
 
-def read_ply(content: bytes) -> Arrays:
-    """Read vertices, faces (polygons are cut into fans) and normals; other columns are dropped."""
+def read_ply(content: bytes) -> Contents:
+    """Read vertices, faces and normals; name all other columns and elements.
+
+    Polygons are cut into fans, and strips of triangles (``tristrips``) into triangles.
+    """
     encoding, elements, at = _header(content)
+    size = 1
     if encoding == "ascii":
         # As float64, which holds all 32-bit integers exactly, the numbers of an ASCII body are a
         # binary body in which every type is a double: one decoder serves all encodings.
-        content = np.array(content[at:].split(), np.float64).tobytes()
+        content = np.array(plain_numbers(content[at:]).split(), np.float64).tobytes()
         at = 0
+        size = 8
     found: dict[str, dict[str, Any]] = {}
     for element in elements:
         found[element.name], at = _decode(content, at, element)
-    vertex = found.get("vertex", {})
-    face = found.get("face", {})
-    if "x" not in vertex or "y" not in vertex:
-        raise ValueError("no vertices with x and y")
-    # Some writers use one name, some the other.
-    polygons = face.get("vertex_indices", face.get("vertex_index", []))
-    faces = triangulate(polygons) if len(polygons) else None
-    return _columns(vertex, "xyz"), faces, _normals(vertex)
+    cloud = _cloud(found.get("vertex", {}))
+    unused = [*cloud.unused]
+    triangles = []
+    for element in elements:
+        columns = found[element.name]
+        cut = {"face": triangulate, "tristrips": strips}.get(element.name)
+        names = [name for name in columns if not (cut and name in CORNERS)]
+        if cut and columns:
+            triangles.append(cut(_corners(element.name, columns)))
+        if columns and element.name != "vertex" and names:
+            words = listed(names)
+            unused.append(f"{element.name} {words}" if cut else f"element {element.name}")
+    left = (len(content) - at) // size
+    if left and content[at:].strip():
+        what = "numbers" if encoding == "ascii" else "bytes"
+        unused.append(f"{left} {what} after the last element")
+    faces = np.concatenate(triangles) if triangles else None
+    return replace(cloud, faces=faces, unused=tuple(unused))
 
 
 def write_ply(
@@ -135,15 +155,30 @@ def write_ply(
     path.write_bytes(header.encode() + table.tobytes() + rows.tobytes())
 
 
-def _columns(vertex: dict[str, Any], names: str | list[str]) -> Float64[np.ndarray, "V D"]:
-    """Stack the columns ``names`` of the vertices; missing ones are left out."""
-    return np.stack([np.asarray(vertex[k], np.float64) for k in names if k in vertex], axis=1)
+def _cloud(vertex: dict[str, Any]) -> Contents:
+    """Points and normals of the columns of the vertices."""
+    numbers = [(name, column) for name, column in vertex.items() if _is_flat(column)]
+    lists = [name for name, column in vertex.items() if not _is_flat(column)]
+    for name in lists:
+        if role(name) is not None:
+            raise ValueError(f"the vertices have a list called {name}; one number is needed")
+    if not numbers:
+        raise ValueError("no vertices with x and y")
+    contents = named_cloud(numbers)
+    return replace(contents, unused=(*contents.unused, *((listed(lists),) if lists else ())))
 
 
-def _normals(vertex: dict[str, Any]) -> Float64[np.ndarray, "V D"] | None:
-    """Normals at the vertices; None unless all components are there."""
-    names = ["nx", "ny", "nz"][: 3 if "z" in vertex else 2]
-    return _columns(vertex, names) if all(name in vertex for name in names) else None
+def _is_flat(column: Any) -> bool:
+    """True for a column of numbers, False for one of lists."""
+    return isinstance(column, np.ndarray) and column.ndim == 1
+
+
+def _corners(element: str, columns: dict[str, Any]) -> Any:
+    """The lists of corners of faces or strips; ValueError if there are none."""
+    for name in CORNERS:
+        if name in columns and not _is_flat(columns[name]):
+            return columns[name]
+    raise ValueError(f"element {element} without vertex_indices, only {listed(list(columns))}")
 
 
 def _header(content: bytes) -> tuple[str, list[Element], int]:
@@ -202,7 +237,10 @@ def _decode(content: bytes, at: int, element: Element) -> tuple[dict[str, Any], 
         if all((rows[f"n{i}"] == len(first[i][0])).all() for i in lists):
             return {p.name: rows[f"{i}"] for i, p in enumerate(element.properties)}, stop
     columns, stop = _ragged(content, at, element, count=element.count)
-    return {p.name: columns[i] for i, p in enumerate(element.properties)}, stop
+    return {
+        p.name: np.concatenate(rows) if p.length is None else rows
+        for p, rows in zip(element.properties, columns, strict=True)
+    }, stop
 
 
 def _ragged(

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
-"""Result of every reader: vertices [V,D], faces [F,3] or None, normals [V,D] or None."""
-
 
 def triangulate(polygons: Any) -> np.ndarray:
     """Cut polygons into fans of triangles.
@@ -41,3 +38,32 @@ def three_words(words: list[str], line: str) -> list[str]:
     if len(words) < 3:
         raise ValueError(f"three numbers are needed in {line!r}")
     return words[:3]
+
+
+def strips(rows: Any) -> np.ndarray:
+    """Cut strips of triangles: each vertex makes a triangle with the two before it.
+
+    Every other triangle of a strip is turned over, so that all have the same side outside. -1 ends
+    a strip. Triangles with a corner twice only lead from one part of a strip to the next.
+
+    Args:
+        rows: vertex indices, an [S,k] array or a list of S rows of any lengths.
+
+    Returns:
+        Triangles [., 3], int64.
+    """
+    found = [np.zeros((0, 3), np.int64)]
+    for row in rows:
+        strip = np.asarray(row).astype(np.int64)
+        last = len(strip) - 2
+        if last < 1:
+            continue
+        # Place of each vertex in its strip, counted from the last -1.
+        places = np.arange(len(strip))
+        begins = np.maximum.accumulate(np.where(strip == -1, places + 1, 0))
+        odd = (places - begins)[:last] % 2 == 1
+        a, b, c = strip[:last], strip[1 : last + 1], strip[2 : last + 2]
+        triangles = np.stack([np.where(odd, b, a), np.where(odd, a, b), c], axis=1)
+        whole = (triangles != -1).all(axis=1) & (a != b) & (b != c) & (c != a)
+        found.append(triangles[whole])
+    return np.concatenate(found)

@@ -1,7 +1,7 @@
 """Read one raw scan from one file, in the file's own frame and units.
 
-A new format is a function from bytes to arrays and one line in ``READERS``. The rules for all
-formats (finite, in range, not empty, not one single point, faces that exist) are checked here once.
+A new format is a function from bytes to ``Contents`` and one line in a table of readers. The rules
+for all formats (in range, not empty, not one single point, faces that exist) are checked here once.
 
 Meshes other than GLB are parsed here and not by trimesh, which loads files with NaN vertices, with
 faces out of range and with false headers without complaint. Counts must be checked before memory
@@ -10,34 +10,53 @@ is taken for them.
 Letters: V vertices, F faces, D dimension (2 or 3).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from shapespace.data.formats.arrays import read_npy, read_npz
+from shapespace.config.options import ReadOptions
+from shapespace.data.formats.clouds.arrays import read_npy, read_npz
+from shapespace.data.formats.clouds.pcd import read_pcd
+from shapespace.data.formats.clouds.scanners import read_e57, read_las
+from shapespace.data.formats.clouds.text import read_text
+from shapespace.data.formats.contents import Contents
 from shapespace.data.formats.glb import read_glb
 from shapespace.data.formats.obj import read_obj
 from shapespace.data.formats.off import read_off
 from shapespace.data.formats.ply import read_ply
-from shapespace.data.formats.polygons import Arrays
+from shapespace.data.formats.repairs import repaired, unit_normals
 from shapespace.data.formats.stl import read_stl
-from shapespace.data.formats.text import read_text
 from shapespace.errors import InputError, one_line
 
-READERS: dict[str, Callable[[bytes], Arrays]] = {
+WITH_NAMES: dict[str, Callable[[bytes], Contents]] = {
     ".ply": read_ply,
     ".obj": read_obj,
     ".off": read_off,
     ".stl": read_stl,
     ".glb": read_glb,
+    ".pcd": read_pcd,
+    ".las": read_las,
+    ".laz": read_las,
+    ".e57": read_e57,
+}
+"""Readers of formats that say themselves what each number is."""
+WITH_COLUMNS: dict[str, Callable[[bytes, Sequence[str] | None], Contents]] = {
     ".npz": read_npz,
     ".npy": read_npy,
     ".xyz": read_text,
+    ".xyzn": read_text,
+    ".xyzrgb": read_text,
     ".txt": read_text,
+    ".csv": read_text,
+    ".asc": read_text,
+    ".pts": read_text,
 }
+"""Readers of rows of numbers; the option ``--columns`` may name the columns."""
+READERS = {**WITH_NAMES, **WITH_COLUMNS}
+"""All readers by the suffix of the file."""
 MAX_COORDINATE = 1e100
 """Largest coordinate allowed: areas and squared distances of larger ones overflow float64."""
 
@@ -51,16 +70,18 @@ class RawScan:
         faces: triangles as zero-based vertex indices; None for a cloud.
         normals: normals at the vertices, of length 1; a zero row is an unknown normal. None if all
             are unknown.
+        account: one line: what was read, what was not used, and what was mended or left out.
     """
 
     vertices: Float64[np.ndarray, "V D"]
     faces: Int64[np.ndarray, "F 3"] | None
     normals: Float64[np.ndarray, "V D"] | None
+    account: str = ""
 
 
-def read_raw(path: str | Path) -> RawScan:
+def read_raw(path: str | Path, options: ReadOptions = ReadOptions()) -> RawScan:
     """Read the mesh or cloud in the file ``path``; InputError if the file cannot be used."""
-    return parse_raw(Path(path), read_bytes(Path(path)))
+    return parse_raw(Path(path), read_bytes(Path(path)), options)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -77,30 +98,42 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def parse_raw(path: Path, content: bytes) -> RawScan:
-    """Read the mesh or cloud from the ``content`` of the file ``path``.
+def parse_raw(path: Path, content: bytes, options: ReadOptions = ReadOptions()) -> RawScan:
+    """Read the mesh or cloud from the ``content`` of a file; InputError if it cannot be used.
 
-    The suffix of ``path`` tells the format. InputError if the content cannot be used.
+    Args:
+        path: the file, whose suffix tells the format.
+        content: its bytes.
+        options: what columns mean, and whether defects are refused.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
         known = " ".join(READERS)
         raise InputError(f"{one_line(path)}: unknown suffix {path.suffix!r}; one of {known}")
     try:
-        vertices, faces, normals = reader(content)
-        return checked(vertices, faces, normals)
+        if suffix in WITH_COLUMNS:
+            contents = WITH_COLUMNS[suffix](content, options.names)
+        else:
+            contents = WITH_NAMES[suffix](content)
+        contents = repaired(contents, options.strict)
+        raw = checked(contents.vertices, contents.faces, contents.normals)
+    except InputError as error:
+        # The reader names the remedy itself.
+        raise InputError(one_line(f"{path}: {error}")) from error
     # Damaged bytes make numpy, json and trimesh raise errors of many types.
     except Exception as error:
         detail = str(error) or type(error).__name__
         raise InputError(one_line(f"{path}: {detail}; repair or remove the file")) from error
+    return replace(raw, account=one_line(contents.account()))
 
 
 def read_positions(path: str | Path) -> Float64[np.ndarray, "C D"]:
     """Read positions from a text file, one a line, 2-D or 3-D; InputError if it cannot be used."""
     content = read_bytes(Path(path))
     try:
-        points, _, more = read_text(content)
-        if more is not None or not np.isfinite(points).all():
+        contents = read_text(content)
+        points = contents.vertices
+        if contents.normals is not None or contents.unused or not np.isfinite(points).all():
             raise ValueError("each line needs x y z, or x y in the plane, all finite")
     except ValueError as error:
         raise InputError(one_line(f"{path}: {error}")) from error
@@ -141,7 +174,7 @@ def checked(
     return RawScan(
         vertices=vertices.astype(np.float64),
         faces=None if faces is None else faces.astype(np.int64),
-        normals=None if normals is None else _unit(normals, vertices.shape),
+        normals=None if normals is None else unit_normals(normals, vertices.shape),
     )
 
 
@@ -167,14 +200,3 @@ def double_area_normals(
         raise ValueError("faces between 2-D points; a 2-D scan is a cloud")
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     return np.cross(b - a, c - a)
-
-
-def _unit(normals: np.ndarray, shape: tuple[int, ...]) -> Float64[np.ndarray, "V D"] | None:
-    """Scale normals to length 1; zero where unknown, None if all are unknown."""
-    if normals.shape != shape:
-        raise ValueError(f"normals of shape {normals.shape} for vertices of shape {shape}")
-    rows = np.where(np.isfinite(normals), normals, 0.0).astype(np.float64)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    # The squares inside the norm of a shorter one underflow, so its direction is lost.
-    known = length > np.sqrt(np.finfo(np.float64).tiny)
-    return np.where(known, rows / np.where(known, length, 1.0), 0.0) if known.any() else None

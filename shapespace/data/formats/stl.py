@@ -8,20 +8,22 @@ import re
 
 import numpy as np
 
-from shapespace.data.formats.polygons import Arrays
+from shapespace.data.formats.contents import Contents
+from shapespace.data.formats.words import plain_numbers
 
 
-def read_stl(content: bytes) -> Arrays:
+def read_stl(content: bytes) -> Contents:
     """Read triangles, binary or ASCII; no two triangles share a vertex.
 
-    Normals of the file are dropped, since they follow from the corners.
+    Normals of the file say nothing new, since they follow from the corners.
     """
+    unused: list[str] = []
     num_faces = int.from_bytes(content[80:84], "little")
     size = 84 + 50 * num_faces
     # A binary header may begin with "solid" too. The file is binary if its size is just what the
     # count in the header asks for.
     if content[:5] == b"solid" and b"facet" in content and len(content) != size:
-        found = re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", content)
+        found = re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", plain_numbers(content))
         if len(found) != 3 * content.count(b"endfacet"):
             raise ValueError("a facet has not three vertices; is the file truncated?")
         vertices = np.array(found, dtype="S").astype(np.float64).reshape(-1, 3)
@@ -31,6 +33,11 @@ def read_stl(content: bytes) -> Arrays:
         )
     else:
         row = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-        corners = np.frombuffer(content, row, count=num_faces, offset=84)["corners"]
-        vertices = corners.reshape(-1, 3).astype(np.float64)
-    return vertices, np.arange(len(vertices), dtype=np.int64).reshape(-1, 3), None
+        rows = np.frombuffer(content, row, count=num_faces, offset=84)
+        vertices = rows["corners"].reshape(-1, 3).astype(np.float64)
+        if rows["attribute"].any():
+            unused.append("attributes (colours)")
+        if len(content) > size:
+            unused.append(f"{len(content) - size} bytes after the last triangle")
+    faces = np.arange(len(vertices), dtype=np.int64).reshape(-1, 3)
+    return Contents(vertices, faces, unused=tuple(unused))

@@ -7,112 +7,36 @@ their names.
 Letters: C cameras, D dimension (2 or 3).
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
 
+from shapespace.config.options import ReadOptions
+from shapespace.data.prepare.clean import cleaned
+from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.partial import PartialResults, partial_results_of, stamp_of
-from shapespace.data.prepare.points import PointOptions, prepare_scan
+from shapespace.data.prepare.points import PointOptions, own_radius, prepare_scan
 from shapespace.data.sources import Source
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError, one_line
-from shapespace.scan import NormalsKind, PreparedScan
+from shapespace.scan import PreparedScan
 from shapespace.utils.progress import progress
 from shapespace.utils.timing import Timings
 from shapespace.utils.workers import run_in_workers
 
-BOX = 1.8
-"""Half side of the published sampling box, in stored units (Gropp et al. 2020).
-
-A scan that reaches further is warned of, and so is a scan smaller than a hundredth of the box.
-"""
 LOST = "the process that read it died, by a crash or for want of memory; remove or repair the file"
+TIMES = 5.0
+"""A scan more than this times as large as the median does not set a common scale."""
 Outcome = Timings | str
 """The seconds that a scan took by step, or the reason why it cannot be used."""
 Cameras = Float64[np.ndarray, "C D"]
-
-
-@dataclass
-class PrepareCounts:
-    """Counts over the scans of one ``prepare``.
-
-    Args:
-        names: names of the scans in the store.
-        skipped: name and reason of every scan that cannot be used.
-        num_points: stored points of all scans together.
-        num_reused: scans that an earlier run had finished.
-        timings: seconds by step, summed over all workers.
-        too_large: largest coordinate and name of every new scan beyond the sampling box.
-        too_small: the same of every new scan smaller than a hundredth of the box.
-        kinds: number of scans by the kind of their normals.
-    """
-
-    names: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    num_points: int = 0
-    num_reused: int = 0
-    timings: Timings = field(default_factory=Timings)
-    too_large: list[tuple[float, str]] = field(default_factory=list)
-    too_small: list[tuple[float, str]] = field(default_factory=list)
-    kinds: dict[str, int] = field(default_factory=dict)
-
-    def add(self, scan: PreparedScan) -> None:
-        """Count a scan that is written to the store."""
-        self.add_stored(scan.name, len(scan.points), scan.normals_kind)
-        reach = float(np.abs(scan.points).max())
-        if reach > BOX:
-            self.too_large.append((reach, scan.name))
-        elif reach < BOX / 100:
-            self.too_small.append((reach, scan.name))
-
-    def add_stored(self, name: str, num_points: int, kind: NormalsKind) -> None:
-        """Count a scan that is in the store already and stays there.
-
-        Args:
-            name: the scan's name.
-            num_points: number of its stored points.
-            kind: where its normals come from.
-        """
-        self.names.append(name)
-        self.num_points += num_points
-        self.kinds[kind] = self.kinds.get(kind, 0) + 1
-
-    def add_timings(self, timings: Timings) -> None:
-        """Add the seconds that one scan took."""
-        for step, seconds in timings.items():
-            self.timings[step] = self.timings.get(step, 0.0) + seconds
-
-    def warnings(self) -> list[str]:
-        """Name what the user should look at before training, one line each."""
-        lines = []
-        for kind in ("none", "estimated-unoriented"):
-            count = self.kinds.get(kind, 0)
-            if count:
-                lines.append(f"scans with normals {kind}: {count}; they train without normals")
-        if self.too_large:
-            reach, name = max(self.too_large)
-            lines.append(
-                f"scans beyond the sampling box of ±{BOX}: {len(self.too_large)}, {name!r} reaches "
-                f"{reach:.4g}; if lengths are millimetres give --unit mm, else --normalise"
-            )
-        if self.too_small:
-            reach, name = min(self.too_small)
-            lines.append(
-                f"scans much smaller than the sampling box of ±{BOX}: {len(self.too_small)}, "
-                f"{name!r} reaches {reach:.4g}; check --unit, or give --normalise"
-            )
-        return lines
-
-    def why_empty(self) -> str:
-        """Say on one line why no scan could be used."""
-        reasons = "; ".join(reason for _, reason in sorted(self.skipped)[:3])
-        return reasons or "no scan was selected; check scans and every"
 
 
 StampedSource = tuple[Source, str]
@@ -137,6 +61,7 @@ class Assembly:
         shard: "i/n" for one of n shards, which may be empty, or "" for a whole store, which must
             hold a scan.
         options: how the scans are sampled.
+        reading: how their files are read.
         cameras: positions in the source's frame from which the scans were taken, or None.
         strict: raise at the first scan that cannot be used instead of skipping it.
         shown: show bars on standard error.
@@ -146,9 +71,27 @@ class Assembly:
     unit: str
     shard: str
     options: PointOptions
+    reading: ReadOptions
     cameras: Cameras | None
     strict: bool
     shown: bool
+
+    def with_common_scale(self, sources: Sequence[Source], workers: int) -> "Assembly":
+        """Return the same with one scale for a set: the largest radius of its scans.
+
+        Every scan is read. One more than ``TIMES`` times as large as the median is out of scale,
+        and does not count; nor does one that cannot be read. The scale is 1 if none can be.
+        """
+        work = partial(_own_radius, reading=self.reading, clean=self.options.clean)
+        found = run_in_workers(work, sources, workers, lost=0.0)
+        total = len(sources)
+        with (
+            closing(found),
+            progress(found, "measure", total, unit="scan", shown=self.shown) as bar,
+        ):
+            radii = np.array([radius for _, radius in bar if radius > 0])
+        scale = float(radii[radii <= TIMES * np.median(radii)].max()) if len(radii) else 1.0
+        return replace(self, options=replace(self.options, scale=scale))
 
     def run(self, sources: Sequence[Source], workers: int) -> PrepareCounts:
         """Write the scans of ``sources`` to the store; results of an earlier run are reused.
@@ -156,8 +99,12 @@ class Assembly:
         Raises:
             InputError: no scan could be used, or one could not and ``strict`` is set.
         """
-        selected = [(source, stamp_of(source, self.options, self.cameras)) for source in sources]
-        counts = PrepareCounts()
+        selected = [(source, self._stamp(source)) for source in sources]
+        counts = PrepareCounts(
+            metres=self.options.scale == 1.0,
+            normalised=self.unit == "radius",
+            clean=self.options.clean,
+        )
         with partial_results_of(self.path, self.unit) as results:
             existing = self._existing(selected)
             missing = [
@@ -166,7 +113,7 @@ class Assembly:
                 if source.name not in existing.names and stamp not in results
             ]
             counts.num_reused = len(selected) - len(missing)
-            self._process(results, missing, workers, counts=counts)
+            self._process(results, missing, workers, counts=counts, total=len(selected))
             skipped = {name for name, _ in counts.skipped}
             usable = [item for item in selected if item[0].name not in skipped]
             wanted = {source.name for source, _ in usable}
@@ -174,7 +121,10 @@ class Assembly:
                 # The store holds exactly these scans already: it is not written again.
                 for name in existing.store.names:
                     counts.add_stored(
-                        name, existing.store.num_points(name), existing.store.normals_kind(name)
+                        name,
+                        existing.store.num_points(name),
+                        kind=existing.store.normals_kind(name),
+                        account=existing.store.account(name),
                     )
             else:
                 scans = self._scans(results, usable, existing)
@@ -183,13 +133,17 @@ class Assembly:
         counts.skipped.sort()
         return counts
 
+    def _stamp(self, source: Source) -> str:
+        return stamp_of(source, self.options, cameras=self.cameras, reading=self.reading)
+
     def _existing(self, selected: Sequence[StampedSource]) -> _Existing:
         """Open the store of an earlier run, if its unit and shard are those of this run."""
         try:
             store = ScanStore(self.path)
         except InputError:
             return _Existing(None, set())
-        if (store.unit, store.shard) != (self.unit, self.shard):
+        same = (self.unit, self.shard, self.options.measures_sigma)
+        if (store.unit, store.shard, store.has_sigma) != same:
             return _Existing(None, set())
         names: set[str] = set()
         for source, stamp in selected:
@@ -205,10 +159,19 @@ class Assembly:
         missing: list[StampedSource],
         workers: int,
         counts: PrepareCounts,
+        total: int,
     ) -> None:
-        """Write a partial result for every scan of ``missing`` that can be read."""
+        """Write a partial result for every scan of ``missing`` that can be read.
+
+        The store itself will hold ``total`` scans.
+        """
+        sizes: list[int] = []
         work = partial(
-            _write_partial_result, results=results, options=self.options, cameras=self.cameras
+            _write_partial_result,
+            results=results,
+            options=self.options,
+            reading=self.reading,
+            cameras=self.cameras,
         )
         outcomes = run_in_workers(work, missing, workers, lost=LOST)
         shown = self.shown and bool(missing)
@@ -216,12 +179,26 @@ class Assembly:
             closing(outcomes),
             progress(total=len(missing), desc="prepare", unit="scan", shown=shown) as bar,
         ):
-            for (source, _), outcome in outcomes:
+            for done, ((source, stamp), outcome) in enumerate(outcomes, start=1):
                 bar.update()
                 if isinstance(outcome, str):
                     self._skip(counts, source.name, outcome)
                 else:
                     counts.add_timings(outcome)
+                    sizes.append(results.size(stamp))
+                    # At 1, 2, 4, 8, ... results: each is then of twice as many scans.
+                    if len(sizes).bit_count() == 1:
+                        left = len(missing) - done + total
+                        self._check_room(left * sum(sizes) / len(sizes))
+
+    def _check_room(self, needed: float) -> None:
+        """Raise InputError unless so many bytes are free, for partial results and the store."""
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise InputError(
+                f"{self.path}: needs {needed:.0f} bytes more, and {free} are free; "
+                "make room, choose another disk, or lower --num-points"
+            )
 
     def _scans(
         self, results: PartialResults, usable: Sequence[StampedSource], existing: _Existing
@@ -233,7 +210,9 @@ class Assembly:
                 with suppress(InputError):
                     scan = existing.store.scan(source.name)
             scan = scan or results.read(stamp)
-            yield scan or load_scan(source, self.options, self.cameras, stamp=stamp)
+            yield scan or load_scan(
+                source, self.options, self.cameras, stamp=stamp, reading=self.reading
+            )
 
     def _write(
         self, scans: Iterator[PreparedScan], total: int, dimension: int, counts: PrepareCounts
@@ -274,6 +253,7 @@ def load_scan(
     cameras: Cameras | None = None,
     stamp: str = "",
     timings: Timings | None = None,
+    reading: ReadOptions = ReadOptions(),
 ) -> PreparedScan:
     """Read ``source`` and prepare it.
 
@@ -282,17 +262,28 @@ def load_scan(
         options: how the scan is sampled.
         cameras: positions in the source's frame from which the scan was taken, or None.
         stamp: recorded in the store, see :func:`~shapespace.data.prepare.partial.stamp_of`.
-        timings: takes the seconds of "read", and those that ``prepare_scan`` adds.
+        timings: takes the seconds of "read" and "clean", and those that ``prepare_scan`` adds.
+        reading: how the file is read.
 
     Raises:
-        InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse.
+        InputError: the scan cannot be used; or it is 2-D and the cameras 3-D, or the reverse; or
+            ``reading`` is strict, and a cloud has fewer points than asked.
     """
     timings = Timings() if timings is None else timings
     with timings("read"):
-        raw, digest = source.load()
+        raw, digest = source.load(reading)
+    if options.clean:
+        with timings("clean"):
+            raw = cleaned(raw)
     dimension = raw.vertices.shape[1]
     if cameras is not None and cameras.shape[1] != dimension:
         raise InputError(f"{source}: is {dimension}-D, the cameras {cameras.shape[1]}-D")
+    wanted = options.num_points or 0
+    if reading.strict and raw.faces is None and len(raw.vertices) < wanted:
+        raise InputError(
+            f"{source}: {len(raw.vertices)} points, fewer points than asked ({wanted}); lower "
+            "--num-points, or leave out --strict to draw some of them again"
+        )
     return prepare_scan(
         raw,
         source.name,
@@ -306,13 +297,17 @@ def load_scan(
 
 
 def _write_partial_result(
-    item: StampedSource, results: PartialResults, options: PointOptions, cameras: Cameras | None
+    item: StampedSource,
+    results: PartialResults,
+    options: PointOptions,
+    reading: ReadOptions,
+    cameras: Cameras | None,
 ) -> Outcome:
     """Prepare one scan in a worker and write its partial result."""
     source, stamp = item
     timings = Timings()
     try:
-        scan = load_scan(source, options, cameras, stamp=stamp, timings=timings)
+        scan = load_scan(source, options, cameras, stamp=stamp, timings=timings, reading=reading)
         with timings("write"):
             results.write(scan)
     except InputError as error:
@@ -322,3 +317,13 @@ def _write_partial_result(
         reason = f"{type(error).__name__} {error}"
         return one_line(f"{source}: cannot be prepared ({reason}); repair or remove it")
     return timings
+
+
+def _own_radius(source: Source, reading: ReadOptions, clean: bool) -> float:
+    """Measure the radius of one scan; 0 if it cannot be read."""
+    try:
+        raw = source.load(reading)[0]
+        return own_radius(cleaned(raw) if clean else raw, source.name)
+    except (InputError, MemoryError, ArithmeticError, ValueError, AssertionError):
+        # The scan is read again for the store, and skipped there with the reason.
+        return 0.0

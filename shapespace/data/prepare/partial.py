@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from shapespace.config.options import ReadOptions
 from shapespace.data.prepare.points import PointOptions
 from shapespace.data.sources import Source
 from shapespace.data.store.store import ScanStore
@@ -24,7 +25,7 @@ from shapespace.errors import InputError
 from shapespace.scan import PreparedScan
 from shapespace.utils.files import alone, remove_leftovers
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Version of the sampling code, part of every stamp.
 
 It is raised when the same source and options would give other points.
@@ -32,7 +33,10 @@ It is raised when the same source and options would give other points.
 
 
 def stamp_of(
-    source: Source, options: PointOptions, cameras: Float64[np.ndarray, "C D"] | None
+    source: Source,
+    options: PointOptions,
+    cameras: Float64[np.ndarray, "C D"] | None,
+    reading: ReadOptions = ReadOptions(),
 ) -> str:
     """Hash everything that decides the result of preparing ``source``.
 
@@ -42,6 +46,7 @@ def stamp_of(
         source: the scan to be prepared.
         options: how the scan is sampled.
         cameras: positions of the cameras in the source's frame, or None.
+        reading: how the file is read.
 
     Returns:
         The sha256, hexadecimal.
@@ -55,10 +60,28 @@ def stamp_of(
         "algorithm": ALGORITHM,
         "source": [source.name, str(source.path.resolve()), source.sequence, source.frame],
         "file": None if stat is None else [stat.st_size, stat.st_mtime_ns],
-        "options": asdict(options),
+        "options": _facts(options),
+        # A reading that is the usual one is left out, as an option is that changes nothing.
+        **({} if reading == ReadOptions() else {"reading": asdict(reading)}),
         "cameras": None if cameras is None else cameras.tolist(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _facts(options: PointOptions) -> dict[str, object]:
+    """Return the options as plain data.
+
+    An option that changes nothing is left out: a store that was written before it was invented
+    keeps its stamps.
+    """
+    facts = asdict(options)
+    if options.measures_sigma:
+        del facts["sigma"]
+    if not options.clean:
+        del facts["clean"]
+    if options.scale is None:
+        facts["radius"] = "without stray points"
+    return facts
 
 
 LEFTOVER = r"\.[0-9a-f]{64}\.\d+\.part\.hdf5"
@@ -93,6 +116,10 @@ class PartialResults:
         """Write ``scan`` under its stamp; :class:`InputError` if its name cannot name a scan."""
         with StoreWriter(self._path(scan.stamp), self.unit, scan.points.shape[1]) as writer:
             writer.add(scan)
+
+    def size(self, stamp: str) -> int:
+        """Return the size of a result in bytes."""
+        return self._path(stamp).stat().st_size
 
     def read(self, stamp: str) -> PreparedScan | None:
         """Read the scan that was written under ``stamp``.

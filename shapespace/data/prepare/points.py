@@ -14,16 +14,20 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from shapespace.config.options import Normals
+from shapespace.data.extent import NUM_MEASURED, check_not_far, extent_of
 from shapespace.data.formats.readers import RawScan, double_area_normals
 from shapespace.data.prepare.neighbours import NEIGHBOUR, neighbour_distance
 from shapespace.data.prepare.normals import normals_of_cloud
 from shapespace.data.prepare.targets import surface_targets
+from shapespace.data.rounding import rounding_of
 from shapespace.errors import InputError, one_line
 from shapespace.scan import Frame, NormalsKind, PreparedScan, rounded_normals
 from shapespace.utils.timing import Timings
 
 NUM_POINTS = 250_000
 """Default number of points of a scan, as IGR samples D-FAUST (Gropp et al. 2020)."""
+CLEANED = "--clean:"
+"""Begins what the account of a scan says about its cleaning."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,13 @@ class PointOptions:
     Args:
         num_points: number of points. None means 250 000, or all points of a smaller cloud.
         seed: seed of sampling and shuffling.
-        scale: source units per stored unit; None for the scan's own radius.
+        scale: source units per stored unit; None for the scan's own radius, see :func:`_frame`.
         normals: "source" keeps the normals of the file or of the faces; "estimate" also estimates
             normals for a cloud that has none; "none" keeps none.
         num_targets: number of points around the scan that are stored with their distance, see
             :func:`~shapespace.data.prepare.targets.surface_targets`.
+        sigma: measure the distance of each point to its 50th neighbour. Targets need it, too.
+        clean: leave out what is not the shape, see ``clean.py``.
     """
 
     num_points: int | None = None
@@ -45,6 +51,13 @@ class PointOptions:
     scale: float | None = 1.0
     normals: Normals = "estimate"
     num_targets: int = 0
+    sigma: bool = True
+    clean: bool = False
+
+    @property
+    def measures_sigma(self) -> bool:
+        """Whether sigma is measured."""
+        return self.sigma or self.num_targets > 0
 
 
 def prepare_scan(
@@ -58,10 +71,11 @@ def prepare_scan(
     stamp: str = "",
     timings: Timings | None = None,
 ) -> PreparedScan:
-    """Sample, centre and scale ``raw``, measure sigma, and add normals and targets as asked.
+    """Sample, centre and scale ``raw``; add sigma, normals and targets as asked.
 
     A mesh is sampled uniformly by area, with the normals of its faces. A cloud gives its own
-    points, or a random subset of them. The centre is the mean of the points.
+    points, or a random subset of them; if it has fewer than asked, some are drawn again. The centre
+    is the mean of the points.
 
     Args:
         raw: the scan, in source units.
@@ -75,16 +89,19 @@ def prepare_scan(
         timings: takes the seconds of "sample", "sigma", "normals" and "targets".
 
     Raises:
-        InputError: a cloud has fewer than 51 points or fewer than asked; its lengths do not fit
-            into float32; targets of a mesh are asked for and libigl is missing.
+        InputError: a cloud has fewer than 51 points; its lengths do not fit into float32; a point
+            lies far beyond the others; targets of a mesh are asked for and libigl is missing.
     """
     label = one_line(source or name)
     rng = _generator(name, options.seed)
     timings = Timings() if timings is None else timings
     with timings("sample"):
         points, normals, frame = _sample(raw, options, label=label, rng=rng)
-    with timings("sigma"):
-        sigma = neighbour_distance(points)
+    sigma = None
+    if options.measures_sigma:
+        with timings("sigma"):
+            again = raw.faces is None and len(points) > len(raw.vertices)
+            sigma = sigma_of(points, again)
     with timings("normals"):
         stored_cameras = None if cameras is None else frame.to_store(cameras)
         normals, kind = _normals_to_store(
@@ -103,12 +120,40 @@ def prepare_scan(
         seed=options.seed,
         normals_kind=kind,
         stamp=stamp,
+        account=_account(raw, len(points)),
     )
     if not options.num_targets:
         return scan
     with timings("targets"):
         # Targets are drawn last, so that asking for them changes none of the points.
         return replace(scan, targets=surface_targets(raw, scan, count=options.num_targets, rng=rng))
+
+
+def own_radius(raw: RawScan, name: str) -> float:
+    """Measure the radius of a scan in source units, stray points left out."""
+    count = NUM_MEASURED if raw.faces is not None else min(NUM_MEASURED, len(raw.vertices))
+    options = PointOptions(num_points=count, scale=None)
+    return _sample(raw, options, label=name, rng=_generator(name, options.seed))[2].scale
+
+
+def sigma_of(points: Float32[np.ndarray, "n D"], again: bool) -> Float32[np.ndarray, " n"]:
+    """Measure the distance of each point to its 50th neighbour.
+
+    With ``again`` points were drawn more than once, and count once.
+    """
+    if not again:
+        return neighbour_distance(points)
+    once, rows = np.unique(points, axis=0, return_inverse=True)
+    return neighbour_distance(once)[rows.reshape(-1)]
+
+
+def _account(raw: RawScan, num_points: int) -> str:
+    """The account of a raw scan; how it is rounded; how many points of a cloud were drawn again."""
+    total = len(raw.vertices)
+    parts = [raw.account, str(rounding_of(raw.vertices) or "")]
+    if raw.faces is None and num_points > total:
+        parts.append(f"drawn with replacement: {num_points} points of {total}")
+    return "; ".join(part for part in parts if part)
 
 
 def _generator(name: str, seed: int) -> np.random.Generator:
@@ -126,19 +171,34 @@ def _sample(
     # Differences to a vertex of the scan are taken first: a scan far from its origin then gives the
     # same points as one near to it. A vertex of a face is safe, others may lie anywhere.
     origin = raw.vertices[0 if raw.faces is None else raw.faces[0, 0]]
+    check_not_far(label, raw.vertices, raw.faces)
     if raw.faces is None:
         local, normals = _choose_points(
             raw, origin, label=label, num_points=options.num_points, rng=rng
         )
     else:
-        local, normals = _sample_mesh(
+        local, normals = sample_mesh(
             raw, origin, num_points=options.num_points or NUM_POINTS, rng=rng
         )
-    mean = local.mean(axis=0)
+    mean, scale = _frame(local, options.scale)
     local -= mean
-    radius = float(np.sqrt((local**2).sum(axis=1).max()))
-    frame = Frame(origin + mean, radius if options.scale is None else options.scale)
-    return _scaled(label, local, frame.scale), normals, frame
+    return _scaled(label, local, scale), normals, Frame(origin + mean, scale)
+
+
+def _frame(
+    local: Float64[np.ndarray, "n D"], scale: float | None
+) -> tuple[Float64[np.ndarray, " D"], float]:
+    """Find the mean and the scale of the points.
+
+    Where the scale is to be found, it is the largest distance from the mean. Stray points count for
+    neither, see ``extent.py``.
+    """
+    if scale is not None:
+        return local.mean(axis=0), scale
+    holds = extent_of(local).holds(local)
+    own = local if holds.all() else local[holds]
+    mean = own.mean(axis=0)
+    return mean, float(np.sqrt(((own - mean) ** 2).sum(axis=1).max()))
 
 
 def _normals_to_store(
@@ -163,26 +223,34 @@ def _choose_points(
     num_points: int | None,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "n D"], Float64[np.ndarray, "n D"] | None]:
-    """Draw points of a cloud without repetition, relative to ``origin``, with their normals."""
+    """Draw points of a cloud, relative to ``origin``, with their normals.
+
+    A point is drawn again only if there are fewer than asked: then all are there before any is.
+    """
     total = len(raw.vertices)
     wanted = min(NUM_POINTS, total) if num_points is None else num_points
     if total <= NEIGHBOUR:
         raise InputError(f"{label}: {total} points; a cloud needs at least {NEIGHBOUR + 1}")
-    if total < wanted:
-        raise InputError(
-            f"{label}: {total} points, fewer points than asked ({wanted}); lower --num-points"
-        )
     rows = rng.permutation(total)[:wanted]
+    if total < wanted:
+        rows = rng.permutation(np.concatenate([rows, rng.integers(total, size=wanted - total)]))
     return raw.vertices[rows] - origin, None if raw.normals is None else raw.normals[rows]
 
 
-def _sample_mesh(
+def sample_mesh(
     raw: RawScan,
     origin: Float64[np.ndarray, " D"],
     num_points: int,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "n 3"], Float64[np.ndarray, "n 3"]]:
-    """Draw independent points, uniform by area, relative to ``origin``, with their face normals."""
+    """Draw independent points, uniform by area, relative to ``origin``, with their face normals.
+
+    Args:
+        raw: a mesh.
+        origin: subtracted from the vertices first, which keeps the digits of a mesh far away.
+        num_points: number of points, n.
+        rng: source of all random numbers.
+    """
     assert raw.faces is not None
     normals = double_area_normals(raw.vertices, raw.faces)
     area = np.linalg.norm(normals, axis=1)

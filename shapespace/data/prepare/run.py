@@ -8,6 +8,7 @@ Letters: C cameras, D dimension (2 or 3).
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from shapespace.config.options import Normals, Unit
-from shapespace.data.prepare.assemble import Assembly, PrepareCounts, load_scan
+from shapespace.config.options import Normalise, Normals, ReadOptions, Unit
+from shapespace.data.formats.contents import grouped_accounts
+from shapespace.data.prepare.assemble import Assembly, load_scan
+from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.points import NEIGHBOUR, PointOptions
-from shapespace.data.sources import Source, discover, select
+from shapespace.data.sources import Source, counted, discover, select
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import check_target
 from shapespace.data.units import per_metre
@@ -36,25 +39,30 @@ class PrepareSummary:
         counts: which scans were stored and skipped, and the time they took.
         seconds: wall-clock time of the whole call.
         workers: number of processes.
-        ignored: number of files beside the scans that are not scans.
+        ignored: number of files beside the scans that are not scans, by their suffix.
         content: content hash of the store, hexadecimal.
+        common: source units per stored unit where all scans have one, found for them; else None.
     """
 
     store: Path
     counts: PrepareCounts
     seconds: float
     workers: int
-    ignored: int
+    ignored: Counter[str]
     content: str
+    common: float | None = None
 
     def __str__(self) -> str:
         counts = self.counts
         lines = [f"scans: {len(counts.names)}, {counts.num_points} points, {self.seconds:.1f} s"]
         lines += self._speed()
+        if self.common is not None:
+            lines.append(f"one scale for all: a stored unit is {self.common:.6g} of the source's")
         lines += [f"skipped {one_line(name)}: {reason}" for name, reason in counts.skipped]
+        lines += grouped_accounts(counts.accounts)
         lines += [f"warning: {warning}" for warning in counts.warnings()]
         if self.ignored:
-            lines.append(f"other files ignored: {self.ignored}")
+            lines.append(f"other files ignored: {counted(self.ignored)}")
         return "\n".join([*lines, f"content {self.content[:16]}"])
 
     def _speed(self) -> list[str]:
@@ -81,11 +89,14 @@ def prepare(
     workers: int = 1,
     shard: str | None = None,
     unit: Unit = "m",
-    normalise: bool = False,
+    normalise: Normalise = False,
     normals: Normals = "estimate",
     cameras: Float64[np.ndarray, "C D"] | None = None,
     targets: int = 0,
+    sigma: bool = False,
+    clean: bool = False,
     seed: int = 0,
+    columns: str | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> PrepareSummary:
@@ -103,49 +114,77 @@ def prepare(
         workers: number of processes. With more than one, a script needs its ``__main__`` guard.
         shard: "i/n" prepares the i-th of n shares of the scans and writes :func:`shard_path`.
         unit: length unit of the source. The store is in metres.
-        normalise: scale each scan to radius 1 instead. The unit of the store is then "radius".
+        normalise: True or "each" scales each scan to radius 1 instead; "common" scales all by one
+            number, so that the largest has radius 1 and sizes can be compared. Stray points do not
+            count. The unit of the store is then "radius". For "common" every scan is read twice,
+            by each shard as well.
         normals: "source" keeps the normals of the source; "estimate" also estimates normals for
             clouds without any; "none" stores no normals.
         cameras: positions from which all scans were taken, in the source's frame and unit. They
             decide the outer side of estimated normals.
         targets: number of points around each scan whose distances are stored, see ``targets.py``.
+        sigma: measure and store the distance of each point to its 50th neighbour, which takes
+            longer than all else. Only samplers without a sigma of their own read it. Targets store
+            it in any case.
+        clean: leave out what is not the shape, see ``clean.py``; what it was is said.
         seed: seed of sampling and shuffling, not negative.
-        strict: raise at the first scan that cannot be used instead of skipping it.
+        columns: names of the columns of text files, NPY and NPZ, see ``ReadOptions``.
+        strict: raise at the first scan that cannot be used, that has points which are NaN or 0 0 0,
+            or that has fewer points than asked, instead of mending or skipping it.
         progress: show bars on standard error.
 
     Raises:
         InputError: no scan could be read, an argument is wrong, or another process is writing the
             same store. The store is unchanged then.
     """
-    start = time.monotonic()
-    scale = None if normalise else per_metre(unit)
-    options = _options(
-        num_points=num_points, seed=seed, scale=scale, normals=normals, targets=targets
+    options = PointOptions(
+        num_points=num_points,
+        seed=seed,
+        scale=None if normalise else per_metre(unit),
+        normals=normals,
+        num_targets=targets,
+        sigma=sigma,
+        clean=clean,
     )
+    _check(options)
     at_least(1, workers=workers)
-    index, count = (1, 1) if shard is None else parse_shard(shard)
-    found, ignored = discover(Path(source))
-    sources = select(found, scans, every)[index - 1 :: count]
-    path = Path(store) if shard is None else shard_path(store, index, count)
-    check_target(path)
     assembly = Assembly(
-        path=path,
+        path=Path(store) if shard is None else shard_path(store, *parse_shard(shard)),
         unit="radius" if normalise else "m",
         shard=shard or "",
         options=options,
+        reading=ReadOptions(columns, strict),
         cameras=cameras,
         strict=strict,
         shown=progress,
     )
-    counts = assembly.run(sources, workers)
-    content = ScanStore(path).content
+    found, ignored = discover(Path(source))
+    sources = select(found, scans, every)
+    return _run(assembly, sources, ignored, workers=workers, common=normalise == "common")
+
+
+def _run(
+    assembly: Assembly,
+    sources: Sequence[Source],
+    ignored: Counter[str],
+    workers: int,
+    common: bool,
+) -> PrepareSummary:
+    """Write the share of ``sources`` that belongs to the shard."""
+    start = time.monotonic()
+    check_target(assembly.path)
+    if common:
+        assembly = assembly.with_common_scale(sources, workers)
+    index, count = parse_shard(assembly.shard) if assembly.shard else (1, 1)
+    counts = assembly.run(sources[index - 1 :: count], workers)
     return PrepareSummary(
-        store=path,
+        store=assembly.path,
         counts=counts,
         seconds=time.monotonic() - start,
         workers=workers,
         ignored=ignored,
-        content=content,
+        content=ScanStore(assembly.path).content,
+        common=assembly.options.scale if common else None,
     )
 
 
@@ -156,6 +195,8 @@ def prepare_file(
     seed: int = 0,
     scale: float | None = 1.0,
     normals: Normals = "estimate",
+    sigma: bool = False,
+    columns: str | None = None,
 ) -> PreparedScan:
     """Read one scan file and prepare it. The scan is named by the stem of the file.
 
@@ -165,12 +206,17 @@ def prepare_file(
         seed: seed of sampling and shuffling, not negative.
         scale: source units per stored unit, or None for the scan's own radius.
         normals: as in :func:`prepare`.
+        sigma: as in :func:`prepare`.
+        columns: as in :func:`prepare`.
 
     Raises:
         InputError: as ``read_raw`` and ``prepare_scan``.
     """
-    options = _options(num_points=num_points, seed=seed, scale=scale, normals=normals, targets=0)
-    return load_scan(Source(Path(path).stem, Path(path)), options)
+    options = PointOptions(
+        num_points=num_points, seed=seed, scale=scale, normals=normals, sigma=sigma
+    )
+    _check(options)
+    return load_scan(Source(Path(path).stem, Path(path)), options, reading=ReadOptions(columns))
 
 
 def shard_path(store: str | Path, index: int, count: int) -> Path:
@@ -187,18 +233,9 @@ def shard_path(store: str | Path, index: int, count: int) -> Path:
     return path.with_name(f"{path.stem}.{index:0{len(str(count))}d}-of-{count}{path.suffix}")
 
 
-def _options(
-    *,
-    num_points: int | None,
-    seed: int,
-    scale: float | None,
-    normals: Normals,
-    targets: int,
-) -> PointOptions:
-    """Check the arguments that a caller gave."""
+def _check(options: PointOptions) -> None:
+    """Raise InputError if an option that a caller gave is wrong."""
+    num_points = options.num_points
     if num_points is not None and num_points <= NEIGHBOUR:
-        raise InputError(f"num_points={num_points}: at least {NEIGHBOUR + 1} are needed for sigma")
-    at_least(0, seed=seed, targets=targets)
-    return PointOptions(
-        num_points=num_points, seed=seed, scale=scale, normals=normals, num_targets=targets
-    )
+        raise InputError(f"num_points={num_points}: at least {NEIGHBOUR + 1} are needed")
+    at_least(0, seed=options.seed, targets=options.num_targets)

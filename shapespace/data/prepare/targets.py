@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.spatial import KDTree
 
+from shapespace.data.extent import extent_of
 from shapespace.data.formats.readers import RawScan
 from shapespace.errors import InputError
 from shapespace.scan import PreparedScan, Targets
@@ -87,16 +88,19 @@ def is_closed(faces: Int64[np.ndarray, "F 3"]) -> bool:
 
 def _around(scan: PreparedScan, count: int, rng: np.random.Generator) -> Float64[np.ndarray, "m D"]:
     """Draw the points of the targets, in the store's frame."""
+    assert scan.sigma is not None
     surface = scan.points.astype(np.float64)
     near = round(NEAR * count)
     # Both shares are rounded up for some counts; together they must not exceed the count.
     wide = min(near, count - near)
     rows = rng.integers(len(surface), size=near + wide)
-    radius = np.sqrt((surface**2).sum(axis=1).max())
+    # Stray points set neither the radius nor the box.
+    own = surface[extent_of(surface).holds(surface)]
+    radius = np.sqrt((own**2).sum(axis=1).max())
     deviation = np.append(scan.sigma[rows[:near]], np.full(wide, SPREAD * radius))
     moved = surface[rows] + deviation[:, None] * rng.normal(size=(near + wide, surface.shape[1]))
-    low = surface.min(axis=0)
-    high = surface.max(axis=0)
+    low = own.min(axis=0)
+    high = own.max(axis=0)
     margin = MARGIN / 2 * (high - low)
     shape = (count - near - wide, surface.shape[1])
     uniform = rng.uniform(low - margin, high + margin, size=shape)

@@ -3,10 +3,12 @@
 Version 2 of the layout:
 
 - The root has the attributes format, version, unit, dimension, shard and content. ``content`` is
-  the sha256 of all names and checksums.
-- Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS`` and ``FRAME`` and these
-  contiguous datasets: points float32 [n,D], sigma float32 [n]; normals int16 [n,D] if known;
-  target_points float32 [m,D] and target_distance float32 [m] if there are targets.
+  the sha256 of all names and checksums. A store without sigma has the attribute sigma, 0. The
+  dataset index is described in ``index.py``.
+- Each scan is a group ``/scans/<name>`` with the attributes of ``FACTS``, ``NOTES`` and ``FRAME``
+  and these contiguous datasets: points float32 [n,D]; sigma float32 [n] if measured; normals int16
+  [n,D] if
+  known; target_points float32 [m,D] and target_distance float32 [m] if there are targets.
 - Points are in the store's frame and shuffled (``data/prepare`` shuffles them once, before they are
   written). So every contiguous window is a random subset, and one read of contiguous bytes draws a
   training sample. Rows picked at random are slow to read from HDF5, and to read and permute a whole
@@ -48,6 +50,8 @@ FACTS = {
     "checksum": str,
 }
 """Attributes of a scan that are fields of ``PreparedScan``, and their types."""
+NOTES = ("account",)
+"""Texts of a scan that are fields of ``PreparedScan`` and that older stores have not."""
 FRAME = ("centre", "scale", "normals_kind", "targets_signed")
 """Attributes of a scan that are needed to read its points."""
 
@@ -61,12 +65,14 @@ class Header:
         dimension: D.
         shard: "i/n" for the i-th of n parts of a data set, "" for a whole one.
         content: sha256 of all names and checksums.
+        has_sigma: whether the scans have sigma.
     """
 
     unit: str
     dimension: int
     shard: str
     content: str
+    has_sigma: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Entry:
         frame: frame of the scan in its source.
         num_points: n.
         points: offset of the points in the file, bytes.
-        sigma: offset of sigma.
+        sigma: offset of sigma, None if it was not measured.
         normals: offset of the normals, None if there are none.
         normals_kind: origin of the normals.
         num_targets: m, 0 if there are no targets.
@@ -89,7 +95,7 @@ class Entry:
     frame: Frame
     num_points: int
     points: int
-    sigma: int
+    sigma: int | None
     normals: int | None
     normals_kind: NormalsKind
     num_targets: int
@@ -128,13 +134,25 @@ def read_header(path: Path, root: hdf5.Group) -> Header:
         parse_shard(shard)
     if not re.fullmatch("[0-9a-f]{64}", content):
         raise InputError(f"{path}: content is not a sha256; run: shapespace prepare again")
+    has_sigma = hdf5.attributes(root, ["sigma"])["sigma"] if "sigma" in root.attrs else 1
+    if has_sigma not in (0, 1):
+        raise InputError(f"{path}: attribute 'sigma' is not 0 or 1; run: shapespace prepare again")
     return Header(
-        unit=found["unit"], dimension=int(found["dimension"]), shard=shard, content=content
+        unit=found["unit"],
+        dimension=int(found["dimension"]),
+        shard=shard,
+        content=content,
+        has_sigma=bool(has_sigma),
     )
 
 
-def read_entry(group: hdf5.Group, dimension: int) -> Entry:
+def read_entry(group: hdf5.Group, dimension: int, has_sigma: bool = True) -> Entry:
     """Check the datasets and the frame of a scan, and find their offsets.
+
+    Args:
+        group: the scan.
+        dimension: D of the store.
+        has_sigma: whether the scans of the store have sigma.
 
     Raises:
         InputError: a dataset or attribute is missing or does not fit.
@@ -142,7 +160,11 @@ def read_entry(group: hdf5.Group, dimension: int) -> Entry:
     attrs = hdf5.attributes(group, FRAME, rows=["centre"])
     points = _contiguous(group, "points", dtype=np.float32, shape=(None, dimension))
     n = points.shape[0]
-    sigma = _contiguous(group, "sigma", dtype=np.float32, shape=(n,))
+    sigma = None
+    if has_sigma:
+        sigma = hdf5.offset(_contiguous(group, "sigma", dtype=np.float32, shape=(n,)))
+    elif "sigma" in group:
+        _refuse(group, "has sigma, which the store should not have")
     kind = attrs["normals_kind"]
     normals = None
     if kind not in NORMALS_KINDS or (kind == "none") == ("normals" in group):
@@ -161,7 +183,7 @@ def read_entry(group: hdf5.Group, dimension: int) -> Entry:
         frame=_frame(group, attrs, dimension),
         num_points=n,
         points=hdf5.offset(points),
-        sigma=hdf5.offset(sigma),
+        sigma=sigma,
         normals=normals,
         normals_kind=kind,
         num_targets=m,
@@ -172,14 +194,18 @@ def read_entry(group: hdf5.Group, dimension: int) -> Entry:
 
 
 def read_facts(group: hdf5.Group) -> dict[str, Any]:
-    """Read the attributes of ``FACTS``."""
+    """Read the attributes of ``FACTS`` and ``NOTES``."""
     found = hdf5.attributes(group, tuple(FACTS))
-    return {name: kind(found[name]) for name, kind in FACTS.items()}
+    there = hdf5.attributes(group, [name for name in NOTES if name in group.attrs])
+    notes = {name: str(there.get(name, "")) for name in NOTES}
+    return {name: kind(found[name]) for name, kind in FACTS.items()} | notes
 
 
 def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
     """Write ``scan`` as a group of ``parent`` and return its checksum."""
-    arrays = {"points": scan.points, "sigma": scan.sigma}
+    arrays = {"points": scan.points}
+    if scan.sigma is not None:
+        arrays["sigma"] = scan.sigma
     if scan.normals is not None:
         arrays["normals"] = encoded_normals(scan.normals)
     if scan.targets is not None:
@@ -194,6 +220,7 @@ def write_scan(parent: hdf5.Group, scan: PreparedScan) -> str:
     # A path need not be valid UTF-8, as text in HDF5 must be. It is a note for people and no part
     # of the checksum, so characters that cannot be encoded may be replaced.
     facts["source"] = scan.source.encode("utf-8", "replace").decode()
+    facts |= {name: getattr(scan, name) for name in NOTES if getattr(scan, name)}
     hdf5.set_attributes(
         group,
         centre=np.asarray(scan.frame.centre, np.float64),

@@ -65,6 +65,11 @@ def _alike(stores: Sequence[ScanStore]) -> tuple[str, int]:
     """Unit and dimension that all ``stores`` share; InputError if they differ."""
     first = stores[0]
     for store in stores:
+        if store.has_sigma != first.has_sigma:
+            raise InputError(
+                f"{store.path}: has {'' if store.has_sigma else 'no '}sigma, unlike {first.path}; "
+                "prepare all with --sigma or all without"
+            )
         if (store.unit, store.dimension) != (first.unit, first.dimension):
             raise InputError(
                 f"{store.path}: unit {store.unit}, {store.dimension}-D, but {first.path}: unit "

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from shapespace.data.store import hdf5
+from shapespace.data.store.index import Index, read_index
 from shapespace.data.store.layout import (
     Entry,
     content_of,
@@ -48,8 +49,8 @@ class ScanStore:
     a fork.
 
     Attributes ``names`` (sorted), ``unit`` ("m" or "radius"), ``dimension`` (D), ``content`` (the
-    sha256 of all names and checksums) and ``shard`` ("i/n" for a part, "" for a whole store) are
-    those of the file.
+    sha256 of all names and checksums), ``shard`` ("i/n" for a part, "" for a whole store) and
+    ``has_sigma`` are those of the file.
 
     Args:
         path: file written by ``shapespace prepare``.
@@ -62,14 +63,14 @@ class ScanStore:
         self.path = Path(path)
         with hdf5.naming(self.path), hdf5.open_hdf5(self.path) as file:
             header = read_header(self.path, file)
-            self.names: tuple[str, ...] = tuple(sorted(hdf5.group(file, "scans")))
-            for name in self.names:
-                if not is_scan_name(name):
-                    raise InputError(f"{self.path}: {one_line(name)!r} cannot name a scan")
+            index = read_index(file, header.dimension, header.content)
+            self.names: tuple[str, ...] = _listed(self.path, file) if index is None else index.names
         self.unit = header.unit
         self.dimension = header.dimension
         self.shard = header.shard
         self.content = header.content
+        self.has_sigma = header.has_sigma
+        self._index: Index | None = index
         self._known = frozenset(self.names)
         self._opened: hdf5.File | None = None
         self._process = 0
@@ -88,7 +89,8 @@ class ScanStore:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None, "_process": 0, "_entries": {}}
+        # The index can be large. Another process looks up the few scans that it reads.
+        return {**self.__dict__, "_opened": None, "_process": 0, "_entries": {}, "_index": None}
 
     def close(self) -> None:
         """Close the file in this process; the next read opens it again."""
@@ -99,27 +101,27 @@ class ScanStore:
 
     def frame(self, name: str) -> Frame:
         """Frame of the scan in its source."""
-        return self._entry(name).frame
+        return self._claimed(name).frame
 
     def num_points(self, name: str) -> int:
         """Number n of points that are stored for the scan."""
-        return self._entry(name).num_points
+        return self._claimed(name).num_points
 
     def num_targets(self, name: str) -> int:
         """Number m of targets that are stored for the scan; 0 if there are none."""
-        return self._entry(name).num_targets
+        return self._claimed(name).num_targets
 
     def normals_kind(self, name: str) -> NormalsKind:
         """Origin of the normals of the scan."""
-        return self._entry(name).normals_kind
+        return self._claimed(name).normals_kind
 
     def has_trusted_normals(self, name: str) -> bool:
         """True if the scan has normals whose side is consistent, so that they can be learnt."""
-        return self._entry(name).normals_kind in TRUSTED
+        return self._claimed(name).normals_kind in TRUSTED
 
     def read(
         self, name: str, start: int = 0, count: int | None = None
-    ) -> tuple[Points, Points | None, Sigma]:
+    ) -> tuple[Points, Points | None, Sigma | None]:
         """Read a window of a scan.
 
         Args:
@@ -128,13 +130,13 @@ class ScanStore:
             count: number of points; None reads to the end.
 
         Returns:
-            Points, normals of any kind or None, and sigma.
+            Points, normals of any kind or None, and sigma or None.
         """
         entry = self._entry(name)
         count = self._count(name, "points", total=entry.num_points, start=start, count=count)
         points = np.empty((count, self.dimension), np.float32)
         normals = np.empty(points.shape, np.int16) if entry.normals is not None else None
-        sigma = np.empty(count, np.float32)
+        sigma = np.empty(count, np.float32) if entry.sigma is not None else None
         self.read_into(name, start, points=points, sigma=sigma, normals=normals)
         return points, None if normals is None else decoded_normals(normals), sigma
 
@@ -143,7 +145,7 @@ class ScanStore:
         name: str,
         start: int,
         points: Points,
-        sigma: Sigma,
+        sigma: Sigma | None = None,
         normals: Int16[np.ndarray, "K D"] | None = None,
     ) -> None:
         """Fill arrays with K <= n points from ``start`` on; the window wraps around at the end.
@@ -152,7 +154,7 @@ class ScanStore:
             name: name of the scan.
             start: first point.
             points: array for the points.
-            sigma: array for sigma.
+            sigma: array for sigma, or None. It is not filled for a scan without sigma.
             normals: array for the normals as they are stored (``decoded_normals`` gives floats). It
                 is not filled for a scan without normals.
         """
@@ -164,7 +166,8 @@ class ScanStore:
         for rows, at in ((slice(0, first), start), (slice(first, None), 0)):
             with hdf5.naming(self.path):
                 hdf5.read_at(file, entry.points + 4 * self.dimension * at, points[rows])
-                hdf5.read_at(file, entry.sigma + 4 * at, sigma[rows])
+                if sigma is not None and entry.sigma is not None:
+                    hdf5.read_at(file, entry.sigma + 4 * at, sigma[rows])
                 if normals is not None and entry.normals is not None:
                     hdf5.read_at(file, entry.normals + 2 * self.dimension * at, normals[rows])
 
@@ -225,6 +228,10 @@ class ScanStore:
         """Stamp of source and options that was recorded when the scan was written."""
         return self._facts(name)["stamp"]
 
+    def account(self, name: str) -> str:
+        """Line that says how the source of the scan was read; "" if the store has none."""
+        return self._facts(name)["account"]
+
     def check_name(self, name: str) -> None:
         """Raise InputError, which gives the nearest name, if no scan is called ``name``."""
         if name in self._known:
@@ -270,8 +277,15 @@ class ScanStore:
         with hdf5.naming(self.path):
             return read_facts(self._group(name))
 
+    def _claimed(self, name: str) -> Entry:
+        """Entry of one scan by the index, or by its group if there is no index."""
+        if self._index is None:
+            return self._entry(name)
+        self.check_name(name)
+        return self._index.entry(name)
+
     def _entry(self, name: str) -> Entry:
-        """Offsets and frame of one scan, looked up at the first call for it."""
+        """Offsets and frame of one scan, looked up in its group at the first call for it."""
         # After a fork, this process has a copy of the parent's HDF5 handle, which it must not use.
         # Entries are dropped with the handle: they are offsets in the file that it had open.
         if self._process != os.getpid():
@@ -282,7 +296,13 @@ class ScanStore:
             if len(self._entries) >= MAX_ENTRIES:
                 self._entries.clear()
             with hdf5.naming(self.path):
-                self._entries[name] = read_entry(self._group(name), self.dimension)
+                entry = read_entry(self._group(name), self.dimension, self.has_sigma)
+            if self._index is not None and not self._index.agrees(name, entry):
+                raise InputError(
+                    f"{self.path}: the index does not fit scan {one_line(name)!r}; "
+                    "run: shapespace prepare again"
+                )
+            self._entries[name] = entry
         return self._entries[name]
 
     def _group(self, name: str) -> hdf5.Group:
@@ -317,6 +337,15 @@ class ScanStore:
             window = f"{what} {start} to {stop} of {name!r}"
             raise InputError(f"{self.path}: {window}, which has {total}; ask for fewer")
         return stop - start
+
+
+def _listed(path: Path, file: hdf5.File) -> tuple[str, ...]:
+    """Names of the scans of a store without an index, sorted."""
+    names = tuple(sorted(hdf5.group(file, "scans")))
+    for name in names:
+        if not is_scan_name(name):
+            raise InputError(f"{path}: {one_line(name)!r} cannot name a scan")
+    return names
 
 
 def store_at(path: Path) -> ScanStore | None:

@@ -3,12 +3,16 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from shapespace.data.store import hdf5
+from shapespace.data.store.index import record_of, write_index
 from shapespace.data.store.layout import (
     FORMAT,
     VERSION,
     content_of,
     is_store,
+    read_entry,
     write_scan,
 )
 from shapespace.errors import InputError, one_line
@@ -47,6 +51,8 @@ class StoreWriter:
         hdf5.set_attributes(self._file, format=FORMAT, version=VERSION, **facts)
         self._scans = self._file.create_group("scans")
         self._checksums: dict[str, str] = {}
+        self._records: dict[str, np.ndarray] = {}
+        self._has_sigma: bool | None = None  # the first scan decides
 
     def __enter__(self) -> "StoreWriter":
         return self
@@ -54,6 +60,10 @@ class StoreWriter:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         with self._replacing:
             with hdf5.naming(self.path):
+                if error is None:
+                    write_index(self._file, self._records)
+                if self._has_sigma is False:
+                    hdf5.set_attributes(self._file, sigma=0)
                 hdf5.set_attributes(self._file, content=content_of(self._checksums))
                 hdf5.close(self._file)
             # Raised inside the block of replacing(), so that the temporary file is removed.
@@ -61,7 +71,10 @@ class StoreWriter:
                 raise error
 
     def objection(self, scan: PreparedScan) -> str | None:
-        """The reason why ``scan`` cannot be added (its name or dimension), None if it can."""
+        """The reason why ``scan`` cannot be added, None if it can.
+
+        Its name or its dimension does not fit, or it has sigma and the others have not.
+        """
         name = one_line(scan.name)
         if not is_scan_name(scan.name):
             return f"{name!r} cannot name a scan; use printable characters without '/'"
@@ -72,6 +85,11 @@ class StoreWriter:
             return (
                 f"{one_line(scan.source)}: {name!r} is {dimension}-D, the store's scans "
                 f"{self.dimension}-D; prepare it into a store of its own"
+            )
+        if self._has_sigma not in (None, scan.sigma is not None):
+            return (
+                f"{one_line(scan.source)}: {name!r} and the store's other scans must all have "
+                "sigma or all have none; prepare all with --sigma or all without"
             )
         return None
 
@@ -85,7 +103,11 @@ class StoreWriter:
         if objection is not None:
             raise InputError(objection)
         with hdf5.naming(self.path):
-            self._checksums[scan.name] = write_scan(self._scans, scan)
+            checksum = write_scan(self._scans, scan)
+            self._has_sigma = scan.sigma is not None
+            entry = read_entry(hdf5.group(self._scans, scan.name), self.dimension, self._has_sigma)
+        self._checksums[scan.name] = checksum
+        self._records[scan.name] = record_of(entry, checksum)
 
 
 def check_target(path: Path) -> None:

@@ -121,7 +121,7 @@ FAULTS = {
     "stray_points": "clutter",
     "one_sided": "holes",
     "far_away": "origin",
-    "nan": "unreadable",
+    "nan": "left out",
     "empty": "unreadable",
     "plane": "flat",
     "unknown_normals": "unknown normals",

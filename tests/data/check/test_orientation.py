@@ -8,7 +8,7 @@ from shapespace.data.check.cloud import moments, sample_faces
 from shapespace.data.check.measurements import boundary_edges
 from shapespace.data.check.orientation import measure_orientation
 from shapespace.data.check.rules import BOUNDARY, INWARD, OPPOSED, REGION
-from shapespace.data.check.spacing import spacing_of
+from shapespace.data.spacing import spacing_of
 
 SHAPES = {
     "ball": trimesh.creation.icosphere(4),

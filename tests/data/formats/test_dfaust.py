@@ -108,7 +108,7 @@ def test_frames_csv_joins_registrations_and_raw_scans(tmp_path):
     np.testing.assert_allclose(found[3].load()[0].vertices, 2 * VERTICES, rtol=1e-6)
     raw = [source.name for source in find_sources(tmp_path / "scans")]
     assert raw == ["s1_one_leg_000107", "s1_one_leg_000109"] and set(raw) < {s.name for s in found}
-    assert discover(tmp_path)[1] == 2
+    assert discover(tmp_path)[1] == {".ply": 2}
     assert [s.name for s in find_sources(tmp_path, every=2)] == [
         "s1_one_leg_000105",
         "s1_one_leg_000109",

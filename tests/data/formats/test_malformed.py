@@ -6,11 +6,13 @@ small good files of every format.
 
 import contextlib
 import csv
+import importlib.util
 import io
 import struct
 import warnings
 import zipfile
 import zlib
+from functools import partial
 
 import h5py
 import numpy as np
@@ -25,6 +27,7 @@ from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError
 from tests.conftest import ROOT
 from tests.data.formats.test_readers import ply
+from tests.data.formats.writers import e57, las, laz, pcd
 from tests.mutations import mutated
 from tests.sandbox import MEMORY, SECONDS, outcomes
 
@@ -57,7 +60,7 @@ def prepared(case):
         said, reasons = "read", [reason for _, reason in counts.skipped]
         for name in counts.names:
             points, normals, sigma = ScanStore(store).read(name)
-            assert np.isfinite(points).all() and np.isfinite(sigma).all()
+            assert np.isfinite(points).all() and (sigma is None or np.isfinite(sigma).all())
             assert normals is None or np.isfinite(normals).all()
     assert all("\n" not in reason and path.name in reason for reason in reasons)
     return said, reasons
@@ -134,8 +137,29 @@ GOOD = {
     "cloud.npy": lambda: saved(np.save, CLOUD),
     "cloud.xyz": lambda: saved(np.savetxt, CLOUD),
     "cloud.txt": lambda: saved(np.savetxt, CLOUD[:, :2]),
+    "cloud.csv": lambda: saved(np.savetxt, CLOUD, delimiter=",", header="x,y,z", comments=""),
+    "cloud.asc": lambda: saved(np.savetxt, CLOUD, delimiter=";"),
+    "cloud.pts": lambda: saved(np.savetxt, CLOUD, header="60", comments=""),
+    "cloud.xyzn": lambda: saved(np.savetxt, np.hstack([CLOUD, CLOUD])),
+    "cloud.xyzrgb": lambda: saved(np.savetxt, np.hstack([CLOUD, abs(CLOUD)])),
+    "text.pcd": lambda: pcd(XYZ, CLOUD, "ascii"),
+    "binary.pcd": lambda: pcd(XYZ, CLOUD, "binary"),
+    "packed.pcd": lambda: pcd(XYZ, CLOUD, "binary_compressed"),
 }
 """Small good files: name and content."""
+
+
+XYZ = [("x", "f4"), ("y", "f4"), ("z", "f4")]
+SCANNERS = {
+    name: partial(write, CLOUD)
+    for name, package, write in (
+        ("cloud.las", "laspy", las),
+        ("cloud.laz", "lazrs", laz),
+        ("cloud.e57", "pye57", e57),
+    )
+    if importlib.util.find_spec(package)
+}
+"""The same for formats that are read by packages which may be missing."""
 
 
 def mutate_and_prepare(case):
@@ -143,7 +167,7 @@ def mutate_and_prepare(case):
     place = folder / f"{seed}.{name}"
     place.mkdir()
     path = place / name
-    path.write_bytes(mutated(GOOD[name](), seed))
+    path.write_bytes(mutated((GOOD | SCANNERS)[name](), seed))
     return prepared((path, place / "s.hdf5"))[0]
 
 
@@ -155,8 +179,10 @@ def mutate_and_prepare(case):
     ],
 )
 def test_mutated_files_are_refused_or_read(tmp_path, seeds):
-    assert {f".{name.split('.')[1]}" for name in GOOD} == READERS.keys()
-    cases = [(tmp_path, name, seed) for name in GOOD for seed in seeds]
+    good = [*GOOD, *SCANNERS]
+    assert {f".{name.split('.')[1]}" for name in good} <= READERS.keys()
+    assert READERS.keys() - {f".{name.split('.')[1]}" for name in GOOD} == {".las", ".laz", ".e57"}
+    cases = [(tmp_path, name, seed) for name in good for seed in seeds]
     found = outcomes(mutate_and_prepare, cases)
     all_well(cases, found)
     assert {outcome.value for outcome in found} == {"read", "refused"}

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import trimesh
 
+from shapespace.data.formats.clouds.text import read_text
 from shapespace.data.formats.ply import read_ply, write_ply
 from shapespace.data.formats.polygons import triangulate
 from shapespace.data.formats.readers import READERS, RawScan, checked, read_raw
 from shapespace.errors import InputError
+from tests.data.formats.writers import pcd
 
 BOX = trimesh.creation.box((1.0, 2.0, 3.0))
 VERTICES = np.asarray(BOX.vertices, np.float64)
@@ -170,7 +172,9 @@ def test_off_with_comments_colours_and_counts_on_the_first_line(tmp_path):
 @pytest.mark.parametrize("columns", [2, 3, 4, 6])
 @pytest.mark.parametrize("suffix", [".xyz", ".txt", ".npy"])
 def test_columns(tmp_path, columns, suffix):
-    rows = np.random.default_rng(0).normal(size=(8, columns))
+    half = np.random.default_rng(0).normal(size=(80, columns // (2 if columns > 3 else 1)))
+    unit = half / np.linalg.norm(half, axis=1, keepdims=True)
+    rows = np.hstack([half, unit])[:, :columns]
     path = tmp_path / f"a{suffix}"
     np.save(path, rows) if suffix == ".npy" else np.savetxt(path, rows, "%.17g", header="x y")
     scan = read_raw(path)
@@ -239,7 +243,9 @@ V, F = np.array(TETRAHEDRON), np.array([[0, 1, 2], [0, 2, 3]])
         ("a.glb", b"glTF", "not a binary glTF"),
         ("a.xyz", "0,5 0,1 0,2\n", "decimal points"),
         ("a.xyz", "0 0 1\n0 1\n", "columns changed"),
-        ("a.xyz", "0 0 1 2 3\n", "2, 3, 4 or 6 columns"),
+        ("a.xyz", "0\n1\n2\n", "2 to 12 columns"),
+        ("a.xyz", "0 0 1 2 -3 9\n0 1 0 9 1 2\n", "neither colours nor normals; .*--columns"),
+        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1/////2 2 3\n", "corner '1/////2'"),
         ("a.xyz", "# nothing\n", "columns|no vertices"),
         ("a.npy", b"\x93NUMPY\1\0", "repair or remove"),
         ("a.npz", b"PK", "repair or remove"),
@@ -267,7 +273,9 @@ def test_missing_files_and_folders(tmp_path):
         ({"points": VERTICES, "faces": FACES[:, :2]}, "is needed"),
         ({"points": VERTICES, "normals": VERTICES[:4]}, "normals of shape"),
         ({"points": VERTICES[0]}, "is needed"),
-        ({"sdf": VERTICES}, "no array 'points' or 'vertices'"),
+        ({"sphere": VERTICES}, "no array 'points' or 'vertices'"),
+        ({"points": VERTICES, "sdf": VERTICES[:, 0]}, "no scan but samples of a volume"),
+        ({"points": VERTICES, "xyz": VERTICES}, "both; which is the scan?"),
     ],
 )
 def test_bad_npz(tmp_path, arrays, message):
@@ -278,10 +286,14 @@ def test_bad_npz(tmp_path, arrays, message):
 
 def test_mutated_files_never_raise_anything_else(tmp_path):
     rng = np.random.default_rng(0)
-    for suffix in READERS:
+    for suffix in READERS.keys() - {".las", ".laz", ".e57"}:
         path = tmp_path / f"a{suffix}"
-        if suffix in (".npy", ".xyz", ".txt"):
-            np.save(path, VERTICES) if suffix == ".npy" else np.savetxt(path, VERTICES)
+        if READERS[suffix] is read_text:
+            np.savetxt(path, VERTICES)
+        elif suffix == ".npy":
+            np.save(path, VERTICES)
+        elif suffix == ".pcd":
+            path.write_bytes(pcd([("x", "f4"), ("y", "f4"), ("z", "f4")], VERTICES, "binary"))
         elif suffix == ".npz":
             np.savez(path, points=VERTICES)
         else:
@@ -305,8 +317,8 @@ def test_written_ply_is_read_back_to_the_last_digit(tmp_path, count):
     faces = np.asarray(mesh.faces, np.int64)[:count]
     write_ply(tmp_path / "far.ply", vertices, faces)
     found = read_ply((tmp_path / "far.ply").read_bytes())
-    np.testing.assert_array_equal(found[0], vertices)
-    assert count == 0 or np.array_equal(found[1], faces)
+    np.testing.assert_array_equal(found.vertices, vertices)
+    assert count == 0 or np.array_equal(found.faces, faces)
     if count:
         np.testing.assert_array_equal(
             trimesh.load_mesh(tmp_path / "far.ply", process=False).vertices, vertices

@@ -98,8 +98,6 @@ def test_name_and_seed_choose_the_points():
 
 def test_too_few_points_and_lengths_beyond_float32():
     cloud = checked(np.random.default_rng(0).normal(size=(60, 3)))
-    with pytest.raises(InputError, match=r"a\.ply: 60 points, fewer points than asked \(61\)"):
-        prepare_scan(cloud, "a", PointOptions(num_points=61), source="a.ply")
     with pytest.raises(InputError, match="50 points; a cloud needs at least 51"):
         prepare_scan(checked(cloud.vertices[:50]), "a")
     for factor in (1e-30, 1e30):

@@ -50,7 +50,7 @@ def test_a_mixed_folder(tmp_path):
         (folder / other).write_text("words")
     summary = run(folder, tmp_path / "s.hdf5", num_points=100)
     assert summary.counts.names == ["a", "b", "deep_er_c"] and summary.counts.num_points == 300
-    assert [name for name, _ in summary.counts.skipped] == ["bad"] and summary.ignored == 4
+    assert [name for name, _ in summary.counts.skipped] == ["bad"] and summary.ignored.total() == 4
     text = str(summary)
     assert "scans: 3, 300 points" in text and "files ignored: 4" in text
     assert "skipped bad" in text and "bad.ply" in text and "content " in text

@@ -139,6 +139,10 @@ def test_changed_attributes_and_lost_scans_are_found(path):
     assert [fault is None for fault in ScanStore(path).verify()] == [True, False]
     with h5py.File(path, "r+") as file:
         del file["scans/b"]
+    with pytest.raises(InputError, match="the index does not fit the scans"):
+        ScanStore(path)
+    with h5py.File(path, "r+") as file:
+        del file["index"]
     good, fault = ScanStore(path).verify()
     assert good is None and "scans were added, removed or renamed" in fault
 
@@ -183,10 +187,10 @@ def test_handles_are_bounded_and_the_store_reopens(path, monkeypatch):
     monkeypatch.setattr("shapespace.data.store.store.MAX_ENTRIES", 1)
     store = ScanStore(path)
     for name in "abab":
-        assert store.num_points(name) == 80
+        assert len(store.read(name)[0]) == 80
         assert len(store._entries) == 1
     store.close()
-    assert store.num_points("b") == 80
+    assert len(store.read("b")[0]) == 80
 
 
 def test_unknown_name_names_the_nearest(path):

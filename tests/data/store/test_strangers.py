@@ -24,7 +24,7 @@ from tests.sandbox import outcomes
 from tests.strangers import SECRET, STRANGERS, good_store, spoiled
 
 HARMLESS = re.compile(
-    r"user block|scans/a@(source|stamp): (infinite|nan|zero|negative|bytes)"
+    r"user block|index: missing|scans/a@(source|stamp): (infinite|nan|zero|negative|bytes)"
     r"|scans/a@seed: zero|scans/a@targets_signed: (infinite|nan|negative|bytes)"
 )
 """Faults after which a store is still read right: it says the same, or what does not matter."""

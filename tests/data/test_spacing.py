@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shapespace.data.check.spacing import GAP, NUM_NEIGHBOURS, spacing_of, split_components
+from shapespace.data.spacing import GAP, NUM_NEIGHBOURS, spacing_of, split_components
 
 
 def sphere(count, dimension=3, seed=0):
