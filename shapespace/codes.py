@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from shapespace.errors import InputError, one_line, positive
-from shapespace.scan import Frame
+from shapespace.scan import Frame, is_scan_name
 
 
 class LatentCodes(nn.Module):
@@ -169,11 +169,16 @@ def check_scans(state: object) -> None:
 
 
 def check_names(names: Sequence[object]) -> None:
-    """Raise InputError if a name of a scan is no text, or is given twice."""
+    """Raise InputError if a name cannot name a scan, or is given twice."""
     seen: set[object] = set()
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"a scan has a {type(name).__name__} for its name, not a text")
+        if not is_scan_name(name):
+            raise InputError(
+                f"{one_line(name, 80)!r} cannot name a scan: a name has printable characters "
+                "without '/'"
+            )
         if name in seen:
             raise InputError(f"two scans have the name {one_line(name, 80)!r}")
         seen.add(name)

@@ -12,6 +12,13 @@ class InputError(ValueError):
     """
 
 
+class DiskError(InputError):
+    """The disk takes no more files: it is full, read-only or over a quota. No later file will fit.
+
+    A file with a name that is too long, say, is a plain :class:`InputError`.
+    """
+
+
 class CheckFailed(Exception):  # noqa: N818
     """A check has printed what it found, and something is wrong. Exit code 1."""
 
@@ -49,6 +56,14 @@ def positive(**given: float) -> None:
 
 def one_line(text: object, limit: int = 400) -> str:
     """``text`` on one line of at most ``limit`` characters, with control characters escaped."""
-    flat = re.sub(r"\s+", " ", str(text)).strip()
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in flat)
+    shown = printable(re.sub(r"\s+", " ", str(text)).strip())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def printable(text: object) -> str:
+    """``text`` with characters that a terminal would act on or hide shown escaped.
+
+    These are control characters, line breaks among them, and characters that set the direction of
+    the text or have no width.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))

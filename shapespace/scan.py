@@ -18,6 +18,17 @@ from jaxtyping import Float, Float32, Int, Int16
 from torch import Tensor
 
 
+def is_scan_name(name: object) -> bool:
+    """True if ``name`` can name a scan: printable text that can be the name of a file.
+
+    Scans become the names of files when meshes are written. h5py gives bytes for a name that is not
+    UTF-8; such a name is refused.
+    """
+    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
+        return False
+    return "/" not in name and name not in ("", ".", "..")
+
+
 @dataclass(frozen=True)
 class Frame:
     """The position and scale of a scan in its source: ``source = stored * scale + centre``.
@@ -48,6 +59,8 @@ class Frame:
 NormalsKind = Literal["measured", "estimated-oriented", "estimated-unoriented", "none"]
 """The origin of normals: the source; estimated with a consistent side; estimated without; none."""
 NORMALS_KINDS: tuple[NormalsKind, ...] = get_args(NormalsKind)
+MAX_NAME = 1000
+"""Most characters in the name of a scan."""
 TRUSTED = ("measured", "estimated-oriented")
 """Kinds of normals whose direction a training may learn."""
 NORMAL_STEPS = 32767

@@ -1,6 +1,6 @@
 """The commands ``shapespace codes ...``: signatures are the syntax, docstrings the help."""
 
-from shapespace.cli.output import say
+from shapespace.cli.output import say_line
 from shapespace.config.options import Start
 
 
@@ -38,7 +38,7 @@ def add(
 
     names = None if scans is None else read_lines(scans)
     added = add_scans(checkpoint, store, out, names, start)
-    say(f"wrote {out}: scans added: {len(added)}, start: {start}")
+    say_line(f"wrote {out}: scans added: {len(added)}, start: {start}")
 
 
 def drop(
@@ -69,4 +69,4 @@ def drop(
 
     listed = [] if scans is None else read_lines(scans)
     left = drop_scans(checkpoint, [*listed, *(names or [])], out)
-    say(f"wrote {out}: scans left: {len(left)}")
+    say_line(f"wrote {out}: scans left: {len(left)}")

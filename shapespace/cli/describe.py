@@ -9,7 +9,7 @@ import numpy as np
 from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.store.hdf5 import is_hdf5
 from shapespace.data.store.store import ScanStore
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError, one_line, printable
 from shapespace.utils.progress import progress
 
 SHOWN = 10
@@ -102,4 +102,4 @@ def _names(names: tuple[str, ...], all_names: bool) -> list[str]:
     shown = names if all_names else names[:SHOWN]
     more = len(names) - len(shown)
     rest = [f"  ... and {more} more, see --names"] if more else []
-    return [*(f"  {name}" for name in shown), *rest]
+    return [*(f"  {printable(name)}" for name in shown), *rest]

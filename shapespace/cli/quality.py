@@ -6,7 +6,7 @@ library and prints the result.
 
 from typing import Literal
 
-from shapespace.cli.output import say
+from shapespace.cli.output import say, say_line
 from shapespace.config.options import (
     NUM_SAMPLES,
     Axis,
@@ -73,8 +73,8 @@ def evaluate(
     )
     say(f"{scores_head(found.all_scores, found.unit)}\n")
     for line in found.remarks():
-        say(line)
-    say(f"wrote scores.txt, scores.csv and scores.json to {Path(out)}")
+        say_line(line)
+    say_line(f"wrote scores.txt, scores.csv and scores.json to {Path(out)}")
 
 
 def compare(
@@ -166,8 +166,8 @@ def diagnose(
     diagnosed = diagnose_space(space, names, num_shapes=num_shapes, settings=options)
     say(diagnosed.text())
     stem = Path(checkpoint).stem
-    say(f"wrote {write_diagnostics(diagnosed, folder / f'{stem}.diagnostics.json')}")
-    say(f"wrote {write_page(diagnosed, folder / f'{stem}.diagnostics.html')}")
+    say_line(f"wrote {write_diagnostics(diagnosed, folder / f'{stem}.diagnostics.json')}")
+    say_line(f"wrote {write_page(diagnosed, folder / f'{stem}.diagnostics.html')}")
 
 
 def report(
@@ -175,6 +175,7 @@ def report(
     *,
     evaluation: str | None = None,
     truth: str | None = None,
+    scans: list[str] | None = None,
     out: str | None = None,
     up: Axis = "y",
     steps: int = 9,
@@ -189,13 +190,18 @@ def report(
     makes the data.
 
       shapespace report runs/bodies-cpu
-      shapespace report runs/bodies-cpu --evaluation test/ --out bodies.html
+      shapespace report runs/bodies-cpu --evaluation test/ --scans scans.hdf5 --out bodies.html
+
+    RUN may come from anybody: only regular files in it are read. No file is opened because a file
+    of RUN names it, so that raw scans and true surfaces have to be given.
 
     Args:
         run: folder of a run of shapespace train.
         evaluation: folder written by shapespace evaluate; RUN/evaluation by default, if it exists.
         truth: true surfaces for maps of the error, as given to shapespace evaluate. Without a true
             surface, the map is on the scan.
+        scans: the scans that were evaluated, as given to shapespace evaluate: files, folders or
+            stores. Without them, the page has no scans and no maps on them.
         out: file of the page; RUN/report.html by default.
         up: the axis of the shapes that points up.
         steps: shapes of the animation from each training shape to the next.
@@ -203,7 +209,18 @@ def report(
     """
     from shapespace.report.page import write_report
 
+    remarks: list[str] = []
     path = write_report(
-        run, evaluation, out, truth=truth, up=up, steps=steps, resolution=resolution
+        run,
+        evaluation,
+        out,
+        truth=truth,
+        scans=scans or [],
+        on_remark=remarks.append,
+        up=up,
+        steps=steps,
+        resolution=resolution,
     )
-    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    for remark in remarks:
+        say_line(f"not on the page: {remark}")
+    say_line(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -4,7 +4,7 @@ Each command calls the library and prints what was done. An options dataclass in
 for its fields, which are options of the command.
 """
 
-from shapespace.cli.output import say
+from shapespace.cli.output import say_line
 from shapespace.config.options import AnyUnit, FitOptions, MeshOptions, SurfaceOptions
 from shapespace.errors import CheckFailed
 
@@ -67,7 +67,7 @@ def reconstruct(
         share=own_share(shard),
     )
     for line in results.lines():
-        say(line)
+        say_line(line)
     if any(done.failure for done in results.done):
         raise CheckFailed
 
@@ -112,7 +112,7 @@ def interpolate(
         seed=seed,
     )
     for path in paths:
-        say(f"wrote {path}")
+        say_line(f"wrote {path}")
 
 
 def mesh(
@@ -137,7 +137,7 @@ def mesh(
     from shapespace.reconstruction.export import mesh_names
 
     for path in mesh_names(checkpoint, names, out, resolution=resolution, cell=cell):
-        say(f"wrote {path}")
+        say_line(f"wrote {path}")
 
 
 def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) -> None:
@@ -155,6 +155,6 @@ def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) 
     from shapespace.reconstruction.single_scan import reconstruct_surface
 
     result = reconstruct_surface(scan, out, options)
-    say(result)
+    say_line(result)
     if result.failure:
         raise CheckFailed

@@ -12,7 +12,7 @@ from shapespace.baselines.shapes import Baselines, pose_of
 from shapespace.config.options import EvaluationOptions, FitOptions, MeshOptions
 from shapespace.data.sources import AnySource, Source, StoredScan, find_sources
 from shapespace.data.units import PER_METRE
-from shapespace.errors import InputError
+from shapespace.errors import InputError, printable
 from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
 from shapespace.evaluation.definitions import FIT, Thresholds
 from shapespace.evaluation.metrics import surface_distances
@@ -28,9 +28,9 @@ from shapespace.evaluation.scores import (
 )
 from shapespace.evaluation.tables import LengthUnit, scores_text
 from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
-from shapespace.reconstruction.reconstruct import Reconstructions, reconstruct_files
-from shapespace.reconstruction.record import Reconstruction
-from shapespace.utils.files import output_folder, replacing
+from shapespace.reconstruction.reconstruct import reconstruct_files
+from shapespace.reconstruction.results import Reconstruction, Reconstructions
+from shapespace.utils.files import folder_inside, output_folder, replacing
 from shapespace.utils.progress import progress
 
 MOST_NAMES = 5
@@ -77,7 +77,7 @@ class Evaluation:
                 "no intervals: by their names all scans are of one person; --group-end '' draws "
                 "each scan by itself"
             )
-        return lines
+        return list(map(printable, lines))
 
 
 def evaluate_scans(
@@ -112,7 +112,8 @@ def evaluate_scans(
     folder = output_folder(out)
     # Names of the truth are checked before the reconstruction, which takes long.
     truths = _truths(truth, [source.name for source in sources])
-    done = reconstruct_files(checkpoint, sources, folder / SHAPES, fit=fit, meshing=meshing)
+    shapes = folder_inside(folder, SHAPES)
+    done = reconstruct_files(checkpoint, sources, shapes, fit=fit, meshing=meshing)
     scorer = _Scorer(checkpoint, truths, fit, meshing, options)
     by_name = {source.name: source for source in sources}
     found = Evaluation(scorer.unit, skipped=list(done.skipped))

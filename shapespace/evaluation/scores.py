@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.errors import one_line
 from shapespace.evaluation.bootstrap import Summary, summary_of
 from shapespace.evaluation.definitions import LETTERS, sentences
+from shapespace.scan import is_scan_name
 from shapespace.utils.files import replacing
+from shapespace.utils.plain import is_list_of, is_mapping_of, is_text, is_value
 
 Value = float | int | bool
 Part = Mapping[str, Value]
@@ -24,6 +27,10 @@ SHAPES = "shapes"
 """Folder of the reconstructions within the folder of an evaluation."""
 SCORES = "scores.json"
 """File of all numbers within that folder."""
+MOST_PARTS, MOST_COLUMNS = 64, 1024
+"""Most parts of the scores, and most columns of a part, in a file that is read."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins with one of these for a formula, and carries it out."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ def summary(all_scores: Sequence[Scores], seed: int = 0) -> dict[str, dict[str, 
 def write_csv(all_scores: Sequence[Scores], path: Path) -> None:
     """Write a CSV with a row for each shape and a column ``part.column`` for each number.
 
-    A cell is empty where the shape does not have the number.
+    A cell is empty where the shape does not have the number. A name that a spreadsheet would take
+    for a formula gets a quote in front; numbers keep their sign.
     """
     names = list(columns(all_scores))
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
@@ -87,7 +95,11 @@ def write_csv(all_scores: Sequence[Scores], path: Path) -> None:
         writer.writerow(["name", "group", *(f"{part}.{column}" for part, column in names)])
         for scores in all_scores:
             values = [scores.parts.get(part, {}).get(column, "") for part, column in names]
-            writer.writerow([scores.name, scores.group, *values])
+            writer.writerow([_no_formula(scores.name), _no_formula(scores.group), *values])
+
+
+def _no_formula(name: str) -> str:
+    return f"'{name}" if name.startswith(FORMULA) else name
 
 
 def write_json(
@@ -117,6 +129,50 @@ def write_json(
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def check_scores(content: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a file of scores, which anybody may have made, has the usual form.
+
+    Parts and columns may be any; what stands in their places has to be numbers.
+    """
+    shapes = content.get("shapes", [])
+    if not is_list_of(shapes, lambda shape: isinstance(shape, dict) and "name" in shape):
+        raise ValueError("holds a shape without a name")
+    for shape in shapes:
+        if not is_scan_name(shape["name"]):
+            raise ValueError(f"{one_line(shape['name'], 100)!r} cannot be the name of a shape")
+    if not all(_is_shape(shape) for shape in shapes):
+        raise ValueError("a score of a shape is no number")
+    if not is_mapping_of(content.get("summary", {}), _is_summary, MOST_PARTS):
+        raise ValueError("summary holds more than numbers by part and column")
+    if not is_mapping_of(content.get("conventions", {}), is_text, MOST_COLUMNS):
+        raise ValueError("conventions are no texts")
+    facts = content.get("facts", {})
+    if not isinstance(facts, dict) or len(facts) > MOST_COLUMNS:
+        raise ValueError("facts are no object")
+    if not all(
+        isinstance(facts.get(key, {}), dict) for key in ("protocol", "nearest_training_shape")
+    ):
+        raise ValueError("facts hold no protocol or no nearest training shapes")
+
+
+def _is_shape(shape: Mapping[str, Any]) -> bool:
+    """True if all parts of the scores of a shape are mappings of numbers, or None."""
+    parts = (value for key, value in shape.items() if key not in ("name", "group"))
+    return all(part is None or is_mapping_of(part, is_value, MOST_COLUMNS) for part in parts)
+
+
+def _is_summary(part: object) -> bool:
+    """True for a mapping of columns to statistics: numbers, and pairs of numbers (intervals)."""
+
+    def statistic(value: object) -> bool:
+        return is_value(value) or is_list_of(value, is_value, 2)
+
+    def column(value: object) -> bool:
+        return is_mapping_of(value, statistic, MOST_COLUMNS)
+
+    return is_mapping_of(part, column, MOST_COLUMNS)
 
 
 def _plain(value: Any) -> Any:

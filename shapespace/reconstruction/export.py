@@ -10,33 +10,19 @@ from pathlib import Path
 import numpy as np
 import trimesh
 from jaxtyping import Float
-from scipy.spatial import KDTree
 
 from shapespace.config.options import MeshOptions
-from shapespace.data.check.cloud import sample_faces
-from shapespace.data.extent import extent_of
 from shapespace.data.formats.ply import write_ply
 from shapespace.errors import InputError
 from shapespace.reconstruction.inputs import space_of_meshes
 from shapespace.rendering.meshes import BLUE, ORANGE
-from shapespace.scan import PreparedScan
-from shapespace.utils.files import output_folder, replacing
+from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
 
 UNSURE = 0.02
 """Standard deviation, in the longest side of the mesh, from which a vertex is painted orange."""
 MOST_ROUNDING = 1e-5
 """Most error of single precision, in the longest side of the mesh, that is accepted in a PLY."""
-FAR_FROM_MESH = 0.1
-"""Distance from its mesh, in radii of the scan, beyond which a point is far."""
-MOST_FAR = 0.05
-"""A mesh is not its scan if a larger share of the points is far.
-
-An exact mesh has 0, a fit of a scan whose floor or flying pixels are left out a few per cent. A
-mesh that lost the body has 0.9, one that lost an arm 0.06.
-"""
-COMPARED = 20_000
-"""Most points of a scan, and points of its mesh, that are compared."""
 MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
 
 
@@ -46,38 +32,6 @@ def remark(mesh: trimesh.Trimesh) -> str:
         return "EMPTY (the field has no zero set: the fit failed or the training was too short)"
     closed = "watertight" if mesh.is_watertight else "NOT watertight"
     return f"{len(mesh.faces)} faces, {closed}"
-
-
-def share_far(mesh: trimesh.Trimesh, scan: PreparedScan) -> float:
-    """Share of the points of a scan that lie far from its mesh; 1 for an empty mesh.
-
-    Far is beyond ``FAR_FROM_MESH`` radii of the scan. Stray points, which belong to no shape, do
-    not count.
-
-    Args:
-        mesh: mesh in the frame of the source.
-        scan: the scan that was reconstructed.
-    """
-    if not len(mesh.faces) or not np.asarray(mesh.area_faces).any():
-        return 1.0
-    extent = extent_of(scan.points)
-    points = scan.points[extent.holds(scan.points)][:COMPARED]
-    vertices = scan.frame.to_store(np.asarray(mesh.vertices))
-    faces = np.asarray(mesh.faces, np.int64)
-    rng = np.random.default_rng(0)
-    surface, _ = sample_faces(vertices, faces, count=COMPARED, rng=rng)
-    distance, _ = KDTree(surface).query(points)
-    return float((distance > FAR_FROM_MESH * extent.radius).mean())
-
-
-def failure(share: float) -> str:
-    """Say that a mesh is not its scan, if so large a share of the points lies far from it."""
-    if share <= MOST_FAR:
-        return ""
-    return (
-        f"FAILED: {share:.0%} of the points lie farther from the mesh than {FAR_FROM_MESH:.0%} of "
-        "the radius of the scan"
-    )
 
 
 def mesh_names(
@@ -103,10 +57,12 @@ def mesh_names(
     space = space_of_meshes(checkpoint)
     codes = {name: space.code(name) for name in names}
     folder = output_folder(out)
+    # All names are checked before the first shape is meshed.
+    files = {name: path_inside(folder, name, ".ply") for name in names}
     paths = []
     for name, code in progress(codes.items(), "meshing"):
         mesh = space.mesh(code, space.frame(name), meshing.resolution, meshing.cell)
-        paths.append(write_mesh(mesh, folder / f"{name}.ply"))
+        paths.append(write_mesh(mesh, files[name]))
     return paths
 
 

@@ -6,8 +6,9 @@ Letters: L code length.
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,63 +20,39 @@ from torch import Tensor
 
 from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
 from shapespace.data.sources import AnySource, StoredScan
-from shapespace.errors import InputError
+from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
-from shapespace.reconstruction.export import remark, share_far, write_mesh
+from shapespace.reconstruction.export import remark, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
-    Reconstruction,
     facts_of_fit,
     facts_of_meshing,
     facts_of_refinement,
     facts_of_surface,
+    share_far,
     share_without_points,
+)
+from shapespace.reconstruction.results import (
+    CODE,
+    FACTS,
+    MESH,
+    PICTURE,
+    Reconstruction,
+    Reconstructions,
+    bytes_of_code,
+    read_result,
 )
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, as_batch
-from shapespace.utils.files import output_folder, replacing
+from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
 
 MIN_SAMPLES = 20_000
 """Fewest points that are sampled from a mesh, even if the fit uses fewer of them."""
-CODE, FACTS, MESH, PICTURE = ".npy", ".json", ".ply", ".png"
-"""Suffixes of the files of one reconstruction."""
-
-
-@dataclass
-class Reconstructions:
-    """The result of :func:`reconstruct_files`.
-
-    Args:
-        share: (i, n) where the call took the i-th of n parts of the scans, from 1.
-        done: all reconstructions, those of an earlier call too.
-        kept: names of the scans that an earlier call had done.
-        skipped: name and reason of each scan that could not be used.
-    """
-
-    share: tuple[int, int] = (1, 1)
-    done: list[Reconstruction] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """One line for each scan, for people to read."""
-        lines = [item.line() for item in self.done if item.name not in self.kept]
-        if self.kept:
-            lines.append(f"kept {len(self.kept)} that were done before (--again does them anew)")
-        lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
-        return lines + ([self._summary()] if self.share[1] > 1 else [])
-
-    def _summary(self) -> str:
-        share = "share {} of {}".format(*self.share)
-        if not self.done and not self.skipped:
-            return f"{share}: nothing to do, there are fewer scans than shares"
-        new, kept = len(self.done) - len(self.kept), len(self.kept)
-        return f"{share}: {new} reconstructed, {kept} kept, {len(self.skipped)} skipped"
 
 
 def reconstruct_files(
@@ -137,7 +114,14 @@ def reconstruct_files(
     total = num_rounds(fit) * len(sources)
     with progress(total=total, desc="reconstructing", unit="round") as bar:
         for start in range(0, len(sources), batch):
-            work.do(sources[start : start + batch], bar.update)
+            try:
+                work.do(sources[start : start + batch], bar.update)
+            except DiskError as error:
+                done = len(work.result.done)
+                raise DiskError(
+                    f"{error}; {done} of {len(sources)} scans are done and kept: make room and run "
+                    "the same command"
+                ) from error
     # Scans with another number of points are fitted later than their neighbours.
     order = {source.name: row for row, source in enumerate(sources)}
     work.result.done.sort(key=lambda item: order[item.name])
@@ -190,25 +174,46 @@ class _Reconstructor:
 
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
         """Reconstruct a batch; ``advance`` is called with the number of rounds that were done."""
+        new = {source.name for source in sources if not self._keep(source)}
+        advance(num_rounds(self.fit) * (len(sources) - len(new)))
+        if not new:
+            return
         good: list[PreparedScan] = []
+        # Scans that are kept are fitted too, and not written: the numbers of a fit depend, in their
+        # last digits, on the other scans of its batch. So a call that goes on where another one was
+        # killed writes what that one would have written.
         for source in sources:
+            if source.name not in new:
+                with suppress(InputError):
+                    good.append(self._prepared(source))
+                continue
             scan = self._tried(source.name, partial(self._prepared, source))
             if scan is None:
                 advance(num_rounds(self.fit))
             else:
                 good.append(scan)
         for scans in alike(good, self.fit.num_points):
-            fitted = fit_scans(
-                self.fit,
-                self.space,
-                scans,
-                on_round=partial(advance, len(scans)),
-                guess=self._guess(),
-            )
-            for row, scan in enumerate(scans):
-                write = partial(self._write, scan, fitted, row, on_step=partial(advance, 1))
-                done = self._tried(scan.name, write)
-                self.result.done += [done] if done else []
+            self._fit(scans, new, advance)
+
+    def _fit(
+        self, scans: Sequence[PreparedScan], new: Set[str], advance: Callable[[int], object]
+    ) -> None:
+        """Fit scans together, and write those called ``new``."""
+        to_write = [row for row, scan in enumerate(scans) if scan.name in new]
+        if not to_write:
+            return
+        fitted = fit_scans(
+            self.fit,
+            self.space,
+            scans,
+            on_round=partial(advance, len(to_write)),
+            guess=self._guess(),
+        )
+        for row in to_write:
+            scan = scans[row]
+            write = partial(self._write, scan, fitted, row, on_step=partial(advance, 1))
+            done = self._tried(scan.name, write)
+            self.result.done += [done] if done else []
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
         """The code of the frame before; None outside a sequence and at its start."""
@@ -219,18 +224,23 @@ class _Reconstructor:
         try:
             return work()
         except InputError as error:
-            if self.strict:
+            # Fits of further scans would be in vain on a full disk.
+            if self.strict or isinstance(error, DiskError):
                 raise
             self.result.skipped.append((name, str(error)))
             return None
 
-    def _prepared(self, source: AnySource) -> PreparedScan | None:
-        """The scan in the unit of the space; None if an earlier call did it."""
+    def _keep(self, source: AnySource) -> bool:
+        """Take over the reconstruction of the same scan by an earlier call, if there is one."""
         kept = None if self.again else self._kept(source)
         if kept is not None:
             self.result.kept.append(kept.name)
             self.result.done.append(kept)
-            return None
+        return kept is not None
+
+    def _prepared(self, source: AnySource) -> PreparedScan:
+        """The scan in the unit of the space; InputError if its name cannot name files."""
+        path_inside(self.folder, source.name)
         # The published sampler takes its sigma from the density of a full sample.
         few = self.fit.method == "second-order"
         return prepare_for(
@@ -244,16 +254,15 @@ class _Reconstructor:
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
         """The reconstruction of the same scan by an earlier call with the same options, if any."""
-        mesh = self.folder / (source.name + MESH)
         try:
-            facts = json.loads((self.folder / (source.name + FACTS)).read_text())
-            same = facts["made_by"] == self.made_by and mesh.exists()
-            if not same or facts["scan_sha256"] != source.digest():
+            found = read_result(self.folder, source.name)
+            if found is None or found.facts.get("made_by") != self.made_by:
                 return None
-            code = torch.from_numpy(np.load(self.folder / (source.name + CODE)))
-        except (OSError, ValueError, KeyError):
+            same = found.facts.get("scan_sha256") == source.digest()
+        # What cannot be read was not left by an earlier call and is made anew.
+        except InputError:
             return None
-        return Reconstruction(source.name, code, facts, mesh)
+        return found if same and len(found.code) == self.space.decoder.latent_size else None
 
     def _write(
         self,
@@ -277,10 +286,10 @@ class _Reconstructor:
         deviation = self.space.deviation(fitted, row, mesh, scan.frame)
         known = deviation if np.isfinite(deviation).all() else None
         if self.pictures:
-            fit_picture(self.folder / (scan.name + PICTURE), scan, mesh, known, self.fit.up)
-        path = write_mesh(mesh, self.folder / (scan.name + MESH), known)
-        with replacing(self.folder / (scan.name + CODE)) as part:
-            np.save(part, code.cpu().numpy())
+            fit_picture(self._path(scan, PICTURE), scan, mesh, known, self.fit.up)
+        path = write_mesh(mesh, self._path(scan, MESH), known)
+        with replacing(self._path(scan, CODE)) as part:
+            part.write_bytes(bytes_of_code(code))
         facts = {
             "scan": scan.source,
             "scan_sha256": scan.source_hash,
@@ -298,9 +307,13 @@ class _Reconstructor:
             "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
             **self._facts_of_refinement(space, fitted, row, scan),
         }
-        with replacing(self.folder / (scan.name + FACTS)) as part:
+        with replacing(self._path(scan, FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
+
+    def _path(self, scan: PreparedScan, suffix: str) -> Path:
+        """The file of a scan in the folder of the results."""
+        return path_inside(self.folder, scan.name, suffix)
 
     def _refined(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]

@@ -1,25 +1,24 @@
 """Facts about a reconstruction, for its .json file and for one line of text.
 
-Letters: V vertices, N points of the scan that the fit used, L code
-length.
+Letters: V vertices, N points of the scan that the fit used.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
 import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
-from torch import Tensor
 
+from shapespace.data.check.cloud import sample_faces
+from shapespace.data.extent import extent_of
 from shapespace.data.formats.contents import ORDINARY
 from shapespace.data.prepare.neighbours import neighbour_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
-from shapespace.reconstruction.export import failure
 from shapespace.scan import PreparedScan
+from shapespace.utils.plain import is_list_of, is_number
 
 UNUSUAL = 1.6
 """Distance of a code from the mean training code, relative to the usual one, that is remarked."""
@@ -29,45 +28,27 @@ COVER_POINTS = 20_000
 """Most points of a scan that are looked at for the share of a mesh without points."""
 OUTLIER = 3.0
 """A point is an outlier beyond so many times the noise that a search assumes."""
+NUMBERS = (
+    *("seconds", "mesh_seconds", "steps", "converged", "outliers", "strangeness"),
+    *("dropped_components", "dropped_area_share", "share_far"),
+)
+"""Facts that are numbers, or yes or no, and are measured or shown later."""
+FARTHEST = 1e12
+"""Largest length and scale of a reconstruction, and 1 / the smallest scale; there is no larger."""
+NO_ROTATION = 1e-3
+"""Largest entry of R R^T - 1 of a matrix R that counts as a rotation."""
+FAR_FROM_MESH = 0.1
+"""Distance from its mesh, in radii of the scan, beyond which a point is far."""
+MOST_FAR = 0.05
+"""A mesh is not its scan if a larger share of the points is far.
+
+An exact mesh has 0, a fit of a scan whose floor or flying pixels are left out a few per cent. A
+mesh that lost the body has 0.9, one that lost an arm 0.06.
+"""
+COMPARED = 20_000
+"""Most points of a scan, and points of its mesh, that are compared."""
 MILLIMETRES, PERCENT = (1000.0, "mm"), (100.0, "% of the radius")
 """Factor from the unit of a space to the unit that is shown, and the name of that unit."""
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """One scan that was reconstructed.
-
-    Args:
-        name: name of the scan.
-        code: the code that was found.
-        facts: content of its .json file.
-        path: file of its mesh.
-    """
-
-    name: str
-    code: Float[Tensor, " L"]
-    facts: dict[str, Any]
-    path: Path
-
-    @property
-    def mesh(self) -> trimesh.Trimesh:
-        """The mesh, read from its file."""
-        return with_dropped(trimesh.load_mesh(self.path, process=False), self.facts)
-
-    @property
-    def terms(self) -> dict[str, float]:
-        """The unweighted terms of the objective at the end of the fit."""
-        return self.facts["terms"]
-
-    @property
-    def failure(self) -> str:
-        """Why the mesh is not the scan, "" if it is or an earlier version did not compare."""
-        return failure(self.facts.get("share_far", 0.0))
-
-    def line(self) -> str:
-        """The file of the mesh, and in one line how good the reconstruction is."""
-        failed = f"; {self.failure}" if self.failure else ""
-        return f"{self.path}: {summary_line(self.facts)}{failed}"
 
 
 def summary_line(facts: dict[str, Any]) -> str:
@@ -109,9 +90,81 @@ def share_without_points(mesh: trimesh.Trimesh, scan: PreparedScan, size: float)
     return float((distance > near).mean())
 
 
+def share_far(mesh: trimesh.Trimesh, scan: PreparedScan) -> float:
+    """Share of the points of a scan that lie far from its mesh; 1 for an empty mesh.
+
+    Far is beyond ``FAR_FROM_MESH`` radii of the scan. Stray points, which belong to no shape, do
+    not count.
+
+    Args:
+        mesh: mesh in the frame of the source.
+        scan: the scan that was reconstructed.
+    """
+    if not len(mesh.faces) or not np.asarray(mesh.area_faces).any():
+        return 1.0
+    extent = extent_of(scan.points)
+    points = scan.points[extent.holds(scan.points)][:COMPARED]
+    vertices = scan.frame.to_store(np.asarray(mesh.vertices))
+    faces = np.asarray(mesh.faces, np.int64)
+    rng = np.random.default_rng(0)
+    surface, _ = sample_faces(vertices, faces, count=COMPARED, rng=rng)
+    distance, _ = KDTree(surface).query(points)
+    return float((distance > FAR_FROM_MESH * extent.radius).mean())
+
+
+def failure(share: float) -> str:
+    """Say that a mesh is not its scan, if so large a share of the points lies far from it."""
+    if share <= MOST_FAR:
+        return ""
+    return (
+        f"FAILED: {share:.0%} of the points lie farther from the mesh than {FAR_FROM_MESH:.0%} of "
+        "the radius of the scan"
+    )
+
+
 def _shown(unit: str) -> tuple[float, str]:
     """Factor and name of the unit in which lengths of a space are shown."""
     return MILLIMETRES if unit == "m" else PERCENT
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the facts of a reconstruction say where it lies.
+
+    They are read from a file that anybody may have made. A rotation that is none, or a scale of 0,
+    would spoil pictures and distances.
+    """
+    for key in NUMBERS:
+        value = facts.get(key)
+        if not (value is None or isinstance(value, bool) or is_number(value)):
+            raise ValueError(f"{key} is no number")
+    pose = facts.get("pose")
+    centre = facts.get("centre")
+    if not isinstance(pose, Mapping) or not _is_row(centre):
+        raise ValueError("holds no centre and pose of the scan")
+    if not _is_scale(facts.get("scale")) or not _is_scale(pose.get("scale")):
+        raise ValueError("a scale is no positive number")
+    shift = pose.get("shift")
+    rotation = pose.get("rotation")
+    if not _is_row(shift) or not is_list_of(rotation, _is_row):
+        raise ValueError("the pose is no rotation and shift")
+    dimension = len(centre)
+    if {len(shift), len(rotation), *map(len, rotation)} != {dimension} or dimension not in (2, 3):
+        raise ValueError(f"centre, shift and rotation are not of one dimension, {dimension}")
+    turn = np.array(rotation, np.float64)
+    if np.abs(turn @ turn.T - np.eye(dimension)).max() > NO_ROTATION:
+        raise ValueError("the rotation of the pose is none")
+
+
+def _is_row(value: object) -> TypeGuard[list[float]]:
+    return is_list_of(value, _is_length)
+
+
+def _is_length(value: object) -> bool:
+    return is_number(value) and abs(value) <= FARTHEST
+
+
+def _is_scale(value: object) -> bool:
+    return is_number(value) and 1 / FARTHEST <= value <= FARTHEST
 
 
 def facts_of_surface(
@@ -143,7 +196,7 @@ def facts_of_meshing(mesh: trimesh.Trimesh, seconds: float) -> dict[str, Any]:
 
 def with_dropped(mesh: trimesh.Trimesh, facts: dict[str, Any]) -> trimesh.Trimesh:
     """Put the facts of the dropped components back into the metadata of a mesh from a file."""
-    known = ("dropped_components", "dropped_area_share")
+    known = ("dropped_components", "dropped_area_share", "share_far")
     mesh.metadata.update({key: facts[key] for key in known if key in facts})
     return mesh
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from shapespace.rendering.plots import panels
+from shapespace.errors import one_line
+from shapespace.rendering.plots import MOST_LABEL, add_legend, panels
 
 COLOURS = (
     *("#4a7fc1", "#e08a4f", "#4f9e6b", "#b9556b", "#8a6fb8"),
@@ -107,7 +108,8 @@ def plot_map(
             style = {"ha": "left" if left else "right", "fontsize": 7, "color": "0.2", "zorder": 2}
             style["parse_math"] = False
             offset = (5 if left else -5, 4)
-            text = axes.annotate(label, points[row], offset, textcoords="offset points", **style)
+            shown = one_line(label, MOST_LABEL)
+            text = axes.annotate(shown, points[row], offset, textcoords="offset points", **style)
             text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         axes.set(xlabel=names[0], ylabel=names[1])
         axes.margins(0.08)
@@ -141,13 +143,7 @@ def colour_bar(
 def _legend(axes: Any, names: Sequence[str]) -> None:
     """Add a legend of the scattered groups beside the axes."""
     outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "ncols": 1 + len(names) // 21}
-    numbers = [str(number) for number in range(len(names))]
-    legend = axes.legend(axes.collections, numbers, frameon=False, fontsize=8, **outside)
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        # A legend leaves out labels that begin with "_" and reads "$" as mathematics: the names
-        # stand in after the legend is made.
-        text.set_parse_math(False)
-        text.set_text(name)
+    add_legend(axes, axes.collections, names, **outside)
 
 
 def _colour(number: int) -> str:

@@ -21,7 +21,7 @@ import trimesh
 from jaxtyping import Float, UInt8
 from scipy.spatial import KDTree
 
-from shapespace.errors import InputError
+from shapespace.errors import InputError, printable
 from shapespace.rendering.camera import Orthographic, View, turned
 from shapespace.rendering.shading import Soup, shade, to_linear, to_srgb
 from shapespace.utils.files import replacing
@@ -282,7 +282,7 @@ def _label_band(
     font = pillow.ImageFont.truetype(str(file), size)
     wrapped = [
         _wrapped(text, lambda part, column=column: font.getlength(part) <= column)
-        for text, column in zip(texts, widths, strict=False)
+        for text, column in zip(map(printable, texts), widths, strict=False)
     ]
     band_height = round((0.7 + 1.3 * max(len(lines) for lines in wrapped)) * size)
     band = pillow.Image.new("RGB", (width, band_height), "white")

@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from shapespace.errors import InputError
+from shapespace.errors import InputError, one_line
 from shapespace.utils.files import replacing
+
+MOST_LABEL = 200
+"""Characters of a label, at most."""
 
 
 def plot_curves(
@@ -48,19 +51,19 @@ def plot_curves(
     if not curves:
         raise InputError(f"{path}: nothing to plot, no column beside {step!r} holds numbers")
     with panels(path, (7.0, 4.2)) as axes:
-        for name, curve in curves.items():
+        for curve in curves.values():
             steps = [at for at, _ in curve]
             values = [value for _, value in curve]
             # A single point has no line.
             marker = "o" if len(curve) == 1 else None
-            axes.plot(steps, values, label=name, linewidth=1.4, marker=marker)
+            axes.plot(steps, values, linewidth=1.4, marker=marker)
         if all(value > 0 for curve in curves.values() for _, value in curve):
             axes.set_yscale("log")
         if log_step:
             axes.set_xscale("log")
         axes.set_xlabel(step)
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        add_legend(axes, axes.lines, list(curves))
 
 
 def plot_slice(
@@ -93,6 +96,24 @@ def plot_slice(
         if values.min() < 0 < values.max():
             axes.contour(x, y, values, levels=[0.0], colors="black", linewidths=2.2)
         axes.set_aspect("equal")
+
+
+def add_legend(axes: Any, handles: Sequence[Any], names: Sequence[str], **place: Any) -> None:
+    """Add a legend whose texts are names as they stand, whatever characters they have.
+
+    Args:
+        axes: axes of matplotlib.
+        handles: what is drawn, one a name.
+        names: names of scans, or columns of a file.
+        **place: further options of the legend.
+    """
+    numbers = [str(number) for number in range(len(names))]
+    legend = axes.legend(handles, numbers, frameon=False, fontsize=8, **place)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        # A legend leaves out labels that begin with "_" and reads "$" as mathematics: the names
+        # stand in after the legend is made.
+        text.set_parse_math(False)
+        text.set_text(one_line(name, MOST_LABEL))
 
 
 @contextmanager

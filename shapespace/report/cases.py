@@ -7,7 +7,6 @@ Letters: V vertices, L code length, K points, D dimension.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +17,16 @@ from torch import Tensor
 
 from shapespace.baselines.shapes import pose_of
 from shapespace.data.formats.readers import RawScan
-from shapespace.data.sources import find_sources
-from shapespace.data.store.store import store_at
+from shapespace.data.sources import AnySource, StoredScan
 from shapespace.data.units import PER_METRE
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError
+from shapespace.evaluation.scores import SHAPES
 from shapespace.fitting.pose import Pose
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.inputs import likely_unit
+from shapespace.reconstruction.results import read_code, read_facts, read_mesh
 from shapespace.rendering.meshes import GREY, Figure, colour_map
-from shapespace.report.run import RunRecord, read_object
+from shapespace.report.run import RunRecord
 from shapespace.scan import Frame
 
 RANKED_BY = ("point_to_mesh", "chamfer_half_unsquared", "accuracy_exact", "completeness_exact")
@@ -35,7 +35,6 @@ TARGETS = ("registration", "scan")
 """Parts of the scores that may rank the shapes: to the true surface, else to the scan."""
 MARGIN = 0.15
 """A picture shows the part of a scan that lies within this share of the mesh's longest side."""
-_MAKER = "shapespace evaluate"
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class Case:
         facts: The content of its .json file: source, unit, frame and pose; empty if missing.
         code: Its latent code, None if the code was not kept.
         surface: A function that reads the true surface, or returns None if that is unknown.
+        raw: A function that reads the raw scan, or returns None if that is unknown.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Case:
     facts: dict[str, Any]
     code: Float[np.ndarray, " L"] | None
     surface: Callable[[], trimesh.Trimesh | None] = lambda: None
+    raw: Callable[[], RawScan | None] = lambda: None
 
     @property
     def unit(self) -> str:
@@ -86,8 +87,8 @@ class Case:
 
     @cached_property
     def scan(self) -> RawScan | None:
-        """The raw scan; None if its file is no longer there."""
-        return _scan(str(self.facts.get("scan", "")))
+        """The raw scan; None if the user did not give it."""
+        return self.raw()
 
     @cached_property
     def shown_scan(self) -> trimesh.Trimesh | None:
@@ -193,37 +194,23 @@ def read_case(record: RunRecord, shape: dict[str, Any], part: str) -> Case | Non
     Raises:
         InputError: A file of the reconstruction is damaged.
     """
-    name = str(shape["name"])
-    path = record.file_of(name, ".ply")
-    if path is None:
+    name = shape["name"]
+    if record.evaluation is None:
         return None
-    mesh_facts = _facts(path.with_suffix(".json"))
-    code = record.file_of(name, ".npy")
+    where = (record.evaluation, SHAPES, name)
+    mesh = read_mesh(*where)
+    if mesh is None:
+        return None
+    facts = read_facts(*where) or {}
     return Case(
         name=name,
         numbers=shape.get(part) or {},
-        mesh=_read(path, partial(trimesh.load_mesh, process=False)),
-        facts=mesh_facts,
-        code=None if code is None else _read(code, partial(np.load, allow_pickle=False)),
-        surface=partial(_truth, record, name, scale=float(mesh_facts.get("scale", 1.0))),
+        mesh=mesh,
+        facts=facts,
+        code=read_code(*where),
+        surface=partial(_truth, record, name, scale=float(facts.get("scale", 1.0))),
+        raw=partial(_scan, record, name),
     )
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    """The content of a reconstruction's .json file; empty if there is no such file."""
-    facts = read_object(path, _MAKER) or {}
-    if facts:
-        # A pose that cannot be read is an error here, where the file can be named.
-        _read(path, lambda _: pose_of(facts))
-    return facts
-
-
-def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
-    """The result of ``reader(path)``; InputError if the file is damaged."""
-    try:
-        return reader(path)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError) as error:
-        raise InputError(f"{path}: is damaged ({one_line(error)}); redo {_MAKER}") from error
 
 
 def _truth(record: RunRecord, name: str, scale: float) -> trimesh.Trimesh | None:
@@ -234,35 +221,37 @@ def _truth(record: RunRecord, name: str, scale: float) -> trimesh.Trimesh | None
         name: The name of the shape.
         scale: The factor from lengths in the space to lengths in the scan file.
     """
-    if name not in record.truths:
+    source = record.truths.get(name)
+    raw = None if source is None else _loaded(record, lambda: source.load()[0])
+    if raw is None or raw.faces is None or raw.vertices.shape[1] != 3:
         return None
-    raw = record.truths[name].load()[0]
-    if raw.faces is None or raw.vertices.shape[1] != 3:
-        return None
-    unit = record.facts.get("protocol", {}).get("unit", "auto")
-    unit = likely_unit(record.space, raw.vertices) if unit == "auto" else unit
+    unit = record.facts.get("protocol", {}).get("unit")
+    if not isinstance(unit, str) or unit not in PER_METRE:
+        unit = likely_unit(record.space, raw.vertices)
     # The file of the true surface may be in another unit than that of the scan. A space in metres
     # links the two; a space without a unit says nothing, and the two files must agree.
     factor = scale / PER_METRE[unit] if record.space.unit == "m" else 1.0
     return trimesh.Trimesh(factor * raw.vertices, raw.faces, process=False)
 
 
-def _scan(source: str) -> RawScan | None:
-    """The scan that a reconstruction names as its source; None if it cannot be read.
+def _scan(record: RunRecord, name: str) -> RawScan | None:
+    """The raw scan of a shape, in the frame and unit of its file; None if it is not known."""
+    source = record.scans.get(name)
+    return None if source is None else _loaded(record, lambda: _raw(source))
 
-    Args:
-        source: The path of a scan file, or ``STORE/NAME`` for a scan of a store.
-    """
-    path = Path(source)
+
+def _raw(source: AnySource) -> RawScan:
+    """A scan in the frame and unit of its source."""
+    if not isinstance(source, StoredScan):
+        return source.load()[0]
+    scan = source.prepared()
+    return RawScan(scan.frame.to_source(scan.points), None, None)
+
+
+def _loaded(record: RunRecord, load: Callable[[], RawScan]) -> RawScan | None:
+    """What ``load`` reads; None, and a remark, for a file that cannot be used."""
     try:
-        if path.is_file():
-            return find_sources(path)[0].load()[0]
-        store = store_at(path.parent) if path.parent.is_file() else None
-        if store is None:
-            return None
-        with store:
-            points = store.read(path.name)[0]
-            frame = store.frame(path.name)
-    except InputError:
+        return load()
+    except InputError as error:
+        record.remarks.append(f"{error}.")
         return None
-    return RawScan(frame.to_source(points), None, None)

@@ -58,7 +58,8 @@ class Page:
             "</main></body></html>\n"
         )
         with replacing(path) as part:
-            part.write_text(text, "utf-8")
+            # A file of a stranger may hold half a character, which UTF-8 cannot.
+            part.write_text(text, "utf-8", errors="replace")
         return path
 
 
@@ -69,8 +70,19 @@ def picture(path: Path, alt: str) -> str:
         path: A PNG or SVG file.
         alt: What the image shows, for readers who do not see it.
     """
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:{_MEDIA_TYPES[path.suffix]};base64,{data}">'
+    return image(path.read_bytes(), path.suffix, alt)
+
+
+def image(content: bytes, suffix: str, alt: str) -> str:
+    """An image whose data the page contains.
+
+    Args:
+        content: The bytes of a PNG or SVG file.
+        suffix: ".png" or ".svg".
+        alt: What the image shows, for readers who do not see it.
+    """
+    data = base64.b64encode(content).decode()
+    return f'<img alt="{html.escape(alt)}" src="data:{_MEDIA_TYPES[suffix]};base64,{data}">'
 
 
 def table(

@@ -1,6 +1,7 @@
 """``shapespace report``: one page about a training run that needs no network."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shapespace.errors import InputError, at_least
@@ -21,6 +22,8 @@ def write_report(
     out: str | Path | None = None,
     *,
     truth: str | Path | None = None,
+    scans: Sequence[str | Path] = (),
+    on_remark: Callable[[str], object] = lambda _: None,
     up: str = "y",
     steps: int = 9,
     resolution: int = 80,
@@ -33,6 +36,10 @@ def write_report(
             ``evaluation`` in the run, if that exists.
         out: The file to write, by default ``report.html`` in the run.
         truth: The true surfaces, for error maps; files are found by the names of the shapes.
+        scans: The scans that were evaluated, found by the names of the shapes: files, folders and
+            stores. No file is opened because a file of the run names it.
+        on_remark: Called with each sentence about a part that the page lacks because a file is
+            damaged, of other weights or not given.
         up: The axis that points up, "x", "y" or "z".
         steps: Frames of the animation from one training shape to the next, at least 1.
         resolution: Grid nodes along the longest side of the space for the meshes of the animation
@@ -42,11 +49,12 @@ def write_report(
         The path of the page.
 
     Raises:
-        InputError: The run holds no checkpoint, a file is damaged, or the page cannot be written.
+        InputError: The run holds no checkpoint, a folder that was named lacks its files, or the
+            page cannot be written.
     """
     at_least(1, steps=steps)
     at_least(2, resolution=resolution)
-    record = read_run(run, evaluation, truth)
+    record = read_run(run, evaluation, truth, scans)
     target = record.folder / PAGE if out is None else Path(out)
     if target.is_dir():
         raise InputError(f"{target}: is a folder; name the page in it, such as {target / PAGE}")
@@ -66,6 +74,8 @@ def write_report(
         space_sections.codes(page, space, folder)
         run_sections.curves(page, record, folder)
         run_sections.missing(page, record)
+    for remark in record.remarks:
+        on_remark(remark)
     return page.write(target)
 
 

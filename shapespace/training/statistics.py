@@ -5,10 +5,15 @@ The module makes a :class:`StepResult` of each step. The divergence monitor judg
 """
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import median_low
+
+from shapespace.errors import InputError, one_line
+from shapespace.utils.files import read_inside
 
 FIRST = 50
 """Number of first steps whose losses say what a loss of this training is."""
@@ -18,6 +23,10 @@ NOT_FINITE = "its loss or gradient is not finite"
 STANDS_OUT = f"a loss in it is more than {ORDERS:g} times those of the first steps"
 METRICS = "metrics.csv"
 """File of a run folder with one row for each epoch."""
+PREVIEWS = "previews"
+"""Folder of a run folder with pictures of some shapes now and then."""
+MOST_ROWS, MOST_COLUMNS = 1_000_000, 64
+"""Most rows and columns of a metrics file that is read."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +143,28 @@ def _level(losses: Sequence[float]) -> float:
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a metrics file; an incomplete last row is left out, a missing file is []."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    """Read the rows of a metrics file; an incomplete last row is left out, a missing file is [].
+
+    Raises:
+        InputError: the file is a symbolic link, no regular file, or damaged.
+    """
+    content = read_inside(path.parent, path.name)
+    try:
+        return [] if content is None else metrics_of(content.decode("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged ({one_line(error)}); remove it") from error
+
+
+def metrics_of(text: str) -> list[dict[str, str]]:
+    """The rows of the text of a metrics file; ValueError if it is no table of usual size."""
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        columns = reader.fieldnames or []
+        if len(columns) > MOST_COLUMNS:
+            raise ValueError(f"more than {MOST_COLUMNS} columns")
+        rows = list(islice(reader, MOST_ROWS + 1))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if len(rows) > MOST_ROWS:
+        raise ValueError(f"more than {MOST_ROWS} rows")
     return [row for row in rows if None not in row.values() and None not in row]

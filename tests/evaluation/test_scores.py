@@ -127,3 +127,14 @@ def test_pairs_stand_side_by_side():
     assert lines[0].split() == [scores.name for scores in ALL_SCORES[:2]]
     assert lines[1].split()[:4] == ["chamfer_half_unsquared", "mm", "1.00", "2.00"]
     assert np.all([definition("watertight").text in text for text in lines if "watertight" in text])
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula(tmp_path):
+    parts = {"scan": {"a": -0.5}}
+    names = ["=1+1", "+a", "-a", "@a", "\ta", "a=1", "'a"]
+    write_csv([Scores(name, name, parts) for name in names], tmp_path / "s.csv")
+    with (tmp_path / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "a=1", "'a"]
+    assert [row["name"] for row in rows] == [row["group"] for row in rows] == shown
+    assert {row["scan.a"] for row in rows} == {"-0.5"}

@@ -347,7 +347,7 @@ def test_the_share_of_a_mesh_without_points():
 def test_how_sure_a_fit_is_stands_in_the_mesh_and_beside_it(toy_checkpoint, tmp_path):
     sources = find_sources(write_cloud(tmp_path / "a.npz", 1000.0))
     (done,) = reconstruct_files(toy_checkpoint, sources, tmp_path / "out", **QUICK).done
-    attributes = done.mesh.metadata["_ply_raw"]["vertex"]["data"]
+    attributes = load(done.path).metadata["_ply_raw"]["vertex"]["data"]
     deviation, red = attributes["deviation"], attributes["red"]
     assert len(deviation) == len(done.mesh.vertices) and (deviation > 0).all()
     median = np.median(deviation)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from shapespace.rendering.charts import COLOURS, colour_bar, plot_bars, plot_histogram, plot_map
-from shapespace.rendering.meshes import colour_map
+from shapespace.rendering.meshes import Figure, colour_map, render_row
+from shapespace.rendering.plots import plot_curves
 
 Image = pytest.importorskip("PIL.Image", reason="plots need matplotlib")
 
@@ -42,3 +43,19 @@ def test_any_number_of_values_is_drawn(values, tmp_path):
     plot_histogram(values, tmp_path / "histogram.svg", "length")
     plot_bars(values, tmp_path / "bars.svg", "share", {"rank": 1.5})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.svg", "histogram.svg"]
+
+
+def test_a_name_may_hold_any_character(tmp_path):
+    odd = [
+        "$\\frac$",
+        "\ud800",
+        "a\0b",
+        "\u202e\u0627\x1b[31m\n",
+        "_" + "x" * 2000,
+        "\U000e0000\u05edR\u0212\u06a7\u0673\u05cd\u026d\u0660",
+    ]
+    places = np.arange(12.0).reshape(6, 2) ** 2
+    plot_map(places, odd, tmp_path / "map.svg", ("x", "y"), dict(enumerate(odd)))
+    plot_curves([{"step": 1, **dict.fromkeys(odd, 2)}], tmp_path / "curves.svg")
+    figures = [Figure(np.eye(3), label=name) for name in odd]
+    render_row(figures, height=20)

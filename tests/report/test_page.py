@@ -128,11 +128,12 @@ DIAGNOSTICS = {
 
 
 @pytest.fixture(scope="module")
-def whole(run, evaluation, tmp_path_factory):
+def whole(run, evaluation, toy_store, tmp_path_factory):
     """The page of a run that was evaluated and diagnosed."""
     diagnostics = run / "last.diagnostics.json"
     diagnostics.write_text(json.dumps(DIAGNOSTICS))
-    path = write_report(run, evaluation, tmp_path_factory.mktemp("page") / "page.html", **QUICK)
+    page = tmp_path_factory.mktemp("page") / "page.html"
+    path = write_report(run, evaluation, page, scans=[toy_store], **QUICK)
     diagnostics.unlink()
     return path
 
@@ -163,7 +164,7 @@ def test_a_browser_opens_the_whole_page(whole):
     assert dom.count("<table") >= 8 and "loading</figcaption>" not in dom
 
 
-def test_the_files_of_earlier_versions_are_read(run, evaluation, whole, tmp_path):
+def test_the_files_of_earlier_versions_are_read(run, evaluation, whole, toy_store, tmp_path):
     old = tmp_path / "old"
     (old / "evaluation").mkdir(parents=True)
     for name in ("last.ckpt", "config.yaml", "metrics.csv"):
@@ -172,7 +173,7 @@ def test_the_files_of_earlier_versions_are_read(run, evaluation, whole, tmp_path
     shutil.copy(evaluation / "scores.json", old / "evaluation" / "card.json")
     (old / "last.certificate.json").write_text(json.dumps(DIAGNOSTICS))
     (old / "last.certificate.html").write_text("")
-    page, today = read(write_report(old, **QUICK)), read(whole)
+    page, today = read(write_report(old, scans=[toy_store], **QUICK)), read(whole)
     assert page.headings == today.headings and page.tables == today.tables
     assert "Nearly a distance." in page.words and "1 of 2" in page.words
     assert "last.certificate.html, beside the checkpoint" in page.words
@@ -227,8 +228,8 @@ def test_shapes_of_the_plane(train, tmp_path):
     assert "Level sets of training shapes" in page.words
 
 
-def test_cases_come_from_best_to_worst_with_exact_errors(run, evaluation):
-    record = read_run(run, evaluation)
+def test_cases_come_from_best_to_worst_with_exact_errors(run, evaluation, toy_store):
+    record = read_run(run, evaluation, scans=[toy_store])
     column, part, shapes = ranked(record)
     assert (column, part) == ("point_to_mesh", "scan")
     assert [shape["name"] for shape in shapes] == ["ball", "egg"]
@@ -341,7 +342,8 @@ def test_what_is_of_other_weights_is_left_out(toy_checkpoint, tmp_path):
             with pytest.raises(InputError, match="is of other weights than"):
                 read_run(tmp_path, scores.parent)
     scores.write_text(json.dumps({"facts": {"truth": str(tmp_path / "gone")}, "shapes": shapes}))
-    assert "which are gone" in read(write_report(tmp_path, **QUICK)).words
+    words = read(write_report(tmp_path, **QUICK)).words
+    assert "give --truth, as to shapespace evaluate" in words and "give --scans with" in words
     (tmp_path / "other.ply").write_text("")
     with pytest.raises(InputError, match="has no surface with the name of a shape such as 'ball'"):
         read_run(tmp_path, truth=tmp_path / "other.ply")
@@ -353,7 +355,7 @@ def test_damaged_files_are_named(run, evaluation, tmp_path, suffix, content):
     record = replace(read_run(run, evaluation), evaluation=tmp_path)
     shutil.copytree(evaluation / "shapes", tmp_path / "shapes")
     (tmp_path / "shapes" / f"ball{suffix}").write_bytes(content)
-    with pytest.raises(InputError, match=rf"ball\{suffix}: is .*; redo shapespace evaluate"):
+    with pytest.raises(InputError, match=rf"ball\{suffix}: is damaged \(.*\); remove it"):
         read_case(record, next(s for s in record.shapes if s["name"] == "ball"), "scan")
 
 

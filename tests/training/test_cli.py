@@ -233,3 +233,22 @@ def test_plugins_of_the_user_are_kept(train, monkeypatch, tmp_path):
     monkeypatch.setattr(ShapeSpace, "on_train_epoch_start", keep)
     train(tmp_path / "run", 1, "--trainer.plugins={class_path: tests.parts.OwnPrecision}")
     assert seen == ["OwnPrecision"]
+
+
+def test_links_in_a_run_folder_are_replaced_or_refused(train, tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    run.mkdir()
+    (elsewhere / "previews").mkdir(parents=True)
+    (elsewhere / "config.yaml").write_text("kept")
+    for name in ("config.yaml", "previews"):
+        (run / name).symlink_to(elsewhere / name)
+    with pytest.warns(UserWarning, match="previews: is a symbolic link"):
+        train(run, 1, "--preview.every=1")
+    assert (elsewhere / "config.yaml").read_text() == "kept"
+    assert list((elsewhere / "previews").iterdir()) == []
+    assert not (run / "config.yaml").is_symlink()
+    (run / METRICS).unlink()
+    (run / METRICS).symlink_to(elsewhere / "config.yaml")
+    with pytest.raises(InputError, match=r"metrics\.csv: is not the table"):
+        train(run, 2)
+    assert (elsewhere / "config.yaml").read_text() == "kept"

@@ -1,9 +1,21 @@
 """A file is there whole or not at all."""
 
+import os
+
 import pytest
 
-from shapespace.errors import InputError
-from shapespace.utils.files import alone, output_folder, read_lines, remove_leftovers, replacing
+from shapespace.errors import DiskError, InputError
+from shapespace.utils.files import (
+    alone,
+    find_inside,
+    folder_inside,
+    output_folder,
+    path_inside,
+    read_inside,
+    read_lines,
+    remove_leftovers,
+    replacing,
+)
 
 
 def test_replacing_makes_folders_and_leaves_only_the_file(tmp_path):
@@ -92,3 +104,64 @@ def test_one_holds_a_lock_until_the_block_ends(tmp_path):
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
     (tmp_path / "names.txt").write_bytes("\ufeffa\r\n\r\n b \r\n".encode())
     assert read_lines(tmp_path / "names.txt") == ["a", "b"]
+
+
+def test_a_full_disk_is_another_error_than_a_name_that_is_too_long(tmp_path):
+    with pytest.raises(DiskError, match="No space left"), replacing(tmp_path / "a"):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(InputError) as caught, replacing(tmp_path / ("x" * 250)) as part:
+        part.write_text("")
+    assert not isinstance(caught.value, DiskError)
+
+
+def test_a_link_is_replaced_and_its_target_stays(tmp_path):
+    target = tmp_path / "target"
+    target.write_text("old")
+    path = tmp_path / "in" / "b.txt"
+    path.parent.mkdir()
+    for link in (path, path.with_name(f".b.{os.getpid()}.part.txt")):
+        link.symlink_to(target)
+    with replacing(path) as part:
+        part.write_text("new")
+    assert (target.read_text(), path.read_text()) == ("old", "new")
+    assert not path.is_symlink() and list(path.parent.iterdir()) == [path]
+
+
+def test_only_regular_files_below_a_folder_are_read(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside / "a", outside):
+        folder.mkdir(parents=True)
+        (folder / "b").write_text("text")
+    (inside / "link").symlink_to(outside / "b")
+    (inside / "folder").symlink_to(outside)
+    os.mkfifo(inside / "fifo")
+    assert read_inside(inside, "a", "b") == b"text"
+    assert find_inside(inside, "a", "b") == inside / "a" / "b"
+    assert read_inside(inside, "a", "c") is read_inside(inside, "c", "b") is None
+    linked = tmp_path / "linked"
+    linked.symlink_to(inside)
+    assert read_inside(linked, "a", "b") == b"text"
+    refused = {
+        "is a symbolic link": [("link",), ("folder", "b")],
+        "no regular file": [("fifo",), ("a",)],
+        "cannot name a file": [("..", "out", "b"), ("../out/b",), ("a/b",), (str(outside / "b"),)],
+        "too long": [("x" * 300,)],
+    }
+    for reason, cases in refused.items():
+        for parts in cases:
+            for read in (read_inside, find_inside):
+                with pytest.raises(InputError, match=reason):
+                    read(inside, *parts)
+    with pytest.raises(InputError, match="larger than 3 bytes"):
+        read_inside(inside, "a", "b", most=3)
+
+
+def test_nothing_is_written_outside_of_a_folder(tmp_path):
+    assert path_inside(tmp_path, "a b.c", ".ply") == tmp_path / "a b.c.ply"
+    for name in ("", ".", "..", "../a", "a/b", "/a", "a\nb", "a\0", "\u202ea", "x" * 1001):
+        with pytest.raises(InputError, match="cannot name a file in"):
+            path_inside(tmp_path, name, ".ply")
+    assert folder_inside(tmp_path, "new").is_dir()
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    with pytest.raises(InputError, match="is a symbolic link"):
+        folder_inside(tmp_path, "link")

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from shapespace.data.store import hdf5
-from shapespace.data.store.layout import Entry, content_of, is_scan_name
+from shapespace.data.store.layout import Entry, content_of
 from shapespace.errors import InputError
-from shapespace.scan import NORMALS_KINDS, Frame
+from shapespace.scan import NORMALS_KINDS, Frame, is_scan_name
 
 KEY = "index"
 """Name of the dataset."""

@@ -40,8 +40,6 @@ VERSION = 2
 """Version of the layout; a store of another version has to be prepared again."""
 UNITS = ("m", "radius")
 """Units of stored lengths: metres, or the radius of each scan."""
-MAX_NAME = 1000
-"""Most characters in the name of a scan."""
 FACTS = {
     "source": str,
     "source_hash": str,
@@ -146,17 +144,6 @@ def read_header(path: Path, root: hdf5.Group) -> Header:
         content=content,
         has_sigma=bool(has_sigma),
     )
-
-
-def is_scan_name(name: str | bytes) -> bool:
-    """True if ``name`` can name a scan: printable text that can be the name of a file.
-
-    Scans become the names of files when meshes are written. h5py gives bytes for a name that is not
-    UTF-8; such a name is refused.
-    """
-    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
-        return False
-    return "/" not in name and name not in ("", ".", "..")
 
 
 def read_entry(group: hdf5.Group, dimension: int, has_sigma: bool = True) -> Entry:

@@ -20,14 +20,21 @@ from shapespace.data.store.index import Index, read_index
 from shapespace.data.store.layout import (
     Entry,
     content_of,
-    is_scan_name,
     is_store,
     read_entry,
     read_facts,
     read_header,
 )
 from shapespace.errors import InputError, one_line
-from shapespace.scan import TRUSTED, Frame, NormalsKind, PreparedScan, Targets, decoded_normals
+from shapespace.scan import (
+    TRUSTED,
+    Frame,
+    NormalsKind,
+    PreparedScan,
+    Targets,
+    decoded_normals,
+    is_scan_name,
+)
 
 MAX_ENTRIES = 65536
 """Most entries that a process keeps in memory, about 600 bytes each."""

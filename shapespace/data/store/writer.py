@@ -11,13 +11,12 @@ from shapespace.data.store.layout import (
     FORMAT,
     VERSION,
     content_of,
-    is_scan_name,
     is_store,
     read_entry,
     write_scan,
 )
 from shapespace.errors import InputError, one_line
-from shapespace.scan import PreparedScan
+from shapespace.scan import PreparedScan, is_scan_name
 from shapespace.utils.files import output_folder, replacing
 
 

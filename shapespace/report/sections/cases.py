@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from shapespace.errors import InputError
 from shapespace.evaluation.tables import SHORT, TARGETS, LengthUnit, cell, titled, unit_shown
 from shapespace.rendering.charts import colour_bar
 from shapespace.rendering.meshes import ORANGE, Figure, render_grid, save_image
@@ -72,9 +73,10 @@ def reconstructions(
         resolution: Grid nodes along the longest side for the meshes of training shapes.
     """
     column, part, shapes = ranked(record)
-    chosen = [read_case(record, shape, part) for shape in _evenly_spaced(shapes, MOST_LISTED)]
+    chosen = [_read(record, shape, part) for shape in _evenly_spaced(shapes, MOST_LISTED)]
     cases = [case for case in chosen if case is not None]
-    if not cases:
+    # Scans of a 2-D space have no meshes, whatever its folder holds.
+    if not cases or record.space.decoder.dimension != 3:
         return
     shown = _evenly_spaced(cases, MOST_SHOWN)
     blocks = _gallery(shown, column=column, folder=folder, up=up, unit=record.unit)
@@ -92,6 +94,15 @@ def reconstructions(
     _add_nearest_shapes(
         page, record, cases=cases, shown=shown, folder=folder, up=up, resolution=resolution
     )
+
+
+def _read(record: RunRecord, shape: dict[str, Any], part: str) -> Case | None:
+    """A case; None if its mesh is missing or, with a remark, if one of its files is damaged."""
+    try:
+        return read_case(record, shape, part)
+    except InputError as error:
+        record.remarks.append(f"{error}.")
+        return None
 
 
 def _error_named(cases: Sequence[Case]) -> str:
@@ -148,7 +159,7 @@ def _ranks(shapes: Sequence[dict[str, Any]], part: str, unit: LengthUnit) -> str
     for row in rows:
         numbers = shapes[row].get(part) or {}
         cells = [cell(name, numbers.get(name), unit) for name in columns]
-        body.append([str(shapes[row]["name"]), f"{row + 1} of {len(shapes)}", *cells])
+        body.append([shapes[row]["name"], f"{row + 1} of {len(shapes)}", *cells])
     return report.table(header, body)
 
 

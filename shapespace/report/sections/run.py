@@ -6,7 +6,7 @@ Each function adds one or two sections to a page, or nothing where the run lacks
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,25 @@ import numpy as np
 
 from shapespace.checkpoint import CHECKPOINT
 from shapespace.data.names import frame_gaps, parse_names
-from shapespace.data.store.store import ScanStore
+from shapespace.data.sources import StoredScan
 from shapespace.errors import InputError
 from shapespace.rendering.plots import plot_curves
 from shapespace.report import html as report
 from shapespace.report.run import CONFIG, EVALUATION, RunRecord
+from shapespace.training.statistics import PREVIEWS
+from shapespace.utils.files import read_inside
+from shapespace.utils.text import in_words
 from shapespace.version import __version__
 
 BESIDE_TERMS = ("epoch", "seconds", "lr", "refused")
 """Columns of metrics.csv that are no term of the loss."""
 MOST_PREVIEWS = 3
+MOST_PICTURE = 1 << 24
+"""Largest preview that is shown, in bytes."""
+PNG = b"\x89PNG\r\n\x1a\n"
+"""First bytes of a PNG file."""
+MOST_POINTS = 20_000
+"""Points of a curve, at most."""
 RATES = ("optimiser", "lr", "matrix_lr", "code_optimiser", "code_lr", "schedule", "warm_up")
 """Options of the model that say how the weights and codes are optimised."""
 DEVICES = ("accelerator", "devices", "num_nodes", "precision")
@@ -38,10 +47,8 @@ def trained_on(page: report.Page, record: RunRecord) -> None:
         report.definition_list(rows),
         report.details(f"all {len(names)} names", report.code("\n".join(names))),
     ]
-    config = record.folder / CONFIG
-    if config.is_file():
-        text = config.read_text("utf-8", errors="replace")
-        blocks.append(report.details(f"the recipe, {CONFIG}", report.code(text)))
+    if record.recipe:
+        blocks.append(report.details(f"the recipe, {CONFIG}", report.code(record.recipe)))
     page.section("Model and data", "As recorded in the files of the run.", *blocks)
 
 
@@ -53,8 +60,9 @@ def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
         record: The run.
         folder: A folder for temporary pictures.
     """
-    terms = [_positive(row, without=BESIDE_TERMS) for row in record.metrics]
-    rates = [{key: row[key] for key in ("step", "lr") if key in row} for row in record.metrics]
+    drawn = _thinned(record.metrics)
+    terms = [_positive(row, without=BESIDE_TERMS) for row in drawn]
+    rates = [{key: row[key] for key in ("step", "lr") if key in row} for row in drawn]
     blocks = []
     for name, rows, alt in (("terms", terms, "loss terms"), ("rates", rates, "learning rate")):
         try:
@@ -66,13 +74,39 @@ def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
     if blocks:
         text = "Per epoch: the mean loss and the means of its unweighted terms; the learning rate."
         page.section("Training", text, report.side_by_side(*blocks))
-    pictures = sorted((record.folder / "previews").glob("*.png"))
-    if pictures:
-        chosen = np.unique(np.linspace(0, len(pictures) - 1, MOST_PREVIEWS).round().astype(int))
-        shown = [pictures[i] for i in chosen]
-        text = f"The same shapes after the epochs {', '.join(_epoch(path) for path in shown)}."
-        blocks = [report.picture(path, f"shapes, {path.stem}") for path in shown]
+    shown = _previews(record)
+    if shown:
+        text = f"The same shapes after the epochs {', '.join(map(_epoch, shown))}."
+        blocks = [report.image(shown[name], ".png", f"shapes, {Path(name).stem}") for name in shown]
         page.section("Previews during training", text, *blocks)
+
+
+def _previews(record: RunRecord) -> dict[str, bytes]:
+    """The first, the middle and the last preview of the run: name of the file -> its content."""
+    folder = record.folder / PREVIEWS
+    names = [] if folder.is_symlink() else sorted(path.name for path in folder.glob("*.png"))
+    if folder.is_symlink():
+        record.remarks.append(f"{folder}: is a symbolic link, which is not followed.")
+    chosen = np.unique(np.linspace(0, len(names) - 1, MOST_PREVIEWS).round().astype(int))
+    found: dict[str, bytes] = {}
+    for name in [names[row] for row in chosen] if names else []:
+        try:
+            content = read_inside(record.folder, PREVIEWS, name, most=MOST_PICTURE)
+        except InputError as error:
+            record.remarks.append(f"{error}.")
+            continue
+        if content is not None and content.startswith(PNG):
+            found[name] = content
+        else:
+            record.remarks.append(f"{folder / name}: is no PNG file.")
+    return found
+
+
+def _thinned(rows: Sequence[dict[str, str]]) -> Sequence[dict[str, str]]:
+    """At most :data:`MOST_POINTS` rows, evenly spaced, the first and the last included."""
+    if len(rows) <= MOST_POINTS:
+        return rows
+    return [rows[row] for row in np.linspace(0, len(rows) - 1, MOST_POINTS).round().astype(int)]
 
 
 def missing(page: report.Page, record: RunRecord) -> None:
@@ -103,29 +137,30 @@ def _positive(row: Mapping[str, str], without: tuple[str, ...]) -> dict[str, str
 
 
 def _above_zero(cell: str) -> bool:
-    """True if a cell holds a positive number, False if it is empty or text."""
+    """True if a cell holds a positive, finite number, False if it is empty or text."""
     try:
-        return float(cell) > 0
+        return 0 < float(cell) < float("inf")
     except ValueError:
         return False
 
 
-def _epoch(path: Path) -> str:
+def _epoch(name: str) -> str:
     """The epoch in the name of a preview such as epoch_00100.png."""
-    return path.stem.rpartition("_")[2].lstrip("0") or path.stem
+    stem = Path(name).stem
+    return stem.rpartition("_")[2].lstrip("0") or stem
 
 
 def _data(record: RunRecord) -> list[tuple[str, str]]:
     """Rows about the store and the scans that the run was trained on."""
     names = record.space.names
-    data = record.config.get("data", {})
+    data = record.options("data")
     parsed = parse_names(names)
     subjects = Counter(name.subject for name in parsed.values())
     motions = len({name.motion for name in parsed.values()})
     split = data.get("scans")
-    selection = str(split) if split else "all scans of the store" if data else ""
+    selection = in_words(split) if split else "all scans of the store" if data else ""
     return [
-        ("store", _store(data.get("store"), names)),
+        ("store", _store(record)),
         ("scans", f"{len(names)} of {motions} sequences" if parsed else f"{len(names)}"),
         ("subjects", ", ".join(f"{subject} ({count})" for subject, count in subjects.items())),
         ("selection", selection),
@@ -133,24 +168,22 @@ def _data(record: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
-def _store(path: str | None, names: tuple[str, ...]) -> str:
-    """The path of the store and what the store says about the scans ``names``."""
-    if path is None:
-        return ""
-    try:
-        with ScanStore(path) as store:
-            manifest: list[dict[str, Any]] = store.manifest()
-    except InputError:
-        return f"{path} (not there any more)"
-    known = set(names)
-    rows = [row for row in manifest if row["name"] in known]
-    if not rows:
-        return f"{path} (holds none of these scans now)"
-    points = sorted(row["num_points"] for row in rows)
-    kinds = Counter(row["normals"] for row in rows)
-    normals = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-    counts = f"{points[0]}" if points[0] == points[-1] else f"{points[0]} to {points[-1]}"
-    return f"{path}: {counts} points a scan, normals: {normals}, unit {store.unit}"
+def _store(record: RunRecord) -> str:
+    """The path of the store, as recorded, and what a store that the user gave says of its scans."""
+    path = in_words(record.options("data").get("store", ""))
+    known = set(record.space.names)
+    stores = {scan.store for scan in record.scans.values() if isinstance(scan, StoredScan)}
+    for store in stores:
+        rows: list[dict[str, Any]] = [row for row in store.manifest() if row["name"] in known]
+        if not rows:
+            continue
+        points = sorted(row["num_points"] for row in rows)
+        kinds = Counter(row["normals"] for row in rows)
+        normals = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+        counts = f"{points[0]}" if points[0] == points[-1] else f"{points[0]} to {points[-1]}"
+        facts = f"{counts} points a scan, normals: {normals}, unit {store.unit}"
+        return f"{path or store.path}: {facts}"
+    return path
 
 
 def _held_out(record: RunRecord) -> str:
@@ -187,12 +220,12 @@ def _held_out(record: RunRecord) -> str:
 def _model(record: RunRecord) -> list[tuple[str, str]]:
     """Rows about the decoder, the objective, the sampler and the optimisation."""
     # A run folder without its config still has the options of the model in its checkpoint.
-    model = record.config.get("model") or record.content["hyper_parameters"]
-    data = record.config.get("data", {})
+    model = record.options("model") or record.content["hyper_parameters"]
+    data = record.options("data")
     decoder = record.space.decoder
     weights = sum(weight.numel() for weight in decoder.parameters())
     batch = [
-        f"{data[key]} {unit}"
+        f"{in_words(data[key])} {unit}"
         for key, unit in (("batch_size", "scans"), ("num_points", "points each"))
         if data.get(key)
     ]
@@ -203,7 +236,7 @@ def _model(record: RunRecord) -> list[tuple[str, str]]:
         ("sampler", _part(model.get("sampler"))),
         ("optimisation", _given(model, RATES)),
         ("batch", ", ".join(batch)),
-        ("seed", str(record.config.get("seed_everything", model.get("seed", "")))),
+        ("seed", in_words(record.config.get("seed_everything", model.get("seed", "")))),
     ]
 
 
@@ -213,31 +246,33 @@ def _part(part: Any) -> str:
         return ""
     name = str(part.get("class_path", "")).rpartition(".")[2]
     given = part.get("init_args") or {}
-    arguments = ", ".join(f"{key} {value}" for key, value in given.items())
+    arguments = in_words(given)
     return f"{name}: {arguments}" if arguments else name
 
 
 def _given(options: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     """The options among ``keys`` that have a value, as "key value" with commas between."""
-    return ", ".join(f"{key} {options[key]}" for key in keys if options.get(key) is not None)
+    return in_words({key: options[key] for key in keys if options.get(key) is not None})
 
 
 def _circumstances(record: RunRecord) -> list[tuple[str, str]]:
     """Rows about device, duration, date, versions and the digest of the weights."""
     content = record.content
     last = record.metrics[-1] if record.metrics else {}
-    trained = f"{content['global_step']} steps"
-    if "epoch" in last:
-        trained = f"{int(last['epoch']) + 1} epochs, {trained}"
-    if "seconds" in last:
+    trained = f"{in_words(content.get('global_step'))} steps"
+    # Digits alone: cells of a damaged file may be anything.
+    if last.get("epoch", "").isdecimal():
+        trained = f"{int(last['epoch'][:18]) + 1} epochs, {trained}"
+    if _above_zero(last.get("seconds", "")):
         trained = f"{trained} in {_duration(float(last['seconds']))}"
     finished = time.gmtime((record.folder / CHECKPOINT).stat().st_mtime)
     versions = (
-        f"shapespace {content['shapespace']['version']}, "
-        f"Lightning {content.get('pytorch-lightning_version')}; page by shapespace {__version__}"
+        f"shapespace {in_words(content['shapespace'].get('version'))}, "
+        f"Lightning {in_words(content.get('pytorch-lightning_version'))}; page by shapespace "
+        f"{__version__}"
     )
     return [
-        ("device", _given(record.config.get("trainer", {}), DEVICES)),
+        ("device", _given(record.options("trainer"), DEVICES)),
         ("trained", trained),
         ("finished", time.strftime("%Y-%m-%d %H:%M UTC", finished)),
         ("versions", versions),

@@ -4,6 +4,7 @@ Both come from files as they are, with whatever columns the files have.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from shapespace.evaluation import tables
@@ -17,7 +18,8 @@ from shapespace.evaluation.tables import (
     titled,
 )
 from shapespace.report import html as report
-from shapespace.report.run import DIAGNOSTICS, RunRecord, file_in
+from shapespace.report.run import DIAGNOSTICS, RunRecord, name_in
+from shapespace.utils.text import in_words
 
 BASELINES = dict(tables.BASELINES)
 """Prefix of the parts of a baseline -> name of the baseline."""
@@ -25,8 +27,6 @@ PERCENTILES = {"p5": "5 %", "p50": "median", "p95": "95 %", "mean": "mean"}
 """Key of a statistic -> title of its column."""
 INTERVALS = {"median_ci": "median, 95 % CI", "mean_ci": "mean, 95 % CI"}
 """Key of a confidence interval -> title of its column."""
-MOST_ITEMS = 24
-"""Items of a list of facts, at most."""
 Summary = Mapping[str, Mapping[str, Any]]
 """Column of the scores -> key of a statistic -> value."""
 
@@ -36,7 +36,7 @@ def scores(page: report.Page, record: RunRecord) -> None:
     if record.scores is None:
         return
     summary: Mapping[str, Summary] = record.scores.get("summary", {})
-    conventions = {name: str(text) for name, text in record.scores.get("conventions", {}).items()}
+    conventions: Mapping[str, str] = record.scores.get("conventions", {})
     unit = record.unit
     blocks = [_short_table(summary, part, unit) for part in TARGETS if summary.get(part)]
     shown = {name for name in SHORT for part in TARGETS if name in summary.get(part, {})}
@@ -47,7 +47,7 @@ def scores(page: report.Page, record: RunRecord) -> None:
     full = [_full_table(summary, part, unit) for part in summary]
     blocks.append(report.details("all scores", *full))
     blocks.append(report.details("definitions", report.definition_list(list(definitions.values()))))
-    facts = [[name, plain(value)] for name, value in record.scores.get("facts", {}).items()]
+    facts = [[name, in_words(value)] for name, value in record.scores.get("facts", {}).items()]
     if facts:
         blocks.append(report.details("how it was measured", report.definition_list(facts)))
     page.section(
@@ -63,15 +63,14 @@ def diagnostics(page: report.Page, record: RunRecord) -> None:
     if record.diagnostics is None:
         return
     found = record.diagnostics
-    meaning = [[name, str(text)] for name, text in found.get("meaning", {}).items()]
+    meaning = list(found.get("meaning", {}).items())
     rows = [
         [name, number(ends.get("median")), number(ends.get("worst"))]
         for name, ends in found.get("summary", {}).items()
-        if isinstance(ends, Mapping)
     ]
-    blocks = [report.bullets([str(line) for line in found.get("verdict", [])])]
-    pictures = file_in(record.folder, DIAGNOSTICS).with_suffix(".html")
-    if pictures.is_file():
+    blocks = [report.bullets(found.get("verdict", []))]
+    pictures = record.folder / Path(name_in(record.folder, DIAGNOSTICS)).with_suffix(".html")
+    if pictures.is_file() and not pictures.is_symlink():
         blocks.append(report.note(f"{pictures.name}, beside the checkpoint, has pictures."))
     blocks.append(report.details("all numbers", report.table(("", "median", "worst"), rows)))
     blocks.append(report.details("definitions", report.definition_list(meaning)))
@@ -82,16 +81,6 @@ def diagnostics(page: report.Page, record: RunRecord) -> None:
         "through the surface. All numbers are estimates from samples, not guarantees.",
         *blocks,
     )
-
-
-def plain(value: Any) -> str:
-    """A value of a JSON file as words: "key value" for mappings, commas between items."""
-    if isinstance(value, Mapping):
-        return plain([f"{key} {plain(each)}" for key, each in value.items()])
-    if not isinstance(value, list | tuple):
-        return str(value)
-    more = [f"and {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else []
-    return ", ".join([*map(plain, value[:MOST_ITEMS]), *more])
 
 
 def _short_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) -> str:
@@ -126,7 +115,6 @@ def _full_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) -> 
     rows = [
         _row(name, [statistics.get(key) for key in titles], unit)
         for name, statistics in summary[part].items()
-        if isinstance(statistics, Mapping)
     ]
     return report.table([TARGETS.get(part, part.replace("_", " ")), *titles.values()], rows)
 

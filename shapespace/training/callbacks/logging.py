@@ -20,8 +20,8 @@ from tqdm import tqdm
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.training.callbacks.background_writer import run_folder
 from shapespace.training.module import ShapeSpace
-from shapespace.training.statistics import METRICS, read_metrics
-from shapespace.utils.files import replacing
+from shapespace.training.statistics import METRICS, PREVIEWS, read_metrics
+from shapespace.utils.files import folder_inside, replacing
 from shapespace.utils.progress import progress
 
 
@@ -185,9 +185,9 @@ class Preview(pl.Callback):
         if epoch % self.every or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, ShapeSpace)
-        path = run_folder(trainer) / "previews" / f"epoch_{epoch:05d}.png"
         try:
-            self._draw(pl_module, path)
+            folder = folder_inside(run_folder(trainer), PREVIEWS)
+            self._draw(pl_module, folder / f"epoch_{epoch:05d}.png")
         except InputError as error:
             rank_zero_warn(f"no preview: {error}")
             self.every = sys.maxsize

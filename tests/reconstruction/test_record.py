@@ -6,7 +6,7 @@ import trimesh
 
 from shapespace.data.formats.readers import checked
 from shapespace.data.prepare.points import PointOptions, prepare_scan
-from shapespace.reconstruction.export import MOST_FAR, failure, share_far
+from shapespace.reconstruction.record import MOST_FAR, failure, share_far
 from shapespace.synthetic.bodies import body, body_mesh
 from shapespace.synthetic.dataset import SUBJECTS
 
