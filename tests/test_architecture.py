@@ -21,7 +21,7 @@ LAYERS = (
     "errors version scan",
     "utils config geometry decoders sampling codes",
     "objectives surface data checkpoint synthetic",
-    "fitting rendering",
+    "fitting rendering elastic",
     "training space",
     "planning reconstruction diagnostics baselines",
     "evaluation",

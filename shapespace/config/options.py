@@ -21,6 +21,8 @@ Axis = Literal["x", "y", "z"]
 Freedom = Literal["none", "shift", "rigid", "similarity"]
 """Part of a pose that a fit finds: nothing; the shift; shift and turn; shift, turn and scale."""
 Method = Literal["second-order", "adam-published"]
+Detail = Literal["none", "full"]
+"""The surface of the code alone, or that surface bent onto the scan and corrected at its points."""
 Normalise = bool | Literal["each", "common"]
 """Scans keep their unit; each is scaled to radius 1; or all are scaled by one number."""
 SplitBy = Literal["subject", "sequence", "frames", "random"]
@@ -81,6 +83,9 @@ class FitOptions:
         refine: steps, such as 200, in which the decoder moves too, near each scan. This adds detail
             that the space cannot draw, and takes a minute a scan on one core. Code and uncertainty
             are those before.
+        detail: none meshes the surface of the code. full bends it onto the scan, and the training
+            shapes nearest to the scan too, takes the one that ends nearest, and corrects it where
+            there are points. It takes some 20 seconds a scan on one core.
     """
 
     method: Method = "second-order"
@@ -91,10 +96,13 @@ class FitOptions:
     seed: int = 0
     even: bool = False
     refine: int = 0
+    detail: Detail = "none"
 
     def __post_init__(self) -> None:
         at_least(1, num_points=self.num_points, steps=self.steps)
         at_least(0, seed=self.seed, refine=self.refine)
+        if self.refine and self.detail != "none":
+            raise InputError(f"refine={self.refine} and detail={self.detail}: give one of them")
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from shapespace.elastic.grid import SparseGrid
 
 
 @runtime_checkable
-class Prior(Protocol):
+class PriorField(Protocol):
     """A field s, positive outside and close to a distance near its surface."""
 
     def values(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, " M"]:
@@ -101,7 +101,7 @@ class CorrectedField:
 
     def __init__(
         self,
-        prior: Prior,
+        prior: PriorField,
         grid: SparseGrid,
         values: Float[np.ndarray, " C"],
         change: Float[np.ndarray, " C"],
@@ -160,7 +160,7 @@ class CorrectedField:
 
 
 def corrected(
-    prior: Prior,
+    prior: PriorField,
     surface: Float[np.ndarray, "S 3"],
     points: Float[np.ndarray, "N 3"],
     normals: Float[np.ndarray, "N 3"] | None,

@@ -124,7 +124,8 @@ class SparseGrid:
         free = np.ones(self.index.max(0) + 2 - first, bool)
         where = tuple((self.index - first).T)
         free[where] = False
-        parts, _ = label(free)
+        parts = np.empty(free.shape, np.int32)
+        label(free, output=parts)
         # The box has a free layer on all sides, so that its corner is outside.
         return binary_dilation(parts == parts[0, 0, 0])[where]
 

@@ -67,7 +67,7 @@ class Target(NamedTuple):
     size: float
 
 
-class Pairs(NamedTuple):
+class Matches(NamedTuple):
     """Pairs of a vertex and the place where it should be.
 
     Args:
@@ -127,7 +127,7 @@ def _pairs(
     *,
     to_scan: KDTree,
     reach: float,
-) -> Pairs:
+) -> Matches:
     """Pairs of each point and its nearest vertex, and of some vertices and their nearest point."""
     vertices = graph.bent(motion)
     directions = graph.bent_normals(motion)
@@ -153,7 +153,7 @@ def _pairs(
     weight[len(nearest) :][slid[len(nearest) :]] = 0
     weight[: len(nearest)] /= len(nearest)
     weight[len(nearest) :] /= max(len(some), 1)
-    return Pairs(vertex=vertex, place=place, normal=normal, weight=weight)
+    return Matches(vertex=vertex, place=place, normal=normal, weight=weight)
 
 
 def _keys(
@@ -171,7 +171,7 @@ def _tree(
 
 
 def _step(
-    graph: DeformationGraph, motion: Motion, pairs: Pairs, stiffness: float
+    graph: DeformationGraph, motion: Motion, pairs: Matches, stiffness: float
 ) -> Float[np.ndarray, "J 6"]:
     """One step of Gauss and Newton: turn vector and shift of each node."""
     data, wanted = _data_rows(graph, motion, pairs)
@@ -185,7 +185,7 @@ def _step(
 
 
 def _data_rows(
-    graph: DeformationGraph, motion: Motion, pairs: Pairs
+    graph: DeformationGraph, motion: Motion, pairs: Matches
 ) -> tuple[csr_array, Float[np.ndarray, " R"]]:
     """The equations of the pairs: one across the surface, three for the distance itself."""
     index = graph.node[pairs.vertex]

@@ -5,12 +5,13 @@ onto the scan (:mod:`shapespace.elastic.register`), from the fitted code and fro
 nearest to the scan, whichever ends nearest. Then the surface is corrected where the scan has points
 (:mod:`shapespace.elastic.correction`).
 
-All of it happens in the frame of the space. Letters: N points, M any points, V vertices, L code
-length.
+All of it happens in the frame of the space. Letters: N points, M any points, V vertices, F faces, S
+samples, L code length.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from shapespace.decoders.base import Field
-from shapespace.elastic.correction import CorrectedField, corrected
+from shapespace.elastic.correction import CorrectedField, corrected, point_spacing
 from shapespace.elastic.graph import DeformationGraph, Motion, deformation_graph, transferred
 from shapespace.elastic.register import BendStage, Target, bend
 from shapespace.fitting.pose import Pose
@@ -32,7 +33,7 @@ from shapespace.surface.query import field_gradients, field_values
 
 NUM_STARTS = 3
 """Training codes that are bent beside the fitted code, each of another sequence."""
-MOST_POINTS = 40_000
+MOST_POINTS = 15_000
 """Points of the scan that are used, at most."""
 FEW_POINTS = 2000
 """Points that decide between the starts."""
@@ -54,6 +55,8 @@ FINE_STAGES = (
     (BendStage(stiffness=0.01, reach=0.035, steps=3), BendStage(0.003, reach=0.023, steps=3)),
 )
 """Stages of the best start, on graphs with more and more nodes."""
+NUM_STEPS = 1 + NUM_STARTS + len(FINE_STAGES) + 1
+"""Steps that are counted: each start, each finer bending, the correction."""
 FAR = 0.12
 """Distance, as a share of the size, beyond which a point counts alike however far it is."""
 
@@ -142,7 +145,7 @@ def detailed(
         code: the fitted code of the scan.
         pose: its pose, of one scan.
         scan: the scan itself.
-        on_step: called after each start, and after each later step.
+        on_step: called ``NUM_STEPS`` times at most.
     """
     pose = _exact(pose)
     points = pose(torch.from_numpy(scan.points[:MOST_POINTS]).double()[None])[0].numpy()
@@ -154,9 +157,21 @@ def detailed(
     target = Target(points, normals, size)
     shape = _bent(space, code, target, on_step)
     field = BentField(space.decoder, shape)
-    found = corrected(field, field.surface, points, normals)
+    found = corrected(field, _samples(field.surface, shape.graph.faces, points), points, normals)
     on_step()
     return Detail(shape, field=found)
+
+
+def _samples(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int[np.ndarray, "F 3"],
+    points: Float[np.ndarray, "N 3"],
+) -> Float[np.ndarray, "S 3"]:
+    """Points of a bent mesh, so dense that no place is a spacing of the scan's points from one."""
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    # A disc of one spacing then holds a dozen on average.
+    count = int(4 * mesh.area / point_spacing(points) ** 2)
+    return np.asarray(trimesh.sample.sample_surface(mesh, max(count, 1), seed=0)[0])
 
 
 def _bent(
@@ -291,3 +306,14 @@ def detailed_mesh(
 def _exact(pose: Pose) -> Pose:
     """The pose in double precision on the CPU."""
     return Pose(*(part.double().cpu() for part in pose))
+
+
+def facts_of_detail(detail: Detail) -> dict[str, Any]:
+    """Facts of a bending and correction, as plain data; lengths are shares of the scan's size."""
+    return {
+        "bent_from": detail.shape.start,
+        "nodes": len(detail.shape.graph.nodes),
+        "misfit": detail.shape.misfit,
+        "stretch": detail.shape.stretch,
+        "trusted": float(detail.field.trust.mean()),
+    }

@@ -12,6 +12,7 @@ from torch import Tensor
 from shapespace.config.options import FitOptions
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.reconstruction.detail import NUM_STEPS
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, usable_points
 
@@ -41,10 +42,10 @@ def fit_scans(
 
 
 def num_rounds(options: FitOptions) -> int:
-    """Rounds of one scan that a progress bar counts, with those of a refinement."""
+    """Rounds of one scan that a progress bar counts, with those of a refinement or of detail."""
     second_order = options.method == "second-order"
     of_search = len(Search(freedom=options.pose).rounds) if second_order else options.steps
-    return of_search + options.refine
+    return of_search + options.refine + (NUM_STEPS if options.detail == "full" else 0)
 
 
 def alike(scans: Sequence[PreparedScan], num_points: int) -> list[list[PreparedScan]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
+from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
 from shapespace.reconstruction.export import remark, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
@@ -273,18 +275,15 @@ class _Reconstructor:
     ) -> Reconstruction:
         """Mesh one scan of a batch and write its files; the .json last, which marks it as done."""
         code = fitted.codes[row]
-        space = self._refined(scan, fitted, row, on_step)
         start = time.perf_counter()
-        mesh = space.mesh(
-            code,
-            scan.frame,
-            resolution=self.meshing.resolution,
-            cell=self.meshing.cell,
-            pose=fitted.poses.rows(torch.tensor([row])),
-        )
+        if self.fit.detail == "full":
+            mesh, more = self._detailed(scan, fitted, row, on_step)
+            known = None
+        else:
+            mesh, more = self._plain(scan, fitted, row, on_step)
+            deviation = self.space.deviation(fitted, row, mesh, scan.frame)
+            known = deviation if np.isfinite(deviation).all() else None
         made = facts_of_meshing(mesh, time.perf_counter() - start)
-        deviation = self.space.deviation(fitted, row, mesh, scan.frame)
-        known = deviation if np.isfinite(deviation).all() else None
         if self.pictures:
             fit_picture(self._path(scan, PICTURE), scan, mesh, known, self.fit.up)
         path = write_mesh(mesh, self._path(scan, MESH), known)
@@ -305,7 +304,7 @@ class _Reconstructor:
             **facts_of_surface(known, scan.frame.scale, self.space.unit),
             "share_far": share_far(mesh, scan),
             "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
-            **self._facts_of_refinement(space, fitted, row, scan),
+            **more,
         }
         with replacing(self._path(scan, FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
@@ -314,6 +313,31 @@ class _Reconstructor:
     def _path(self, scan: PreparedScan, suffix: str) -> Path:
         """The file of a scan in the folder of the results."""
         return path_inside(self.folder, scan.name, suffix)
+
+    def _plain(
+        self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
+    ) -> tuple[trimesh.Trimesh, dict[str, Any]]:
+        """The surface of the code, or of the refined decoder, and facts of the refinement."""
+        space = self._refined(scan, fitted, row, on_step)
+        mesh = space.mesh(
+            fitted.codes[row],
+            scan.frame,
+            resolution=self.meshing.resolution,
+            cell=self.meshing.cell,
+            pose=fitted.poses.rows(torch.tensor([row])),
+        )
+        return mesh, self._facts_of_refinement(space, fitted, row, scan)
+
+    def _detailed(
+        self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
+    ) -> tuple[trimesh.Trimesh, dict[str, Any]]:
+        """The bent and corrected surface, and facts of the bending."""
+        pose = fitted.poses.rows(torch.tensor([row]))
+        detail = detailed(self.space, fitted.codes[row], pose, scan, on_step)
+        mesh = detailed_mesh(
+            detail, scan, pose, resolution=self.meshing.resolution, cell=self.meshing.cell
+        )
+        return mesh, {"detail": facts_of_detail(detail)}
 
     def _refined(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]

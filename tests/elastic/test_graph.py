@@ -6,7 +6,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from shapespace.elastic.graph import Motion, deformation_graph, transferred
-from shapespace.elastic.register import Pairs, _data_rows, _stretch_rows
+from shapespace.elastic.register import Matches, _data_rows, _stretch_rows
 
 RNG = np.random.default_rng(0)
 
@@ -64,7 +64,9 @@ def test_rows_are_derivatives_of_the_motion():
     graph = deformation_graph(trimesh.creation.icosphere(2), 0.6)
     motion = random_motion(graph)
     vertex = RNG.integers(len(graph.vertices), size=20)
-    pairs = Pairs(vertex, RNG.normal(size=(20, 3)), RNG.normal(size=(20, 3)), RNG.uniform(size=20))
+    pairs = Matches(
+        vertex, RNG.normal(size=(20, 3)), RNG.normal(size=(20, 3)), RNG.uniform(size=20)
+    )
     step = RNG.normal(size=(len(graph.nodes), 6))
 
     def after(size):

@@ -1,0 +1,64 @@
+"""Detail of a reconstruction: nearer to the scan, in its frame and unit, kept with its facts."""
+
+import json
+
+import numpy as np
+import pytest
+import trimesh
+
+from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.data.sources import find_sources
+from shapespace.errors import InputError
+from shapespace.reconstruction.reconstruct import reconstruct_files
+from tests.conftest import ellipsoid
+
+AXES = (1.3, 0.8, 0.95)
+"""Semi-axes of an ellipsoid that the toy space has not seen."""
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Two files of one scan, the second in millimetres and elsewhere."""
+    folder = tmp_path_factory.mktemp("scans")
+    points, normals = ellipsoid(AXES, count=1500, seed=9)
+    for name, scale, shift in (("metres", 1, 0), ("millimetres", 1000, 5000)):
+        np.savetxt(folder / f"{name}.xyz", np.hstack([scale * points + shift, normals]))
+    return folder
+
+
+def off(mesh):
+    """How far the vertices are from the ellipsoid, to first order."""
+    points = np.asarray(mesh.vertices)
+    value = np.sqrt(((points / AXES) ** 2).sum(1))
+    return np.abs(value - 1) * np.linalg.norm(points, axis=1) / value
+
+
+def made(checkpoint, scan, out, unit="m", **options):
+    return reconstruct_files(
+        checkpoint,
+        find_sources(scan),
+        out,
+        FitOptions(num_points=500, **options),
+        MeshOptions(resolution=48, unit=unit),
+    ).done[0]
+
+
+def test_detail_is_near_the_scan_in_its_own_unit(toy_checkpoint, scans, tmp_path):
+    plain = made(toy_checkpoint, scans / "metres.xyz", tmp_path / "plain")
+    full = made(toy_checkpoint, scans / "metres.xyz", tmp_path / "full", detail="full")
+    assert off(plain.mesh).mean() > 0.05
+    assert off(full.mesh).mean() < 0.01
+    assert full.mesh.is_watertight and full.mesh.body_count == 1
+    facts = json.loads((tmp_path / "full" / "metres.json").read_text())
+    assert facts["detail"]["misfit"] < 0.02 and facts["made_by"]["detail"] == "full"
+    assert facts["deviation_median"] is None  # that of the code would be none of this surface
+    large = made(
+        toy_checkpoint, scans / "millimetres.xyz", tmp_path / "mm", unit="mm", detail="full"
+    )
+    moved = trimesh.Trimesh((large.mesh.vertices - 5000) / 1000, large.mesh.faces, process=False)
+    assert off(moved).mean() < 0.01
+
+
+def test_refinement_and_detail_exclude_each_other():
+    with pytest.raises(InputError, match="give one of them"):
+        FitOptions(refine=10, detail="full")
