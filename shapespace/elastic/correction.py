@@ -26,7 +26,7 @@ import mcubes
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.sparse import csr_array, diags_array, vstack
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial import KDTree
@@ -52,6 +52,8 @@ NEIGHBOURS = 30
 """Points whose agreement with the prior decides how far it is trusted at a place."""
 DISTRUST, TRUST = 0.3, 0.7
 """Agreement up to which the prior is not trusted, and from which it is trusted wholly."""
+WALL = 1.0
+"""Thickness, in cells to each side, of the surface of s that nothing passes."""
 AXES = np.eye(3, dtype=np.int64)
 
 
@@ -73,11 +75,11 @@ class Correction:
         tolerance: relative residual at which the solver ends.
     """
 
-    cells: Sequence[float] = (1.6, 0.8)
-    band: float = 2.5
-    noise: float = 0.08
+    cells: Sequence[float] = (1.2, 0.6)
+    band: float = 1.8
+    noise: float = 0.06
     normal_noise: float = 0.2
-    bending: float = 1.0
+    bending: float = 0.6
     slope: float = 0.15
     far_slope: float = 4.0
     fade: float = 1.6
@@ -184,12 +186,17 @@ def corrected(
     believed = _ramp(nearby)
     weight = believed * agreement + (1 - believed)
     before: CorrectedField | None = None
+    on_surface = KDTree(surface)
     near = np.concatenate([points, surface])
     for cell in options.cells:
         grid = SparseGrid(near, cell * spacing, max(options.band, 2.5 * cell) * spacing)
         s = prior.values(grid.positions)
         gap, row = tree.query(grid.positions, min(8, len(points)))
         trust = _ramp(nearby[row].mean(1))
+        # A hand that was bent into the hip is inside; its own field says outside around it.
+        wall = (np.abs(s) <= WALL * grid.cell) | (on_surface.query(grid.positions)[0] <= grid.cell)
+        inside = (grid.depth(wall) > 2 * WALL + 2) & (s > 0)
+        trust[inside] = 0
         directions = gradient if normals is None else normals
         # Where s is not trusted, the nearest points say which side is outside.
         arm = grid.positions[:, None] - points[row]
@@ -197,7 +204,7 @@ def corrected(
         system = _System(grid, spacing, options, s=s, trust=trust, gap=gap[:, 0] / spacing)
         system.add_points(points, directions, weight)
         system.add_smoothness()
-        system.add_hold(side)
+        system.add_hold(side, inside)
         start = s
         if before is not None:
             # The coarse solution is the start of the fine one: few steps are left.
@@ -205,7 +212,8 @@ def corrected(
         values = system.solved(start)
         # Around the band is outside. Where nobody says so, far from points and distrusted, the
         # solution may have drifted; the surface would run out of the band.
-        values = np.where(grid.rim(), np.maximum(values, 0.5 * grid.cell), values)
+        rim = grid.depth(np.ones(len(grid), bool)) <= 1
+        values = np.where(rim, np.maximum(values, 0.5 * grid.cell), values)
         before = CorrectedField(prior, grid, values, values - s, trust)
     assert before is not None
     return before
@@ -311,16 +319,20 @@ class _System:
                 corners = [one + other, one - other, other - one, -one - other]
                 self._add_stencil(corners, [1.0, -1.0, -1.0, 1.0], 0.25 / cell**2, 2 * bending)
 
-    def add_hold(self, side: Float[np.ndarray, " C"]) -> None:
+    def add_hold(self, side: Float[np.ndarray, " C"], inside: Bool[np.ndarray, " C"]) -> None:
         """Hold phi weakly: at s where that is trusted, else at the side of the nearest points.
 
         Args:
             side: signed distance of each node from the planes of the points nearest to it.
+            inside: nodes where s is positive although its surface encloses them; they are held
+                firmly.
         """
         band = self.options.band * self.spacing
         wanted = self.trust * self.s + (1 - self.trust) * np.clip(side, -band, band)
         weak = 1e-3 * self.precision * self.share / self.spacing**2
         hold = weak * (5e-4 * self.trust + self.options.side * (1 - self.trust) * self.far)
+        wanted[inside] = -np.maximum(self.s[inside], self.grid.cell)
+        hold[inside] = self.precision * self.share / self.spacing**2
         self.add(csr_array(diags_array(np.ones(len(self.grid)))), wanted, hold)
 
     def _add_stencil(

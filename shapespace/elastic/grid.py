@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import binary_dilation, distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt, label
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
@@ -118,24 +118,32 @@ class SparseGrid:
             for part in parts
         ]
 
-    def rim(self) -> Bool[np.ndarray, " C"]:
-        """The nodes beside the space around the kept ones, which is not enclosed by them."""
+    def depth(self, wall: Bool[np.ndarray, " C"]) -> Float[np.ndarray, " C"]:
+        """Distance of each node, in cells, from the space around a wall.
+
+        The space around is what can be reached from the edge of the box, from node to neighbouring
+        node, without a node of the wall.
+
+        Args:
+            wall: nodes that cannot be passed.
+        """
         first = self.index.min(0) - 1
         free = np.ones(self.index.max(0) + 2 - first, bool)
         where = tuple((self.index - first).T)
-        free[where] = False
+        free[where] = ~wall
         parts = np.empty(free.shape, np.int32)
         label(free, output=parts)
         # The box has a free layer on all sides, so that its corner is outside.
-        return binary_dilation(parts == parts[0, 0, 0])[where]
+        distance = distance_transform_edt(parts != parts[0, 0, 0])
+        return np.asarray(distance)[where]
 
     def volume(
         self, values: Float[np.ndarray, " C"]
     ) -> tuple[Float[np.ndarray, "X Y Z"], Float[np.ndarray, " 3"]]:
         """The values in the whole box of the grid, and the position of its first node.
 
-        A node that is not kept has the value of the nearest kept one. The nodes of the faces of the
-        box are outside, so that a zero set is closed.
+        What surrounds the kept nodes is outside. A space that they enclose has one sign: that of
+        most of the kept nodes around it.
 
         Args:
             values: value at each node, positive outside.
@@ -147,13 +155,15 @@ class SparseGrid:
         kept[where] = True
         found = np.empty(shape)
         found[where] = values
+        parts = np.empty(kept.shape, np.int32)
+        label(~kept, output=parts)
         nearest = distance_transform_edt(~kept, return_distances=False, return_indices=True)
         assert nearest is not None
-        found = found[tuple(nearest)]
-        for axis in range(3):
-            for end in (0, -1):
-                face = np.moveaxis(found, axis, 0)[end]
-                np.maximum(face, self.cell, out=face)
+        # The sum of the nearest values, not their mean: a large space is decided by its whole edge.
+        total = np.bincount(parts[~kept], np.sign(found[tuple(nearest)])[~kept])
+        # The box has a free layer on all sides, so that its corner is outside.
+        total[parts[0, 0, 0]] = 1
+        found[~kept] = np.where(total > 0, self.cell, -self.cell)[parts[~kept]]
         return found, self.low + first * self.cell
 
     def stencil(

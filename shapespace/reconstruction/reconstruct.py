@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
-from shapespace.data.sources import AnySource, StoredScan
+from shapespace.data.sources import AnySource, Source, StoredScan
 from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
@@ -160,6 +160,7 @@ class _Reconstructor:
     pictures: bool
     sequence: bool
     result: Reconstructions
+    _sources: dict[str, AnySource] = field(default_factory=dict)
 
     @cached_property
     def made_by(self) -> dict[str, Any]:
@@ -176,6 +177,7 @@ class _Reconstructor:
 
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
         """Reconstruct a batch; ``advance`` is called with the number of rounds that were done."""
+        self._sources = {source.name: source for source in sources}
         new = {source.name for source in sources if not self._keep(source)}
         advance(num_rounds(self.fit) * (len(sources) - len(new)))
         if not new:
@@ -333,7 +335,10 @@ class _Reconstructor:
     ) -> tuple[trimesh.Trimesh, dict[str, Any]]:
         """The bent and corrected surface, and facts of the bending."""
         pose = fitted.poses.rows(torch.tensor([row]))
-        detail = detailed(self.space, fitted.codes[row], pose, scan, on_step)
+        source = self._sources[scan.name]
+        reading = ReadOptions(self.meshing.columns, self.strict)
+        raw = source.load(reading)[0] if isinstance(source, Source) else None
+        detail = detailed(self.space, fitted.codes[row], pose, scan, raw=raw, on_step=on_step)
         mesh = detailed_mesh(
             detail, scan, pose, resolution=self.meshing.resolution, cell=self.meshing.cell
         )
