@@ -1,0 +1,178 @@
+"""Raw scans of people and motions that were not trained on: the code alone, with detail, Poisson.
+
+    python experiments/unseen_scans/run.py DATA --out OUT [--folds 0 1 2] [--scans 4]
+
+DATA is a folder in the D-FAUST layout with a raw scan a sequence. A fold leaves two people and two
+motions out of the training. Errors are exact distances in mm, both ways, half of each. A place is
+seen if it lies within 5 mm of the surface of the scan. Poisson is what a person with a scan does
+today: Open3D, raw vertices, normals of the file, depths 8 and 9, the largest part. Writes
+OUT/results.csv, and a picture of each scan.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import KDTree
+
+from shapespace.baselines.poisson import screened_poisson
+from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.data.formats.readers import read_raw
+from shapespace.data.sources import find_sources
+from shapespace.geometry.components import largest_component
+from shapespace.geometry.proximity import nearest_on_mesh, point_to_mesh
+from shapespace.reconstruction.reconstruct import reconstruct_files
+from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import bodies
+
+FOLDS = (
+    (("60005", "60010"), ("jumping_jacks", "hips")),
+    (("60001", "60006"), ("one_leg_jump", "shake_arms")),
+    (("60003", "60008"), ("chicken_wings", "running_on_spot")),
+    (("60002", "60007"), ("knees", "punching")),
+    (("60004", "60009"), ("shake_hips", "shake_shoulders")),
+)
+"""People and motions that are left out."""
+SEEN = 0.005
+HAND, FOOT = 0.19, 0.24
+"""Distance along the skin from the tip of a hand or foot to its end."""
+NUM_SAMPLES = 30_000
+METHODS = {
+    "code": FitOptions(pose="rigid"),
+    "detail": FitOptions(pose="rigid", detail="full"),
+}
+
+
+def groups_of(rows, fold):
+    """Frames to train on, every other one, and raw scans by what the training saw of them."""
+    people, motions = FOLDS[fold]
+    found = {"train": [], "new person": [], "new motion": []}
+    for row in rows:
+        person, motion = row["subject"] in people, row["sequence"] in motions
+        if not person and not motion:
+            found["train"].append(row)
+        if row["scan"] and person != motion:
+            found["new person" if person else "new motion"].append(row)
+    found["train"] = found["train"][::2]
+    return found
+
+
+def extremities(row):
+    """Vertices of hands and of feet, by their distance along the skin from its farthest places."""
+    mesh = bodies.registration(row)
+    vertices, edges = np.asarray(mesh.vertices), mesh.edges_unique
+    length = np.linalg.norm(np.subtract(*vertices[edges.T]), axis=1)
+    where = (np.r_[edges[:, 0], edges[:, 1]], np.r_[edges[:, 1], edges[:, 0]])
+    skin = coo_array((np.r_[length, length], where), (len(vertices),) * 2).tocsr()
+    middle = vertices.mean(0)
+    low, high = vertices[:, 1].min(), vertices[:, 1].max()
+    navel = [middle[0], low + 0.58 * (high - low), vertices[:, 2].max()]
+    start = int(np.linalg.norm(vertices - navel, axis=1).argmin())
+    far = dijkstra(skin, indices=start)
+    near = np.full(len(vertices), np.inf)
+    tips = []
+    while len(tips) < 5:
+        tips.append(int(np.where(near > 0.35, far, -1).argmax()))
+        near = np.minimum(near, dijkstra(skin, indices=tips[-1]))
+    feet = [tip for tip in tips if vertices[tip, 1] - low < 0.1 * (high - low)]
+    aside = [tip for tip in tips if abs(vertices[tip, 0] - middle[0]) > 0.12 and tip not in feet]
+    hands = dijkstra(skin, indices=aside[:2]).min(0) < HAND
+    return {"hands": hands, "feet": dijkstra(skin, indices=feet).min(0) < FOOT}
+
+
+def errors(mesh, row, scan, parts):
+    """Mean distance in mm, both ways, of the whole and of parts of the true surface."""
+    truth = bodies.registration(row)
+    own = trimesh.sample.sample_surface(mesh, NUM_SAMPLES, seed=0)[0]
+    true, face = trimesh.sample.sample_surface(truth, NUM_SAMPLES, seed=1)[:2]
+    to, place = nearest_on_mesh(own, truth)
+    back = point_to_mesh(true, mesh)
+    seen = [point_to_mesh(points, scan) <= SEEN for points in (place, true)]
+    masks = {
+        "whole": [np.ones(NUM_SAMPLES, bool)] * 2,
+        "seen": seen,
+        "not seen": [~m for m in seen],
+    }
+    nearest = KDTree(truth.vertices).query(place)[1]
+    for name, vertices in parts.items():
+        masks[name] = [vertices[nearest], vertices[truth.faces[face]].all(1)]
+    both = {
+        name: 500 * (to[here].mean() + back[there].mean()) if here.any() and there.any() else np.nan
+        for name, (here, there) in masks.items()
+    }
+    facts = {"volume": mesh.volume / truth.volume, "watertight": int(mesh.is_watertight)}
+    return both | facts
+
+
+def poisson(scan, depth):
+    mesh = screened_poisson(scan.vertices, scan.normals, depth=depth)
+    return largest_component(mesh)
+
+
+def draw(row, scan, meshes, path):
+    truth = bodies.registration(row)
+    figures = [Figure(scan, GREY, "scan"), Figure(truth, label="truth")]
+    for name, mesh in meshes.items():
+        error = point_to_mesh(np.asarray(mesh.vertices), truth)
+        label = f"{name}, 0 to 10 mm"
+        figures.append(Figure(mesh, label=label, vertex_colors=colour_map(error, 0, 0.01)))
+    save_image(render_grid([figures], height=420), path)
+
+
+def measured(row, kind, fold, args, checkpoint, parts):
+    """Rows of results of one scan."""
+    path = args.data / row["scan"]
+    scan, raw = bodies.raw_scan(row, args.data), read_raw(path)
+    source = find_sources(args.data / "scans", [row["name"]])
+    meshes, rows = {}, []
+    for name, options in METHODS.items():
+        start = time.process_time()
+        out = args.out / f"fold{fold}" / name
+        done = reconstruct_files(checkpoint, source, out, options, MeshOptions(resolution=224))
+        meshes[name] = done.done[0].mesh, time.process_time() - start
+    for depth in (8, 9):
+        start = time.process_time()
+        meshes[f"poisson {depth}"] = poisson(raw, depth), time.process_time() - start
+    for name, (mesh, seconds) in meshes.items():
+        about = {"fold": fold, "kind": kind, "scan": row["name"], "method": name}
+        found = errors(mesh, row, scan, parts)
+        rows.append(about | found | {"cpu_seconds": seconds})
+        print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1].values()), flush=True)
+    shown = {name: mesh for name, (mesh, _) in meshes.items() if name != "poisson 8"}
+    draw(row, scan, shown, args.out / f"{row['name']}.png")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/unseen_scans"))
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--scans", type=int, default=8, help="of each kind and fold")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    frames = bodies.read_frames(args.data)
+    results = []
+    for fold in args.folds:
+        groups = groups_of(frames, fold)
+        store = bodies.stored(args.data, args.out / f"train{fold}.hdf5", groups.pop("train"))
+        options = ["--config=bodies-cpu", bodies.MIXED, "--preview.every=1000000"]
+        checkpoint, _ = bodies.trained(store, args.out / f"run{fold}", fold, *options)
+        # One of each kind in turn, so that a run that is cut off has both.
+        turns = [chosen[: args.scans] for chosen in groups.values()]
+        for pair in zip(*turns, strict=False):
+            for kind, row in zip(groups, pair, strict=True):
+                parts = extremities(next(r for r in frames if r["file"] == row["file"]))
+                results += measured(row, kind, fold, args, checkpoint, parts)
+                bodies.write_rows(results, args.out / "results.csv")
+
+
+if __name__ == "__main__":
+    main()
