@@ -42,8 +42,8 @@ FAR_FROM_MESH = 0.1
 MOST_FAR = 0.05
 """A mesh is not its scan if a larger share of the points is far.
 
-An exact mesh has 0, a fit of a scan whose floor or flying pixels are left out a few per cent. A
-mesh that lost the body has 0.9, one that lost an arm 0.06.
+The share is chosen, not measured on good fits: an exact mesh has 0, and so has one that is moved by
+1 % of its radius; a mesh cut by a quarter has more.
 """
 COMPARED = 20_000
 """Most points of a scan, and points of its mesh, that are compared."""

@@ -250,3 +250,13 @@ def test_open_borders_are_a_note_and_a_soup_has_none(tmp_path):
     (found,) = check_scans(tmp_path / "open.ply", progress=False).findings
     assert (found.kind, found.level) == ("open borders", "note")
     assert found.measured.startswith("1 open borders")
+
+
+def test_a_curve_in_the_plane_is_questioned(tmp_path):
+    """Two columns may be a curve, or the first two of three."""
+    turn = np.linspace(0, 2 * np.pi, 300, endpoint=False)
+    np.savetxt(tmp_path / "curve.xyz", np.stack([np.cos(turn), np.sin(turn)], axis=1))
+    report = check_scans(tmp_path)
+    (found,) = [f for f in report.findings if f.kind == "2-D"]
+    assert found.level == "note" and "name the --columns" in found.remedy
+    assert report.ok
