@@ -76,6 +76,8 @@ class BentShape:
         motion: motion of the nodes.
         misfit: mean distance of the points of the scan from the bent shape, far ones counted as
             ``FAR``, as a share of the size.
+        unseen: mean distance of the bent shape from the points, in the same way; the part within
+            two spacings of the points counts 0. A limb that the scan does not have makes it large.
         stretch: root mean square of the stretch of the graph, as a share of the size.
     """
 
@@ -84,6 +86,7 @@ class BentShape:
     graph: DeformationGraph
     motion: Motion
     misfit: float
+    unseen: float
     stretch: float
 
 
@@ -217,7 +220,7 @@ def _bent(
     best: BentShape | None = None
     for name, start in {"": code, **_training_codes(space, few)}.items():
         shape = _rough(space, name, start, few)
-        if shape is not None and (best is None or shape.misfit < best.misfit):
+        if shape is not None and (best is None or _badness(shape) < _badness(best)):
             best = shape
         on_step()
     assert best is not None, "a trained space draws a surface for some of its codes"
@@ -232,6 +235,11 @@ def _bent(
         best = _measured(best.start, best.code, graph, motion, target=many)
         on_step()
     return best
+
+
+def _badness(shape: BentShape) -> float:
+    """What decides between starts: both distances, from the points and from the shape."""
+    return shape.misfit + shape.unseen
 
 
 def _training_codes(space: TrainedSpace, target: Target) -> dict[str, Float[Tensor, " L"]]:
@@ -299,6 +307,8 @@ def _measured(
     if target.normals is not None:
         faces_away = (target.normals * normals[row]).sum(1) < 0
         off = np.where(faces_away & target.normals.any(1), FAR * target.size, off)
+    gap = KDTree(target.points).query(vertices)[0]
+    beyond = np.maximum(gap - 2 * point_spacing(target.points), 0)
     stretch = np.sqrt((graph.stretch(motion) ** 2).sum(1).mean()) if len(graph.edges) else 0.0
     return BentShape(
         start=start,
@@ -306,6 +316,7 @@ def _measured(
         graph=graph,
         motion=motion,
         misfit=float(np.minimum(off / target.size, FAR).mean()),
+        unseen=float(np.minimum(beyond / target.size, FAR).mean()),
         stretch=float(stretch) / target.size,
     )
 
@@ -346,6 +357,7 @@ def facts_of_detail(detail: Detail) -> dict[str, Any]:
         "bent_from": detail.shape.start,
         "nodes": len(detail.shape.graph.nodes),
         "misfit": detail.shape.misfit,
+        "unseen": detail.shape.unseen,
         "stretch": detail.shape.stretch,
         "trusted": float(detail.field.trust.mean()),
     }
