@@ -150,6 +150,31 @@ def measured(row, kind, fold, args, checkpoint, parts):
     return rows
 
 
+COLUMNS = ("whole", "seen", "not seen", "hands", "feet", "volume", "cpu_seconds")
+
+
+def print_table(results):
+    """Medians over the scans, and in how many Poisson's better depth is farther off."""
+    for kind in dict.fromkeys(row["kind"] for row in results):
+        mine = [row for row in results if row["kind"] == kind]
+        best = {
+            (row["scan"], column): min(
+                float(other[column])
+                for other in mine
+                if other["scan"] == row["scan"] and other["method"].startswith("poisson")
+            )
+            for row in mine
+            for column in COLUMNS[:3]
+        }
+        print(f"\n| {kind} | {' | '.join(COLUMNS)} | won: whole, seen, not seen |")
+        print("|---" * (len(COLUMNS) + 2) + "|")
+        for method in dict.fromkeys(row["method"] for row in mine):
+            rows = [row for row in mine if row["method"] == method]
+            cells = [f"{np.nanmedian([float(row[c]) for row in rows]):.2f}" for c in COLUMNS]
+            won = [sum(float(row[c]) < best[row["scan"], c] for row in rows) for c in COLUMNS[:3]]
+            print(f"| {method} | {' | '.join(cells)} | {won} of {len(rows)} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -172,6 +197,7 @@ def main():
                 parts = extremities(next(r for r in frames if r["file"] == row["file"]))
                 results += measured(row, kind, fold, args, checkpoint, parts)
                 bodies.write_rows(results, args.out / "results.csv")
+    print_table(results)
 
 
 if __name__ == "__main__":
