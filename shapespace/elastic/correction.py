@@ -167,6 +167,7 @@ def corrected(
     points: Float[np.ndarray, "N 3"],
     normals: Float[np.ndarray, "N 3"] | None,
     options: Correction = Correction(),
+    confidence: float = 1.0,
 ) -> CorrectedField:
     """Correct a field where there are points.
 
@@ -176,6 +177,7 @@ def corrected(
         points: points of the scan, at least eight.
         normals: outward unit normals; None where they are not known, then slopes are those of s.
         options: constants of the method.
+        confidence: 0 to 1, a factor of the trust in s everywhere. With 0 the points alone decide.
     """
     tree = KDTree(points)
     spacing = point_spacing(points, tree)
@@ -183,7 +185,7 @@ def corrected(
     agreement = _agreement(off / spacing, gradient, normals, options.agreement)
     # The mean over neighbours: one point off the surface is an outlier, many are evidence.
     nearby = agreement[tree.query(points, min(NEIGHBOURS, len(points)))[1]].mean(1)
-    believed = _ramp(nearby)
+    believed = confidence * _ramp(nearby)
     weight = believed * agreement + (1 - believed)
     before: CorrectedField | None = None
     on_surface = KDTree(surface)
@@ -192,7 +194,7 @@ def corrected(
         grid = SparseGrid(near, cell * spacing, max(options.band, 2.5 * cell) * spacing)
         s = prior.values(grid.positions)
         gap, row = tree.query(grid.positions, min(8, len(points)))
-        trust = _ramp(nearby[row].mean(1))
+        trust = confidence * _ramp(nearby[row].mean(1))
         # A hand that was bent into the hip is inside; its own field says outside around it.
         wall = (np.abs(s) <= WALL * grid.cell) | (on_surface.query(grid.positions)[0] <= grid.cell)
         inside = (grid.depth(wall) > 2 * WALL + 2) & (s > 0)

@@ -58,6 +58,10 @@ def summary_line(facts: dict[str, Any]) -> str:
     fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
     if "refined_off_median" in facts:
         fit += f"; refined to {facts['refined_off_median']:.3g} median"
+    if "detail" in facts and facts["detail"]["confidence"] < 1:
+        fit += (
+            "; DOUBTFUL: no shape of the space reaches its pose, holes are closed from the points"
+        )
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
@@ -137,6 +141,9 @@ def check_facts(facts: Mapping[str, Any]) -> None:
         value = facts.get(key)
         if not (value is None or isinstance(value, bool) or is_number(value)):
             raise ValueError(f"{key} is no number")
+    detail = facts.get("detail", {"confidence": 1.0})
+    if not isinstance(detail, Mapping) or not is_number(detail.get("confidence")):
+        raise ValueError("the facts of the detail are none")
     pose = facts.get("pose")
     centre = facts.get("centre")
     if not isinstance(pose, Mapping) or not _is_row(centre):

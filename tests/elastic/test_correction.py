@@ -116,3 +116,14 @@ def test_the_solution_does_not_depend_on_the_order_of_the_points():
         for some in (rays, rays[order])
     ]
     np.testing.assert_allclose(fields[0].values, fields[1].values, atol=1e-4)
+
+
+def test_without_confidence_the_points_alone_decide():
+    """A prior that agrees with half of the points, and has a limb that nobody saw."""
+    rays = directions(3000)
+    prior = Sphere(0.6 * RADIUS, centre=(0.35, 0, 0))
+    surface = 0.6 * RADIUS * directions(3000, 1) + [0.35, 0, 0]
+    found = corrected(prior, surface, RADIUS * rays, rays, confidence=0.0)
+    assert not found.trust.any()
+    error = np.abs(np.linalg.norm(meshed(found).vertices, axis=1) - RADIUS)
+    assert error.mean() < 0.003
