@@ -183,7 +183,7 @@ class TrainedSpace:
                 self.decoder, code, resolution, extent=self.extent, frame=frame, cell=cell, bar=True
             )
         frame = frame or Frame(np.zeros(3))
-        pose = Pose(*(part.double().cpu() for part in pose))
+        pose = pose.exact()
         # The mesh is made in the frame of the space, so that its cells have the pose's scale.
         cell = None if cell is None else cell / frame.scale * float(pose.scale)
         mesh = extract_mesh(self.decoder, code, resolution, extent=self.extent, cell=cell, bar=True)

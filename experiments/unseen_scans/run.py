@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
@@ -24,7 +23,7 @@ from shapespace.baselines.poisson import screened_poisson
 from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.formats.readers import read_raw
 from shapespace.data.sources import find_sources
-from shapespace.geometry.components import largest_component
+from shapespace.geometry.components import edge_lengths, largest_component
 from shapespace.geometry.proximity import nearest_on_mesh, point_to_mesh
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
@@ -67,10 +66,8 @@ def groups_of(rows, fold):
 def extremities(row):
     """Vertices of hands and of feet, by their distance along the skin from its farthest places."""
     mesh = bodies.registration(row)
-    vertices, edges = np.asarray(mesh.vertices), mesh.edges_unique
-    length = np.linalg.norm(np.subtract(*vertices[edges.T]), axis=1)
-    where = (np.r_[edges[:, 0], edges[:, 1]], np.r_[edges[:, 1], edges[:, 0]])
-    skin = coo_array((np.r_[length, length], where), (len(vertices),) * 2).tocsr()
+    vertices = np.asarray(mesh.vertices)
+    skin = edge_lengths(mesh)
     middle = vertices.mean(0)
     low, high = vertices[:, 1].min(), vertices[:, 1].max()
     navel = [middle[0], low + 0.58 * (high - low), vertices[:, 2].max()]

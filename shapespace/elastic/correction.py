@@ -24,13 +24,11 @@ from typing import Protocol, runtime_checkable
 
 import mcubes
 import numpy as np
-import torch
 import trimesh
 from jaxtyping import Bool, Float
 from scipy.sparse import csr_array, diags_array, vstack
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial import KDTree
-from torch import Tensor
 
 from shapespace.elastic.grid import SparseGrid
 
@@ -43,8 +41,10 @@ class PriorField(Protocol):
         """Values at points."""
         ...
 
-    def gradients(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, "M 3"]:
-        """Gradients at points."""
+    def values_and_gradients(
+        self, points: Float[np.ndarray, "M 3"]
+    ) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, "M 3"]]:
+        """Values and gradients at points."""
         ...
 
 
@@ -91,8 +91,6 @@ class Correction:
 class CorrectedField:
     """A field that is corrected in a band: s plus the correction there, a signed distance beyond.
 
-    It is called as a :data:`shapespace.decoders.Field`; the code is not read.
-
     Args:
         prior: the field s.
         grid: the nodes.
@@ -115,21 +113,8 @@ class CorrectedField:
         self.change = change
         self.trust = trust
 
-    def __call__(
-        self, points: Float[Tensor, "B N 3"], latent: Float[Tensor, "B L"]
-    ) -> Float[Tensor, "B N"]:
-        """phi at points, positive outside.
-
-        Args:
-            points: in the frame of the grid.
-            latent: not read.
-        """
-        where = points.detach().double().cpu().numpy().reshape(-1, 3)
-        found = self.at(where).reshape(points.shape[:-1])
-        return torch.from_numpy(found).to(points)
-
     def at(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, " M"]:
-        """phi at points."""
+        """phi at points in the frame of the grid, positive outside."""
         change, whole = self.grid.interpolated(self.change, points)
         found = np.empty(len(points))
         if whole.any():
@@ -181,12 +166,13 @@ def corrected(
     """
     tree = KDTree(points)
     spacing = point_spacing(points, tree)
-    off, gradient = prior.values(points), prior.gradients(points)
+    off, gradient = prior.values_and_gradients(points)
     agreement = _agreement(off / spacing, gradient, normals, options.agreement)
     # The mean over neighbours: one point off the surface is an outlier, many are evidence.
     nearby = agreement[tree.query(points, min(NEIGHBOURS, len(points)))[1]].mean(1)
     believed = confidence * _ramp(nearby)
     weight = believed * agreement + (1 - believed)
+    directions = gradient if normals is None else normals
     before: CorrectedField | None = None
     on_surface = KDTree(surface)
     near = np.concatenate([points, surface])
@@ -199,7 +185,6 @@ def corrected(
         wall = (np.abs(s) <= WALL * grid.cell) | (on_surface.query(grid.positions)[0] <= grid.cell)
         inside = (grid.depth(wall) > 2 * WALL + 2) & (s > 0)
         trust[inside] = 0
-        directions = gradient if normals is None else normals
         # Where s is not trusted, the nearest points say which side is outside.
         arm = grid.positions[:, None] - points[row]
         side = (arm * directions[row]).sum(2).mean(1)

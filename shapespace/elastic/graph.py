@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import trimesh
 from jaxtyping import Float, Int
-from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
+
+from shapespace.geometry.components import edge_lengths
 
 NEIGHBOURS = 3
 """Nodes that move a vertex."""
@@ -46,7 +47,7 @@ class DeformationGraph(NamedTuple):
         normals: outward unit normals of the vertices at rest.
         faces: the triangles.
         nodes: positions of the nodes at rest; each is a vertex.
-        node: nodes that move each vertex.
+        movers: nodes that move each vertex.
         weight: their weights, which sum to 1.
         edges: pairs of nodes that move a common vertex, each in both orders.
     """
@@ -55,7 +56,7 @@ class DeformationGraph(NamedTuple):
     normals: Float[np.ndarray, "V 3"]
     faces: Int[np.ndarray, "F 3"]
     nodes: Float[np.ndarray, "J 3"]
-    node: Int[np.ndarray, "V K"]
+    movers: Int[np.ndarray, "V K"]
     weight: Float[np.ndarray, "V K"]
     edges: Int[np.ndarray, "E 2"]
 
@@ -67,7 +68,7 @@ class DeformationGraph(NamedTuple):
     def bent(self, motion: Motion) -> Float[np.ndarray, "V 3"]:
         """The vertices after a motion."""
         moved = np.zeros_like(self.vertices)
-        for index, weight in zip(self.node.T, self.weight.T, strict=True):
+        for index, weight in zip(self.movers.T, self.weight.T, strict=True):
             arm = self.vertices - self.nodes[index]
             turned = _turned(motion.rotation[index], arm)
             moved += weight[:, None] * (turned + self.nodes[index] + motion.shift[index])
@@ -81,7 +82,7 @@ class DeformationGraph(NamedTuple):
     def mean_rotation(self, motion: Motion) -> Float[np.ndarray, "V 3 3"]:
         """The weighted mean of the rotations at each vertex; nearly a rotation."""
         total = np.zeros((len(self.vertices), 3, 3))
-        for index, weight in zip(self.node.T, self.weight.T, strict=True):
+        for index, weight in zip(self.movers.T, self.weight.T, strict=True):
             total += weight[:, None, None] * motion.rotation[index]
         return total
 
@@ -100,7 +101,7 @@ class DeformationGraph(NamedTuple):
             nearest: the bent vertex that is nearest to each point.
         """
         back = np.zeros_like(points)
-        for index, weight in zip(self.node[nearest].T, self.weight[nearest].T, strict=True):
+        for index, weight in zip(self.movers[nearest].T, self.weight[nearest].T, strict=True):
             arm = points - self.nodes[index] - motion.shift[index]
             turned = _turned(motion.rotation[index].swapaxes(1, 2), arm)
             back += weight[:, None] * (turned + self.nodes[index])
@@ -125,7 +126,7 @@ def deformation_graph(mesh: trimesh.Trimesh, spacing: float) -> DeformationGraph
         spacing: distance of the nodes, in the unit of the mesh.
     """
     vertices = np.array(mesh.vertices, np.float64)
-    links = _edge_lengths(mesh)
+    links = edge_lengths(mesh)
     rows, nodes = [], []
     gap = np.full(len(vertices), np.inf)
     while gap.max() > spacing:
@@ -139,7 +140,7 @@ def deformation_graph(mesh: trimesh.Trimesh, spacing: float) -> DeformationGraph
         normals=np.array(mesh.vertex_normals, np.float64),
         faces=np.array(mesh.faces, np.int64),
         nodes=vertices[nodes],
-        node=index,
+        movers=index,
         weight=weight,
         edges=_edges(index, weight),
     )
@@ -162,17 +163,6 @@ def transferred(
     arm = other.nodes - graph.vertices[nearest]
     place = graph.bent(motion)[nearest] + _turned(rotation, arm)
     return Motion(rotation, place - other.nodes)
-
-
-def _edge_lengths(mesh: trimesh.Trimesh) -> csr_array:
-    """The edges of a mesh as a sparse symmetric matrix of their lengths."""
-    edges = mesh.edges_unique
-    length = np.linalg.norm(np.subtract(*np.asarray(mesh.vertices)[edges.T]), axis=1)
-    # An edge of length 0 would be no edge of the sparse matrix.
-    length = np.maximum(length, 1e-12)
-    where = (np.r_[edges[:, 0], edges[:, 1]], np.r_[edges[:, 1], edges[:, 0]])
-    size = len(mesh.vertices)
-    return coo_array((np.r_[length, length], where), (size, size)).tocsr()
 
 
 def _influence(

@@ -14,8 +14,7 @@ from scipy.ndimage import distance_transform_edt, label
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
-CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
-"""Offsets of the eight corners of a cell."""
+from shapespace.surface.marching_cubes import CORNERS
 
 
 class SparseGrid:
@@ -118,6 +117,14 @@ class SparseGrid:
             for part in parts
         ]
 
+    def _box(self) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        """The whole box of the grid: its first node, its shape, and where the kept nodes are.
+
+        The box has a layer on all sides without a kept node, so that its corner is outside.
+        """
+        first = self.index.min(0) - 1
+        return first, self.index.max(0) + 2 - first, tuple((self.index - first).T)
+
     def depth(self, wall: Bool[np.ndarray, " C"]) -> Float[np.ndarray, " C"]:
         """Distance of each node, in cells, from the space around a wall.
 
@@ -127,13 +134,11 @@ class SparseGrid:
         Args:
             wall: nodes that cannot be passed.
         """
-        first = self.index.min(0) - 1
-        free = np.ones(self.index.max(0) + 2 - first, bool)
-        where = tuple((self.index - first).T)
+        _, shape, where = self._box()
+        free = np.ones(shape, bool)
         free[where] = ~wall
         parts = np.empty(free.shape, np.int32)
         label(free, output=parts)
-        # The box has a free layer on all sides, so that its corner is outside.
         distance = distance_transform_edt(parts != parts[0, 0, 0])
         return np.asarray(distance)[where]
 
@@ -148,10 +153,8 @@ class SparseGrid:
         Args:
             values: value at each node, positive outside.
         """
-        first = self.index.min(0) - 1
-        shape = self.index.max(0) + 2 - first
+        first, shape, where = self._box()
         kept = np.zeros(shape, bool)
-        where = tuple((self.index - first).T)
         kept[where] = True
         found = np.empty(shape)
         found[where] = values
@@ -161,7 +164,6 @@ class SparseGrid:
         assert nearest is not None
         # The sum of the nearest values, not their mean: a large space is decided by its whole edge.
         total = np.bincount(parts[~kept], np.sign(found[tuple(nearest)])[~kept])
-        # The box has a free layer on all sides, so that its corner is outside.
         total[parts[0, 0, 0]] = 1
         found[~kept] = np.where(total > 0, self.cell, -self.cell)[parts[~kept]]
         return found, self.low + first * self.cell

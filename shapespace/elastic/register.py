@@ -188,7 +188,7 @@ def _data_rows(
     graph: DeformationGraph, motion: Motion, pairs: Matches
 ) -> tuple[csr_array, Float[np.ndarray, " R"]]:
     """The equations of the pairs: one across the surface, three for the distance itself."""
-    index = graph.node[pairs.vertex]
+    index = graph.movers[pairs.vertex]
     weight = graph.weight[pairs.vertex]
     at_rest = graph.vertices[pairs.vertex]
     turned = np.einsum(

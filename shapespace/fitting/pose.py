@@ -51,6 +51,10 @@ class Pose(NamedTuple):
         """Directions of the scan, such as normals, in the frame of the space."""
         return directions @ self.rotation.mT
 
+    def exact(self) -> "Pose":
+        """The same poses in double precision, on the CPU."""
+        return Pose(*(part.double().cpu() for part in self))
+
     def rows(self, which: Tensor) -> "Pose":
         """The poses of some problems."""
         return Pose(self.rotation[which], self.shift[which], self.scale[which])

@@ -1,9 +1,9 @@
-"""Connected components of triangle meshes. Letters: F faces."""
+"""Connected components of triangle meshes, and the graph of their edges. Letters: F faces."""
 
 import numpy as np
 import trimesh
 from jaxtyping import Int
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 
@@ -19,6 +19,17 @@ def components(mesh: trimesh.Trimesh) -> tuple[int, Int[np.ndarray, " F"]]:
     # Vertices without a face have labels too; the labels of faces are numbered anew.
     found, label = np.unique(label, return_inverse=True)
     return len(found), label
+
+
+def edge_lengths(mesh: trimesh.Trimesh) -> csr_array:
+    """The edges of a mesh as a sparse symmetric matrix of their lengths, vertex by vertex."""
+    edges = mesh.edges_unique
+    length = np.linalg.norm(np.subtract(*np.asarray(mesh.vertices)[edges.T]), axis=1)
+    # An edge of length 0 would be no edge of the sparse matrix.
+    length = np.maximum(length, 1e-12)
+    where = (np.r_[edges[:, 0], edges[:, 1]], np.r_[edges[:, 1], edges[:, 0]])
+    size = len(mesh.vertices)
+    return coo_array((np.r_[length, length], where), (size, size)).tocsr()
 
 
 def largest_component(mesh: trimesh.Trimesh) -> trimesh.Trimesh:

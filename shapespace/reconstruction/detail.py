@@ -11,6 +11,7 @@ samples, L code length.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,11 @@ class BentShape:
     unseen: float
     stretch: float
 
+    @cached_property
+    def surface(self) -> Float[np.ndarray, "V 3"]:
+        """The vertices after the bending."""
+        return self.graph.bent(self.motion)
+
 
 class BentField:
     """The field of a bent shape: that of the code, at the place where a point was before.
@@ -107,20 +113,22 @@ class BentField:
     def __init__(self, field: Field, shape: BentShape) -> None:
         self.field = field
         self.shape = shape
-        self.surface = shape.graph.bent(shape.motion)
         self.rotation = shape.graph.mean_rotation(shape.motion)
-        self.tree = KDTree(self.surface)
+        self.tree = KDTree(shape.surface)
 
     def values(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, " M"]:
         """Values at points; close to a distance near the surface."""
         found = field_values(self.field, self.shape.code, self._at_rest(points)[0])
         return found.double().cpu().numpy()
 
-    def gradients(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, "M 3"]:
-        """Gradients at points."""
+    def values_and_gradients(
+        self, points: Float[np.ndarray, "M 3"]
+    ) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, "M 3"]]:
+        """Values and gradients at points, from one evaluation."""
         at, nearest = self._at_rest(points)
-        found = field_gradients(self.field, self.shape.code, at)[1].double().cpu().numpy()
-        return np.einsum("nij,nj->ni", self.rotation[nearest], found)
+        found = field_gradients(self.field, self.shape.code, at)
+        values, gradients = (part.double().cpu().numpy() for part in found)
+        return values, np.einsum("nij,nj->ni", self.rotation[nearest], gradients)
 
     def _at_rest(
         self, points: Float[np.ndarray, "M 3"]
@@ -162,7 +170,7 @@ def detailed(
         raw: the scan as its file holds it; None for a scan of a store.
         on_step: called ``NUM_STEPS`` times at most.
     """
-    pose = _exact(pose)
+    pose = pose.exact()
     points, normals = measured_points(scan, raw)
     points = pose(torch.from_numpy(points)[None])[0].numpy()
     if normals is not None:
@@ -171,7 +179,7 @@ def detailed(
     target = Target(points, normals, size)
     shape = _bent(space, code, target, on_step)
     field = BentField(space.decoder, shape)
-    surface = _samples(field.surface, shape.graph.faces, points)
+    surface = _samples(shape.surface, shape.graph.faces, points)
     found = corrected(field, surface, points, normals, confidence=confidence_of(shape))
     on_step()
     return Detail(shape, field=found)
@@ -262,9 +270,8 @@ def _training_codes(space: TrainedSpace, target: Target) -> dict[str, Float[Tens
     """The training codes nearest to the scan, of different sequences, by name."""
     codes = space.codes.table.weight.detach()
     points = torch.from_numpy(target.points).to(codes)
-    pairs = nearest_starts(
-        space.decoder, points, codes=codes, turns=torch.eye(3, device=codes.device)[None].to(codes)
-    )
+    unturned = torch.eye(3).to(codes)[None]
+    pairs = nearest_starts(space.decoder, points, codes=codes, turns=unturned)
     found: dict[str, str] = {}
     for row in pairs[:, 1].tolist():
         # Neighbouring frames bend alike; another sequence is another chance.
@@ -354,17 +361,10 @@ def detailed_mesh(
         cell: side of a grid cell in the source's unit, in place of ``resolution``.
     """
     if cell is None:
-        side = (
-            float(np.ptp(detail.shape.graph.bent(detail.shape.motion), axis=0).max()) / resolution
-        )
+        side = float(np.ptp(detail.shape.surface, axis=0).max()) / resolution
     else:
         side = cell / scan.frame.scale * float(pose.scale)
-    return placed(largest_component(detail.field.mesh(side)), scan.frame, _exact(pose))
-
-
-def _exact(pose: Pose) -> Pose:
-    """The pose in double precision on the CPU."""
-    return Pose(*(part.double().cpu() for part in pose))
+    return placed(largest_component(detail.field.mesh(side)), scan.frame, pose.exact())
 
 
 def facts_of_detail(detail: Detail) -> dict[str, Any]:

@@ -11,14 +11,6 @@ from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError
 
 
-@pytest.fixture
-def reports(shared):
-    folder = shared / "data" / "reports"
-    if not folder.is_dir():
-        pytest.skip(f"no reports at {folder}")
-    return folder
-
-
 def kinds(report):
     return {(finding.kind, finding.level) for finding in report.findings}
 

@@ -24,6 +24,9 @@ class Sphere:
         arm = points - self.centre
         return arm / np.maximum(np.linalg.norm(arm, axis=1), 1e-9)[:, None]
 
+    def values_and_gradients(self, points):
+        return self.values(points), self.gradients(points)
+
     def values(self, points):
         height = self.radius + self.waves * np.sin(20 * self.gradients(points)[:, 0])
         return np.linalg.norm(points - self.centre, axis=1) - height

@@ -40,12 +40,12 @@ def test_one_rigid_motion_of_all_nodes_is_that_of_the_mesh(spacing):
 def test_every_vertex_is_near_a_node_along_the_surface():
     mesh = trimesh.creation.capsule(2.0, 0.2)
     graph = deformation_graph(mesh, 0.3)
-    straight = np.linalg.norm(graph.vertices - graph.nodes[graph.node[:, 0]], axis=1)
+    straight = np.linalg.norm(graph.vertices - graph.nodes[graph.movers[:, 0]], axis=1)
     assert straight.max() <= 0.3
     # two ends that are bent until they touch still have nodes of their own
     parts = deformation_graph(mesh + mesh.copy().apply_translation([0.41, 0, 0]), 0.3)
     side = parts.nodes[:, 0] > 0.205
-    assert (side[parts.node[:, 0]] == (parts.vertices[:, 0] > 0.205)).all()
+    assert (side[parts.movers[:, 0]] == (parts.vertices[:, 0] > 0.205)).all()
     assert (side[parts.edges[:, 0]] == side[parts.edges[:, 1]]).all()
 
 

@@ -52,14 +52,6 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-def reports(shared):
-    folder = shared / "data" / "reports"
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}")
-    return folder
-
-
 def test_every_report_is_tested(reports):
     cases = {row["file"] for row in csv.DictReader((reports / "CASES.csv").open())}
     ours = {name.split("/")[0] for name in (*READ, *REFUSED)}
