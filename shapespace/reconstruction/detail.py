@@ -68,6 +68,8 @@ GOOD, BAD = 0.004, 0.008
 On eight unseen scans, shapes that ended within 2 mm of the truth had 0.003 at most, and those whose
 limbs were wrong 0.0057 to 0.03 (experiments/unseen_scans).
 """
+STRETCH_COST = 0.1
+"""Distance that a start may be farther off for each unit of stretch that it is spared."""
 FAR = 0.12
 """Distance, as a share of the size, beyond which a point counts alike however far it is."""
 
@@ -235,7 +237,7 @@ def _bent(
     best: BentShape | None = None
     for name, start in {"": code, **_training_codes(space, few)}.items():
         shape = _rough(space, name, start, few)
-        if shape is not None and (best is None or _badness(shape) < _badness(best)):
+        if shape is not None and (best is None or _cost(shape) < _cost(best)):
             best = shape
         on_step()
     assert best is not None, "a trained space draws a surface for some of its codes"
@@ -262,8 +264,16 @@ def confidence_of(shape: BentShape) -> float:
 
 
 def _badness(shape: BentShape) -> float:
-    """What decides between starts: both distances, from the points and from the shape."""
+    """Both distances, from the points and from the shape."""
     return shape.misfit + shape.unseen
+
+
+def _cost(shape: BentShape) -> float:
+    """What decides between starts: the distances, and how far the shape was stretched for them.
+
+    A leg that stands at the place of the other one is drawn out between them.
+    """
+    return _badness(shape) + STRETCH_COST * shape.stretch
 
 
 def _training_codes(space: TrainedSpace, target: Target) -> dict[str, Float[Tensor, " L"]]:
