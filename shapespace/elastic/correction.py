@@ -184,21 +184,17 @@ def corrected(
         s = prior.values(grid.positions)
         gap, row = tree.query(grid.positions, min(8, len(points)))
         trust = confidence * _ramp(nearby[row].mean(1))
-        # Where the bent surface and the sign of s disagree, the surface is right: a hand that was
-        # bent into the hip is inside, though its own field says outside around it; and between two
-        # legs is outside, though a limb that passed there at rest may say inside.
-        skin = on_surface.query(grid.positions)[0]
-        wall = (np.abs(s) <= WALL * grid.cell) | (skin <= grid.cell)
+        # A hand that was bent into the hip is inside; its own field says outside around it.
+        wall = (np.abs(s) <= WALL * grid.cell) | (on_surface.query(grid.positions)[0] <= grid.cell)
         inside = (grid.depth(wall) > 2 * WALL + 2) & (s > 0)
-        outside = (grid.depth(skin <= max(grid.cell, spacing)) == 0) & (s < 0)
-        trust[inside | outside] = 0
+        trust[inside] = 0
         # Where s is not trusted, the nearest points say which side is outside.
         arm = grid.positions[:, None] - points[row]
         side = (arm * directions[row]).sum(2).mean(1)
         system = _System(grid, spacing, options, s=s, trust=trust, gap=gap[:, 0] / spacing)
         system.add_points(points, directions, weight, known=normals is not None)
         system.add_smoothness()
-        system.add_hold(side, inside=inside, outside=outside)
+        system.add_hold(side, inside)
         start = s
         if before is not None:
             # The coarse solution is the start of the fine one: few steps are left.
@@ -322,29 +318,20 @@ class _System:
                 corners = [one + other, one - other, other - one, -one - other]
                 self._add_stencil(corners, [1.0, -1.0, -1.0, 1.0], 0.25 / cell**2, 2 * bending)
 
-    def add_hold(
-        self,
-        side: Float[np.ndarray, " C"],
-        *,
-        inside: Bool[np.ndarray, " C"],
-        outside: Bool[np.ndarray, " C"],
-    ) -> None:
+    def add_hold(self, side: Float[np.ndarray, " C"], inside: Bool[np.ndarray, " C"]) -> None:
         """Hold phi weakly: at s where that is trusted, else at the side of the nearest points.
 
         Args:
             side: signed distance of each node from the planes of the points nearest to it.
             inside: nodes where s is positive although its surface encloses them; they are held
                 firmly.
-            outside: the same, where s is negative although its surface does not enclose them.
         """
         band = self.options.band * self.spacing
         wanted = self.trust * self.s + (1 - self.trust) * np.clip(side, -band, band)
         weak = 1e-3 * self.precision * self.share / self.spacing**2
         hold = weak * (5e-4 * self.trust + self.options.side * (1 - self.trust) * self.far)
-        turned = np.maximum(np.abs(self.s), self.grid.cell)
-        for nodes, sign in ((inside, -1.0), (outside, 1.0)):
-            wanted[nodes] = sign * turned[nodes]
-            hold[nodes] = self.precision * self.share / self.spacing**2
+        wanted[inside] = -np.maximum(self.s[inside], self.grid.cell)
+        hold[inside] = self.precision * self.share / self.spacing**2
         self.add(csr_array(diags_array(np.ones(len(self.grid)))), wanted, hold)
 
     def _add_stencil(
