@@ -104,7 +104,7 @@ class TrainedSpace:
         return cls(
             decoder=decoder,
             codes=codes.to(device).requires_grad_(False),
-            objective=objective,
+            objective=objective.to(device).eval().requires_grad_(False),
             sampler=sampler,
             unit=content["shapespace"].get("unit", "m"),
             path=Path(path),
@@ -403,11 +403,11 @@ def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
 
 
 def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
-    """Decoder with its weights, objective and sampler, from the content of a checkpoint.
+    """Decoder and objective with their weights, and sampler, from the content of a checkpoint.
 
     Raises:
         InputError: a part is not known, has other arguments, or its weights are no finite numbers.
-        RuntimeError: the weights are those of another decoder.
+        RuntimeError: the weights are those of another decoder or objective.
     """
     hyper = content["hyper_parameters"]
     weights = _part(content, "decoder.")
@@ -416,6 +416,9 @@ def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
     check_numbers(weights, decoder.state_dict())
     decoder.load_state_dict(weights)
     objective = build_part(hyper["objective"], Objective, "objective")
+    learnt = _part(content, "objective.")
+    check_numbers(learnt, objective.state_dict())
+    objective.load_state_dict(learnt)
     return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
 
 

@@ -5,6 +5,7 @@ import os
 import torch
 from pytorch_lightning.plugins import Precision
 
+from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface
 from shapespace.scan import Samples
 from shapespace.training import module
@@ -18,7 +19,8 @@ class InDouble(NearSurface):
         own = torch.Generator().manual_seed(generator.initial_seed())
         drawn = super().__call__(scan.to("cpu").to(torch.float64), own)
         parts = drawn.surface, drawn.normals, drawn.space
-        return Samples(*(part if part is None else part.to(scan.points.device) for part in parts))
+        device = scan.points.device
+        return Samples(*(part if part is None else part.to(device) for part in parts))
 
 
 class Uneven(InDouble):
@@ -47,6 +49,22 @@ class Failing1(Failing0):
     """Rank 1 cannot sample."""
 
     rank = "1"
+
+
+class Learnt(IGR):
+    """IGR whose normal term has a weight that is learnt, and whose eikonal term one that falls."""
+
+    def __init__(self, start: float = 0.5, eikonal: str = "linear 0.2 0.05 from 0 to 3 epochs"):
+        super().__init__(eikonal=eikonal)
+        self.scale = torch.nn.Parameter(torch.full((2,), start))
+
+    def terms(self, field, samples, latent):
+        terms = super().terms(field, samples, latent)
+        # Kendall et al. 2018: a weight that would grow without bound pays for its size.
+        return terms | {"normal": terms["normal"] * self.scale.exp().mean() - self.scale.sum()}
+
+    def for_unseen(self):
+        return self
 
 
 class OwnPrecision(Precision):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from shapespace.decoders.base import Decoder
 from shapespace.objectives.base import Objective
-from shapespace.sampling import Sampler, seeded_generator
+from shapespace.sampling import Sampler, samples_of, seeded_generator
 from shapespace.scan import Samples, Scan
 
 POINTS_PER_CHUNK = 70_000
@@ -77,4 +77,6 @@ def draw_samples(sampler: Sampler, scan: Scan, *, seed: int, step: int) -> Sampl
     """
     rows = [scan[row : row + 1] for row in range(len(scan.index))]
     device = scan.points.device
-    return Samples.cat([sampler(row, seeded_generator(device, seed, step)) for row in rows])
+    return Samples.cat(
+        [samples_of(sampler, row, seeded_generator(device, seed, step)) for row in rows]
+    )
