@@ -60,8 +60,9 @@ class Learnt(IGR):
 
     def terms(self, field, samples, latent):
         terms = super().terms(field, samples, latent)
-        # Kendall et al. 2018: a weight that would grow without bound pays for its size.
-        return terms | {"normal": terms["normal"] * self.scale.exp().mean() - self.scale.sum()}
+        # The second part keeps the learnt weight from falling to 0.
+        learnt = terms["normal"] * self.scale.exp().mean() + (-self.scale).exp().mean()
+        return terms | {"normal": learnt}
 
     def for_unseen(self):
         return self
