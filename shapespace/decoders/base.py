@@ -70,6 +70,9 @@ class Decoder(nn.Module):
     precision: Precision = "float32"
     """Precision of a training step. A decoder that knows float32 alone ignores other values. The
     precision fallback and :class:`~shapespace.space.TrainedSpace` set it to float32."""
+    twice_differentiable: bool = True
+    """False if f has no second derivatives in x that a loss could use, as with ReLUs. Objectives
+    that need second derivatives refuse such a decoder."""
     zero_latent_columns: bool = False
     """True if f does not depend on the code at the start. Codes must then begin away from 0, or
     neither codes nor columns would ever get a gradient; ``ShapeSpace`` refuses that pair."""
