@@ -59,6 +59,17 @@ class Frame:
 NormalsKind = Literal["measured", "estimated-oriented", "estimated-unoriented", "none"]
 """The origin of normals: the source; estimated with a consistent side; estimated without; none."""
 NORMALS_KINDS: tuple[NormalsKind, ...] = get_args(NormalsKind)
+Need = Literal["normals", "unsigned", "signed", "distance_gradient", "second_derivatives"]
+"""What an objective reads beside points.
+
+* normals: unit normals of the scan whose side is known.
+* unsigned, signed: distances at points around the scan, ``Samples.targets``. An occupancy is the
+  sign of a signed distance.
+* distance_gradient: the gradients of these distances.
+* second_derivatives: of the decoder.
+"""
+OF_TARGETS: frozenset[Need] = frozenset({"unsigned", "signed", "distance_gradient"})
+"""Needs that :class:`TargetSamples` answer."""
 Batched = TypeVar("Batched", bound="Scan | Samples | TargetSamples")
 MAX_NAME = 1000
 """Most characters in the name of a scan."""

@@ -82,3 +82,11 @@ def check_second_derivatives(decoder: Decoder) -> None:
             "ReLUs are, and the objective reads them: give a smooth decoder, such as one of "
             "softplus or sines"
         )
+
+
+def bytes_of_second_derivatives(decoder: Decoder) -> int:
+    """About how many bytes a step with second derivatives keeps for each point.
+
+    Autograd keeps the pass of f, and one like it for each coordinate.
+    """
+    return (1 + decoder.dimension) * Decoder.bytes_per_point(decoder)

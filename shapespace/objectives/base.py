@@ -13,18 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapespace.decoders.base import Field
-from shapespace.scan import Samples
+from shapespace.scan import Need, Samples
 from shapespace.utils.schedules import RunProgress, Schedule
 
-Need = Literal["normals", "unsigned", "signed", "distance_gradient", "second_derivatives"]
-"""What an objective reads beside points.
-
-* normals: unit normals of the scan whose side is known.
-* unsigned, signed: distances at points around the scan, ``Samples.targets``. An occupancy is the
-  sign of a signed distance.
-* distance_gradient: the gradients of these distances.
-* second_derivatives: of the decoder.
-"""
 FieldKind = Literal["distance", "clamped", "unsigned", "logit"]
 """What the values of a trained field are. All are positive outside and 0 on the surface.
 

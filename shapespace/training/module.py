@@ -18,6 +18,7 @@ from torch import Tensor
 from shapespace.checkpoint import FORMAT, PLACE, with_scans
 from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import bytes_of_second_derivatives
 from shapespace.errors import InputError, at_least, positive
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
@@ -146,16 +147,7 @@ class ShapeSpace(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None or stage != "fit":
             return
-        if data.dimension != self.decoder.dimension:
-            raise InputError(
-                f"{data.store.path}: scans have dimension {data.dimension} but the decoder "
-                f"{self.decoder.dimension}: set model.decoder.init_args.dimension"
-            )
-        if self.sampler.needs_sigma and not data.store.has_sigma:
-            raise InputError(
-                f"{data.store.path}: holds no sigma, which {type(self.sampler).__name__} reads; "
-                "run: shapespace prepare again with --sigma, or give model.sampler.init_args.sigma"
-            )
+        data.serve(self.decoder, self.objective, self.sampler)
         self.codes.assign(data.names, data.frames)
         self.unit = data.store.unit
 
@@ -172,7 +164,10 @@ class ShapeSpace(pl.LightningModule):
         )
         if self.points_per_chunk == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
-            bytes_per_point = self.decoder.bytes_per_point()
+            second = "second_derivatives" in self.objective.needs
+            bytes_per_point = (
+                bytes_of_second_derivatives if second else type(self.decoder).bytes_per_point
+            )(self.decoder)
             self.most_points = points_that_fit(bytes_per_point, self.device, sharers)
 
     def on_train_epoch_start(self) -> None:

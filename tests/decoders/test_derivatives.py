@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from shapespace.decoders.base import Decoder, hessian_by_autograd, hessian_vector_by_autograd
+from shapespace.decoders.base import hessian_by_autograd, hessian_vector_by_autograd
 from shapespace.decoders.derivatives import (
     check_second_derivatives,
     hessian_vector,
@@ -11,22 +11,7 @@ from shapespace.decoders.derivatives import (
 from shapespace.decoders.fourier import WaveMLP
 from shapespace.decoders.mlp import SkipMLP
 from shapespace.errors import InputError
-
-
-class Relu(Decoder):
-    """Linear in pieces: all second derivatives are 0."""
-
-    dimension = 3
-    latent_size = 2
-
-    def __init__(self):
-        super().__init__()
-        self.first = torch.nn.Linear(5, 8)
-        self.last = torch.nn.Linear(8, 1)
-
-    def forward(self, points, latent):
-        given = torch.cat([points, latent[:, None].expand(-1, points.shape[1], -1)], -1)
-        return self.last(self.first(given).relu()).squeeze(-1)
+from tests.parts import Relu
 
 
 def decoders():
