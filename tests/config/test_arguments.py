@@ -178,6 +178,7 @@ SENTENCES_OF_A_TRAINING = [
     ),
     (
         "--model.decoder=shapespace.decoders.PositionlMLP",
+        "model.decoder: unknown class 'shapespace.decoders.PositionlMLP'; "
         "did you mean 'shapespace.decoders.PositionalMLP'?",
     ),
 ]

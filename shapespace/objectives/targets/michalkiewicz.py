@@ -25,7 +25,7 @@ from shapespace.scan import Samples
 
 
 class DeepLevelSets(Objective):
-    """(mean delta d^p)^(1/p) + normal (mean delta (1 - |cos|)^p)^(1/p) + eikonal + area + volume ...
+    """(mean delta d^p)^(1/p) + normal (mean delta (1 - |cos|)^p)^(1/p) + eikonal + area + ...
 
     d is the unsigned distance at targets around the scan, delta a smeared delta of f, cos that of
     the angle between grad f and grad d: the side of a normal does not matter. ``area`` is mean
