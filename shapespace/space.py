@@ -29,7 +29,13 @@ from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
-from shapespace.fitting.terms import draw_samples, terms_of
+from shapespace.fitting.terms import (
+    draw_samples,
+    missing_of,
+    posed,
+    terms_of,
+    with_targets,
+)
 from shapespace.fitting.uncertainty import surface_deviation
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
@@ -104,7 +110,7 @@ class TrainedSpace:
         return cls(
             decoder=decoder,
             codes=codes.to(device).requires_grad_(False),
-            objective=objective,
+            objective=objective.to(device).eval().requires_grad_(False),
             sampler=sampler,
             unit=content["shapespace"].get("unit", "m"),
             path=Path(path),
@@ -211,7 +217,8 @@ class TrainedSpace:
             scans: all with the same number of usable points (:func:`usable_points`).
             num_points: points of each scan that are used, at most.
             search: options of the search; None takes the defaults.
-            seed: of the samples at which the terms are evaluated at the end.
+            seed: of the samples at which the terms are evaluated at the end. Scans that lack what
+                the objective needs have no terms.
             on_stage: called after each stage of the search.
         """
         codes = self.codes.table.weight.detach()
@@ -219,8 +226,11 @@ class TrainedSpace:
         scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
         batch = as_batch(scans, num_points).to(codes.device)
         found = search(self.decoder, batch, codes, on_stage=on_stage)
-        samples = draw_samples(self.sampler, _posed(batch, found.poses), seed=seed, step=0)
         objective = self.objective.for_unseen()
+        if missing_of(scans, objective) is not None:
+            return found
+        batch = with_targets(batch, scans, objective=objective, seed=seed)
+        samples = draw_samples(self.sampler, posed(batch, found.poses), seed=seed, step=0)
         terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
         return replace(found, terms=terms)
 
@@ -256,15 +266,17 @@ class TrainedSpace:
         code = fitted.codes[which]
         poses = fitted.poses.rows(which)
         scans = self._with_sigma([scan], needed=self.sampler.needs_sigma)
+        objective = self.objective.for_refinement()
         batch = as_batch(scans, len(scan.points)).to(fitted.codes.device)
+        batch = with_targets(batch, scans, objective=objective, seed=seed)
         size = float(fitted.sizes[row] * poses.scale[0])
         refine = refinement or Refinement()
         decoder = refine(
             self.decoder,
-            _posed(batch, poses),
+            posed(batch, poses),
             code,
             size=size,
-            objective=self.objective.for_refinement(),
+            objective=objective,
             sampler=self.sampler,
             seed=seed,
             on_step=on_step,
@@ -328,8 +340,9 @@ class TrainedSpace:
             on_step: called after each step.
         """
         scans = self._with_sigma(scans, needed=self.sampler.needs_sigma)
-        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
+        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
+        batch = with_targets(batch, scans, objective=objective, seed=seed)
         return fit_codes_adam(
             self.decoder,
             batch,
@@ -368,16 +381,6 @@ def _measured(scan: PreparedScan) -> PreparedScan:
     return replace(scan, sigma=sigma_of(scan.points, again))
 
 
-def _posed(batch: Scan, poses: Pose) -> Scan:
-    """The scans in the frame of the space."""
-    return Scan(
-        index=batch.index,
-        points=poses(batch.points),
-        normals=None if batch.normals is None else poses.turn(batch.normals),
-        sigma=None if batch.sigma is None else batch.sigma * poses.scale[:, None],
-    )
-
-
 def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
     """One batch of the first ``num_points`` points of each scan, or of all points of small scans.
 
@@ -403,11 +406,11 @@ def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
 
 
 def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
-    """Decoder with its weights, objective and sampler, from the content of a checkpoint.
+    """Decoder and objective with their weights, and sampler, from the content of a checkpoint.
 
     Raises:
         InputError: a part is not known, has other arguments, or its weights are no finite numbers.
-        RuntimeError: the weights are those of another decoder.
+        RuntimeError: the weights are those of another decoder or objective.
     """
     hyper = content["hyper_parameters"]
     weights = _part(content, "decoder.")
@@ -416,6 +419,9 @@ def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
     check_numbers(weights, decoder.state_dict())
     decoder.load_state_dict(weights)
     objective = build_part(hyper["objective"], Objective, "objective")
+    learnt = _part(content, "objective.")
+    check_numbers(learnt, objective.state_dict())
+    objective.load_state_dict(learnt)
     return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
 
 

@@ -7,7 +7,7 @@ Letters: N points, M space points, D dimension, L code length.
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from shapespace.errors import at_least, positive
 from shapespace.fitting.terms import draw_samples
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, seeded_generator
-from shapespace.scan import Scan
+from shapespace.scan import Scan, with_tensors
 from shapespace.utils.schedules import cosine
 
 MOST_KNOWN = 4000
@@ -115,16 +115,20 @@ def _some(scan: Scan, count: int, *, seed: int, step: int) -> Scan:
     # The last key keeps these draws apart from those of the sampler at the same step.
     generator = seeded_generator("cpu", seed, step, 1)
     rows = torch.randint(scan.num_points, (count,), generator=generator)
-    return _chosen(scan, rows.to(scan.points.device))
+    some = _chosen(scan, rows.to(scan.points.device))
+    if scan.targets is None:
+        return some
+    around = torch.randint(scan.targets.points.shape[1], (count,), generator=generator)
+    around = around.to(scan.points.device)
+    return replace(some, targets=with_tensors(scan.targets, lambda part: part[:, around]))
 
 
 def _chosen(scan: Scan, rows: Tensor) -> Scan:
     """The scan with some of its points."""
-    normals = None if scan.normals is None else scan.normals[:, rows]
-    return Scan(
-        index=scan.index,
+    return replace(
+        scan,
         points=scan.points[:, rows],
-        normals=normals,
+        normals=None if scan.normals is None else scan.normals[:, rows],
         sigma=None if scan.sigma is None else scan.sigma[:, rows],
     )
 

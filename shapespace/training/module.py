@@ -18,6 +18,7 @@ from torch import Tensor
 from shapespace.checkpoint import FORMAT, PLACE, with_scans
 from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import bytes_of_second_derivatives
 from shapespace.errors import InputError, at_least, positive
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
@@ -28,7 +29,7 @@ from shapespace.training.lightning_private import attached_trainer
 from shapespace.training.optimisers import (
     CodeOptimiser,
     Optimiser,
-    Schedule,
+    RateSchedule,
     code_optimiser,
     decoder_optimisers,
 )
@@ -41,7 +42,7 @@ from shapespace.training.statistics import (
     StepResult,
 )
 from shapespace.utils.memory import points_that_fit
-from shapespace.utils.schedules import cosine, halved
+from shapespace.utils.schedules import RunProgress, check_schedules, cosine, halved
 from shapespace.version import __version__
 
 
@@ -98,7 +99,7 @@ class ShapeSpace(pl.LightningModule):
         num_scans: int = 1,
         lr: float = 5e-3,
         code_lr: float = 1e-3,
-        schedule: Schedule = "halve",
+        schedule: RateSchedule = "halve",
         halve_every: int = 500,
         warm_up: float = 0.02,
         min_lr: float = 5e-6,
@@ -146,29 +147,27 @@ class ShapeSpace(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None or stage != "fit":
             return
-        if data.dimension != self.decoder.dimension:
-            raise InputError(
-                f"{data.store.path}: scans have dimension {data.dimension} but the decoder "
-                f"{self.decoder.dimension}: set model.decoder.init_args.dimension"
-            )
-        if self.sampler.needs_sigma and not data.store.has_sigma:
-            raise InputError(
-                f"{data.store.path}: holds no sigma, which {type(self.sampler).__name__} reads; "
-                "run: shapespace prepare again with --sigma, or give model.sampler.init_args.sigma"
-            )
+        data.serve(self.decoder, self.objective, self.sampler)
         self.codes.assign(data.names, data.frames)
         self.unit = data.store.unit
 
     def on_train_start(self) -> None:
-        """Choose the number of points of one backward pass; check that a cosine schedule ends."""
-        if self.schedule == "cosine" and math.isinf(self.trainer.estimated_stepping_batches):
+        """Choose the number of points of one backward pass; check that schedules end."""
+        endless = math.isinf(self.trainer.estimated_stepping_batches)
+        if self.schedule == "cosine" and endless:
             raise InputError(
                 "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
                 "give trainer.max_epochs or trainer.max_steps, or model.schedule=halve"
             )
+        check_schedules(
+            self.objective.weights, endless=endless, max_epochs=self.trainer.max_epochs or -1
+        )
         if self.points_per_chunk == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
-            bytes_per_point = self.decoder.bytes_per_point()
+            second = "second_derivatives" in self.objective.needs
+            bytes_per_point = (
+                bytes_of_second_derivatives if second else type(self.decoder).bytes_per_point
+            )(self.decoder)
             self.most_points = points_that_fit(bytes_per_point, self.device, sharers)
 
     def on_train_epoch_start(self) -> None:
@@ -200,8 +199,8 @@ class ShapeSpace(pl.LightningModule):
         self.first_losses = FirstLosses(**checkpoint["shapespace"].get("first_losses", {}))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Return the optimisers of the decoder and, last, the optimiser of the codes."""
-        weights = self.decoder.parameters()
+        """Return the optimisers of decoder and objective and, last, the optimiser of the codes."""
+        weights = [*self.decoder.parameters(), *self.objective.parameters()]
         return [
             *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
             code_optimiser(self.codes.parameters(), self.code_optimiser, self.code_lr),
@@ -212,13 +211,20 @@ class ShapeSpace(pl.LightningModule):
         if self.schedule == "halve":
             factor = halved(self.current_epoch, self.halve_every)
         else:
-            # The middle of the step; a run ends by its epochs or by its steps, whichever is first.
-            trainer = self.trainer
-            in_epoch = (self._batch_idx + 0.5) / trainer.num_training_batches
-            by_epochs = (self.current_epoch + in_epoch) / (trainer.max_epochs or -1)
-            by_steps = (trainer.global_step + 0.5) / trainer.max_steps
-            factor = cosine(max(by_epochs, by_steps), self.warm_up)
+            factor = cosine(self._progress().share, self.warm_up)
         return max(start * factor, self.min_lr)
+
+    def _progress(self) -> RunProgress:
+        """Return the part of the run that is done in the middle of the current step.
+
+        A run ends by its epochs or by its steps, whichever is first. The share of a run without an
+        end is 0 or less.
+        """
+        trainer = self.trainer
+        epoch = self.current_epoch + (self._batch_idx + 0.5) / trainer.num_training_batches
+        by_epochs = epoch / (trainer.max_epochs or -1)
+        by_steps = (trainer.global_step + 0.5) / trainer.max_steps
+        return RunProgress(share=max(by_epochs, by_steps), epoch=epoch)
 
     def _set_rates(self) -> None:
         """Set the learning rates of all optimisers, from epoch and step alone."""
@@ -238,6 +244,7 @@ class ShapeSpace(pl.LightningModule):
         """
         self._batch_idx = batch_idx
         self._set_rates()
+        self.objective.progress = self._progress()
         batch = batch.without(self._excluded)
         self.last_step = self._reported(batch, *self._gradients(batch))
         self.means.add(self.last_step)

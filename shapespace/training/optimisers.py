@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shapespace.errors import positive
 
-Schedule = Literal["halve", "cosine"]
+RateSchedule = Literal["halve", "cosine"]
 Optimiser = Literal["adam", "muon"]
 CodeOptimiser = Literal["rows", "dense"]
 SMALLEST_MATRIX = 16
@@ -95,7 +95,7 @@ def decoder_optimisers(
     an Adam step of ``matrix_lr`` (Liu et al. 2025). Adam moves all other parameters.
 
     Args:
-        parameters: parameters of the decoder.
+        parameters: parameters of decoder and objective.
         optimiser: "adam" or "muon".
         lr: step length of Adam.
         matrix_lr: step length of Muon.
