@@ -254,10 +254,6 @@ class ScanStore:
         """Line that says how the source of the scan was read; "" if the store has none."""
         return self._facts(name)["account"]
 
-    def source(self, name: str) -> str:
-        """File, or part of a file, that the scan was read from."""
-        return self._facts(name)["source"]
-
     def accounts(self) -> list[str]:
         """The :meth:`account` of each scan, in the order of ``names``; none needs its group."""
         with hdf5.naming(self.path):
