@@ -77,17 +77,20 @@ def hessian_vector(
 
 
 def check_second_derivatives(decoder: Decoder) -> None:
-    """Raise InputError for a decoder whose second derivatives vanish, such as one of ReLUs."""
+    """Raise InputError for a decoder without second derivatives, such as one of ReLUs.
+
+    A decoder may say so itself; else second derivatives that vanish tell.
+    """
     generator = torch.Generator().manual_seed(0)
     like = next(decoder.parameters(), torch.zeros(()))
     points = torch.rand(1, 64, decoder.dimension, generator=generator).to(like) * 2 - 1
     code = 0.1 * torch.randn(1, decoder.latent_size, generator=generator).to(like)
     _, _, hessian = value_gradient_hessian(decoder, points, code)
-    if not hessian.any():
+    if not (decoder.twice_differentiable and hessian.any()):
         raise InputError(
-            f"model.decoder={type(decoder).__name__}: its second derivatives are 0, as those of "
-            "ReLUs are, and the objective reads them: give a smooth decoder, such as one of "
-            "softplus or sines"
+            f"model.decoder={type(decoder).__name__}: its second derivatives are 0 or of no use, "
+            "as those of ReLUs are, and the objective reads them: give a smooth decoder, such as "
+            "one of softplus or sines"
         )
 
 

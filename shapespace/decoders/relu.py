@@ -30,10 +30,10 @@ class ReluMLP(Decoder):
     ``zero_latent_columns``, else for codes near 0. The start "uniform" is torch's own, which
     DeepSDF trains from: it is no sphere, because signed distances need none.
 
-    Dropout acts in training alone, never in a fit or an evaluation. Its masks depend on the
-    weights, the code and the points of the scan and on nothing else. So they change with every
-    step, a resumed run repeats an undisturbed one bit for bit, and any number of ranks or chunks
-    draws the same masks.
+    Dropout acts in steps of a training alone, never in a fit, an evaluation or a preview: in
+    training mode and where gradients are enabled. Its masks depend on the weights, the code and the
+    points of the scan and on nothing else. So they change with every step, a resumed run repeats an
+    undisturbed one bit for bit, and any number of ranks or chunks draws the same masks.
 
     Args:
         latent_size: L, the code length; 0 for a single shape.
@@ -123,7 +123,8 @@ class ReluMLP(Decoder):
     ) -> Float[Tensor, "B N"]:
         """f at ``points``, positive outside."""
         *hidden_layers, last = self._linears()
-        seeds = self._seeds(points, latent) if self.training and self.dropout else []
+        drops = self.training and self.dropout and torch.is_grad_enabled()
+        seeds = self._seeds(points, latent) if drops else []
         hidden = None
         for index, layer in enumerate(hidden_layers):
             factor = self.factor if index and index == self.skip else 1.0

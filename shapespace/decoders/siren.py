@@ -27,9 +27,13 @@ class Siren(Decoder):
     The start "siren" is the published one. It is no sphere: f is small noise of many frequencies,
     and its objective needs normals to say what is inside. The start "mfgi" (DiGS, Ben-Shabat et al.
     2022) is a sphere of low frequency with three quarters of the first neurons at omega. There
-    f = (sign(a) sqrt|a| - offset) scale, a the last layer, which begins near a multiple of |x|^2:
-    a zero set of radius 0.6 at width 256 in 3-D with the published constants. It holds for any code
-    with ``zero_latent_columns``, else for codes near 0.
+    f = (sign(a) sqrt|a| - offset) scale, a the last layer, which begins near a multiple of |x|^2.
+    Its radius is about 3.6 offset sqrt(D / width): 0.6 at width 256 in 3-D with the published
+    offset. It holds for any code with ``zero_latent_columns``, else for codes near 0.
+
+    Both starts count the coordinates of x as the inputs of the first layer, whatever the length of
+    the code. With the code counted, as in DiGS' spaces, the frequencies of x would fall and the
+    radius would grow with the length of the code.
 
     A quadratic neuron (StEik, Yang et al. 2023) has (W1 h + b1)(W2 h + b2) + W3 h^2 + b3 in place
     of W h + b. It begins as the linear one.
@@ -156,13 +160,12 @@ class _Quadratic(nn.Module):
 
 @torch.no_grad()
 def siren_start(layers: Sequence[CodeLinear], omega: float) -> None:
-    """First layer U(-1/in, 1/in), the others U(-sqrt(6/in)/omega, sqrt(6/in)/omega).
+    """First layer U(-1/D, 1/D), the others U(-sqrt(6/in)/omega, sqrt(6/in)/omega).
 
     Biases keep torch's start, as in the authors' code. Every W h then has unit variance.
     """
     for index, layer in enumerate(layers):
-        inputs = layer.weight.shape[1]
-        bound = math.sqrt(6 / inputs) / omega if index else 1 / inputs
+        bound = math.sqrt(6 / layer.weight.shape[1]) / omega if index else 1 / layer.parts[2]
         nn.init.uniform_(layer.weight, -bound, bound)
 
 
@@ -180,9 +183,10 @@ def mfgi_start(layers: Sequence[CodeLinear], omega: float) -> None:
         bound = math.sqrt(3 / width) / omega
         nn.init.uniform_(layer.weight, -bound, bound)
         nn.init.uniform_(layer.bias, -1e-3 / width / omega, 1e-3 / width / omega)
-    width, inputs = first.weight.shape
+    width = len(first.bias)
     low = int(LOW * width)
-    nn.init.uniform_(first.weight, -math.sqrt(3 / inputs), math.sqrt(3 / inputs))
+    bound = math.sqrt(3 / first.parts[2])
+    nn.init.uniform_(first.weight, -bound, bound)
     first.weight[:low].mul_(1 / omega)
     bound = math.sqrt(3 / width)
     # The lower limit is not divided by omega in the authors' code either.

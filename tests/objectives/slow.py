@@ -227,13 +227,14 @@ def deep_level_sets(s, z, field):
     first, second, slopes, area, inside = [], [], [], [], []
     for (y, d), n in zip(s["targets"], s["gradients"], strict=True):
         p = Point(field, y, z)
-        delta = 0.05 / (math.pi * (0.05**2 + p.f**2))
+        delta = 0.1 / (math.pi * (0.1**2 + p.f**2))
         first.append(delta * d.abs() ** 2)
         second.append(delta * (1 - cosine(p.g, n).abs()) ** 2 if n.any() else 0 * p.f)
         slopes.append((p.size - 1) ** 2)
         area.append(delta)
-        inside.append(0.5 * (1 + 2 / math.pi * torch.atan(-p.f / 0.05)))
-    total = mean(first).sqrt() + 0.1 * mean(second).sqrt() + 0.1 * mean(slopes)
+        inside.append(0.5 * (1 + 2 / math.pi * torch.atan(-p.f / 0.1)))
+    total = mean(first).sqrt() + 0.1 * mean(second).sqrt() + mean(slopes)
+    total = total + 3 * mean(Point(field, x, z).f.abs() for x in s["surface"])
     return total + 0.2 * mean(area) + 0.3 * mean(inside) + 1e-3 * length(z)
 
 
