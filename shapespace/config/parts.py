@@ -181,7 +181,9 @@ def _said_by(kind: type, error: Exception) -> str:
     return f"{kind.__name__} raised {type(error).__name__} ({one_line(error, 120)})"
 
 
-def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any], where: str) -> None:
+def check_size(
+    part: object, base: type[nn.Module], weights: Mapping[str, Any], where: str = "decoder"
+) -> None:
     """Raise an error for a module of shapespace that is larger than its weights.
 
     It is built without memory here, so that what a file declares cannot fill the memory. A module
