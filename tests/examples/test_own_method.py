@@ -78,16 +78,6 @@ def test_unseen_scans_are_fitted_by_every_method_and_measured_in_true_lengths(tr
             assert facts["off_median"] == pytest.approx(exact, rel=0.1), name
 
 
-@pytest.mark.slow
-def test_full_detail_bends_its_surface(trained, tmp_path):
-    plain = reconstructed(trained, tmp_path / "plain", [])
-    full = reconstructed(trained, tmp_path / "full", ["--detail=full"])
-    assert (
-        full["faces"]
-        and off_median(ScanStore(trained[1]), tmp_path / "full" / "e20.ply") < plain["off_median"]
-    )
-
-
 def test_the_other_commands_know_its_field(trained, tmp_path, capsys):
     run, new = trained
     checkpoint = str(run / "last.ckpt")
