@@ -4,6 +4,7 @@ Letters: B scans, N surface points, M space points a scan, D dimension.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ class Sampler:
     A subclass writes :meth:`__call__` and sets ``extent``. All scans of a batch get the same number
     of samples. Every random number comes from ``generator``, whose seed depends on the run's seed
     and on the visit of the scan: a resumed run, and any number of ranks, so draw the same samples.
+    Targets of the scan reach the objective without the sampler, unless it sets targets of its own.
 
     The arguments of ``__init__`` are numbers, strings and booleans with annotations: a config sets
     them by name and a checkpoint stores them.
@@ -109,7 +111,8 @@ class NearSurface(Sampler):
         num_uniform = int(scan.num_points * self.uniform)
         unit = _draw(torch.rand, scan.points, count=num_uniform, generator=generator)
         box = (2 * unit - 1) * self.extent
-        return Samples(scan.points, scan.normals, torch.cat([near, box], dim=1))
+        space = torch.cat([near, box], dim=1)
+        return Samples(scan.points, scan.normals, space, scan.targets)
 
     def _deviation(self, scan: Scan, num_near: int) -> Tensor | float:
         """Standard deviation of each of the first ``num_near`` points, or of all points."""
@@ -143,10 +146,22 @@ def samples_of_visits(sampler: Sampler, scan: Scan, seed: int, visits: Sequence[
     """
     device = scan.points.device
     drawn = [
-        sampler(scan[row : row + 1], seeded_generator(device, seed, visit))
+        samples_of(sampler, scan[row : row + 1], seeded_generator(device, seed, visit))
         for row, visit in enumerate(visits)
     ]
     return Samples.cat(drawn)
+
+
+def samples_of(sampler: Sampler, scan: Scan, generator: torch.Generator) -> Samples:
+    """Samples of a batch, with the targets of its scans where the sampler set none.
+
+    Args:
+        sampler: draws the samples.
+        scan: a batch.
+        generator: of the draws, on the scan's device.
+    """
+    drawn = sampler(scan, generator)
+    return replace(drawn, targets=scan.targets) if drawn.targets is None else drawn
 
 
 def seeded_generator(device: torch.device | str, *keys: int) -> torch.Generator:

@@ -8,9 +8,9 @@ Letters: B scans in a batch, N surface points a scan, M space points a scan, K p
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -59,6 +59,18 @@ class Frame:
 NormalsKind = Literal["measured", "estimated-oriented", "estimated-unoriented", "none"]
 """The origin of normals: the source; estimated with a consistent side; estimated without; none."""
 NORMALS_KINDS: tuple[NormalsKind, ...] = get_args(NormalsKind)
+Need = Literal["normals", "unsigned", "signed", "distance_gradient", "second_derivatives"]
+"""What an objective reads beside points.
+
+* normals: unit normals of the scan whose side is known.
+* unsigned, signed: distances at points around the scan, ``Samples.targets``. An occupancy is the
+  sign of a signed distance.
+* distance_gradient: the gradients of these distances.
+* second_derivatives: of the decoder.
+"""
+OF_TARGETS: frozenset[Need] = frozenset({"unsigned", "signed", "distance_gradient"})
+"""Needs that :class:`TargetSamples` answer."""
+Batched = TypeVar("Batched", bound="Scan | Samples | TargetSamples")
 MAX_NAME = 1000
 """Most characters in the name of a scan."""
 TRUSTED = ("measured", "estimated-oriented")
@@ -164,6 +176,44 @@ class PreparedScan:
 
 
 @dataclass(frozen=True)
+class TargetSamples:
+    """Points around B shapes with their distances, the same number of each.
+
+    Args:
+        points: in the store's frame.
+        distance: to the surface, in the store's unit; positive outside if ``signed``.
+        gradient: of the distance, of unit length, a zero row where unknown; None if not measured.
+        signed: points inside have negative distances. Else no distance is negative.
+    """
+
+    points: Float[Tensor, "B K D"]
+    distance: Float[Tensor, "B K"]
+    gradient: Float[Tensor, "B K D"] | None
+    signed: bool
+
+    @staticmethod
+    def cat(parts: "Sequence[TargetSamples]") -> "TargetSamples":
+        """One batch of all ``parts``; unsigned if one of them is, without gradients if one is."""
+        signed = all(part.signed for part in parts)
+        parts = parts if signed else [part.unsigned() for part in parts]
+        gradients = [part.gradient for part in parts if part.gradient is not None]
+        return TargetSamples(
+            points=torch.cat([part.points for part in parts]),
+            distance=torch.cat([part.distance for part in parts]),
+            gradient=torch.cat(gradients) if len(gradients) == len(parts) else None,
+            signed=signed,
+        )
+
+    def unsigned(self) -> "TargetSamples":
+        """The same points with the unsigned distance |d| and its gradient."""
+        if not self.signed:
+            return self
+        side = torch.where(self.distance < 0, -1.0, 1.0).to(self.distance)
+        gradient = None if self.gradient is None else self.gradient * side[..., None]
+        return TargetSamples(self.points, self.distance.abs(), gradient, signed=False)
+
+
+@dataclass(frozen=True)
 class Scan:
     """Oriented points of B shapes, the same number of each.
 
@@ -173,36 +223,35 @@ class Scan:
         normals: unit and outward; a zero row is an unknown normal; None if no normal is known.
         sigma: standard deviation of the space points near each point: the distance to its 50th
             neighbour (IGR, Gropp et al. 2020, sec. 4); None if it was not measured.
+        targets: distances around each scan, where the objective needs them.
     """
 
     index: Int[Tensor, " B"]
     points: Float[Tensor, "B N D"]
     normals: Float[Tensor, "B N D"] | None
     sigma: Float[Tensor, "B N"] | None
+    targets: TargetSamples | None = None
 
     @staticmethod
     def cat(scans: "Sequence[Scan]") -> "Scan":
         """One batch of all ``scans``; scans without normals get unknown (zero) ones.
 
-        The batch has sigma if every scan has it.
+        The batch has sigma, and targets, if every scan has them.
         """
         known = any(scan.normals is not None for scan in scans)
         sigma = [scan.sigma for scan in scans if scan.sigma is not None]
+        targets = [scan.targets for scan in scans if scan.targets is not None]
         return Scan(
             index=torch.cat([scan.index for scan in scans]),
             points=torch.cat([scan.points for scan in scans]),
             normals=torch.cat([_normals_or_zero(scan) for scan in scans]) if known else None,
             sigma=torch.cat(sigma) if len(sigma) == len(scans) else None,
+            targets=TargetSamples.cat(targets) if len(targets) == len(scans) else None,
         )
 
     def __getitem__(self, rows: slice) -> "Scan":
         """The scans of ``rows``, as views."""
-        return Scan(
-            index=self.index[rows],
-            points=self.points[rows],
-            normals=None if self.normals is None else self.normals[rows],
-            sigma=None if self.sigma is None else self.sigma[rows],
-        )
+        return with_tensors(self, lambda tensor: tensor[rows])
 
     def pick(self, rows: Sequence[int]) -> "Scan":
         """The scans of ``rows`` in that order; a row may be given twice."""
@@ -210,30 +259,19 @@ class Scan:
 
     def emptied(self) -> "Scan":
         """Scans of the same sizes with all points at 0 and normals unknown."""
-        return Scan(
-            index=self.index,
-            points=torch.zeros_like(self.points),
-            normals=None if self.normals is None else torch.zeros_like(self.normals),
-            sigma=None if self.sigma is None else torch.zeros_like(self.sigma),
-        )
+        return replace(with_tensors(self, torch.zeros_like), index=self.index)
 
     def to(self, device: torch.device | str | torch.dtype) -> "Scan":
         """The same scans on ``device``, or in a floating point ``dtype``."""
-        return Scan(
-            index=self.index if isinstance(device, torch.dtype) else self.index.to(device),
-            points=self.points.to(device),
-            normals=None if self.normals is None else self.normals.to(device),
-            sigma=None if self.sigma is None else self.sigma.to(device),
+        real_only = isinstance(device, torch.dtype)
+        return with_tensors(
+            self,
+            lambda part: part if real_only and not part.is_floating_point() else part.to(device),
         )
 
     def pin_memory(self) -> "Scan":
         """The same scans in page-locked memory, for a data loader that feeds a GPU."""
-        return Scan(
-            index=self.index.pin_memory(),
-            points=self.points.pin_memory(),
-            normals=None if self.normals is None else self.normals.pin_memory(),
-            sigma=None if self.sigma is None else self.sigma.pin_memory(),
-        )
+        return with_tensors(self, Tensor.pin_memory)
 
     @property
     def num_points(self) -> int:
@@ -246,29 +284,48 @@ def _normals_or_zero(scan: Scan) -> Tensor:
     return torch.zeros_like(scan.points) if scan.normals is None else scan.normals
 
 
+def with_tensors(batch: Batched, change: Callable[[Tensor], Tensor]) -> Batched:
+    """A copy of a dataclass of tensors, of the same class, with ``change`` applied to each tensor.
+
+    The tensors of its parts are changed too; what is no tensor stays.
+    """
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return change(value)
+        return with_tensors(value, change) if isinstance(value, TargetSamples) else value
+
+    each = {field.name: changed(getattr(batch, field.name)) for field in fields(batch)}
+    return replace(batch, **each)
+
+
 @dataclass(frozen=True)
 class Samples:
     """The points of B shapes at which an objective evaluates a field.
+
+    A subclass may add tensors with B rows; slices and batches keep them.
 
     Args:
         surface: points on the surface, in the store's frame.
         normals: at the surface points, as in :class:`Scan`.
         space: points in the space around.
+        targets: points with their distances, where the objective needs them.
     """
 
     surface: Float[Tensor, "B N D"]
     normals: Float[Tensor, "B N D"] | None
     space: Float[Tensor, "B M D"]
+    targets: TargetSamples | None = None
 
     @property
     def num_points(self) -> int:
-        """N + M, all points of one scan."""
-        return self.surface.shape[1] + self.space.shape[1]
+        """N + M + K, all points of one scan."""
+        count = self.surface.shape[1] + self.space.shape[1]
+        return count if self.targets is None else count + self.targets.points.shape[1]
 
     def __getitem__(self, rows: slice) -> "Samples":
         """The samples of the scans ``rows``, as views."""
-        normals = None if self.normals is None else self.normals[rows]
-        return Samples(self.surface[rows], normals, self.space[rows])
+        return with_tensors(self, lambda tensor: tensor[rows])
 
     def chunks(self, most_points: int | None) -> list[slice]:
         """Rows of whole scans: at most ``most_points`` points at a time, but at least one scan."""
@@ -276,15 +333,22 @@ class Samples:
         size = scans_at_once(num_scans, self.num_points, most_points)
         return [slice(start, start + size) for start in range(0, num_scans, size)]
 
-    @staticmethod
-    def cat(samples: "Sequence[Samples]") -> "Samples":
-        """One batch of samples that all have normals or all have none."""
-        normals = [s.normals for s in samples if s.normals is not None]
-        return Samples(
-            torch.cat([s.surface for s in samples]),
-            torch.cat(normals) if normals else None,
-            torch.cat([s.space for s in samples]),
-        )
+    @classmethod
+    def cat(cls, samples: "Sequence[Samples]") -> "Samples":
+        """One batch of samples of the same class, that all have normals or all have none."""
+        first = samples[0]
+        joined = {
+            field.name: _joined([getattr(each, field.name) for each in samples])
+            for field in fields(first)
+        }
+        return replace(first, **joined)
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """The values of one field of several samples as that of one batch."""
+    if isinstance(values[0], Tensor):
+        return torch.cat(list(values))
+    return TargetSamples.cat(values) if isinstance(values[0], TargetSamples) else values[0]
 
 
 def scans_at_once(num_scans: int, num_points: int, most_points: int | None) -> int:

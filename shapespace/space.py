@@ -1,6 +1,6 @@
 """A trained space of shapes, ready to use from its checkpoint alone: no trainer, no store.
 
-Letters: B scans, N points a scan, V vertices, L code length.
+Letters: B scans, N points a scan, D dimension, V vertices, L code length.
 """
 
 import hashlib
@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,12 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.checkpoint import TABLE, check_numbers, read_checkpoint
+from shapespace.checkpoint import build_parts, built_codes, check_numbers, read_checkpoint
 from shapespace.codes import LatentCodes
-from shapespace.config.parts import build_part, check_size
 from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
+from shapespace.encoders.codes import EncodedCodes
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
@@ -29,13 +29,24 @@ from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
-from shapespace.fitting.terms import draw_samples, terms_of
+from shapespace.fitting.terms import (
+    draw_samples,
+    missing_of,
+    posed,
+    terms_of,
+    with_targets,
+)
 from shapespace.fitting.uncertainty import surface_deviation
-from shapespace.objectives.base import Objective
+from shapespace.objectives.base import FieldKind, Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame, PreparedScan, Scan
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
+
+NUM_MEASURED = 4
+"""Training shapes at which the slope of a field is measured that is no distance."""
+LEAST_OF_LOGIT = 0.1
+"""Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
 class TrainedSpace:
@@ -51,6 +62,7 @@ class TrainedSpace:
         sampler: of the training.
         unit: of the store, "m" or "radius".
         path: the checkpoint, for messages.
+        kind: what the values of the field are; None takes the kind of the objective.
 
     Raises:
         InputError: a weight or a code is no finite real number, or not each code has a scan.
@@ -64,6 +76,7 @@ class TrainedSpace:
         sampler: Sampler,
         unit: str = "m",
         path: Path | None = None,
+        kind: FieldKind | None = None,
     ) -> None:
         codes.check_named()
         for part in (decoder, codes):
@@ -75,6 +88,7 @@ class TrainedSpace:
         self.sampler = sampler
         self.unit = unit
         self.path = path
+        self.kind: FieldKind = objective.kind if kind is None else kind
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> "TrainedSpace":
@@ -91,7 +105,7 @@ class TrainedSpace:
         content = read_checkpoint(path)
         try:
             decoder, objective, sampler = build_parts(content)
-            codes = _built_codes(content, decoder.latent_size)
+            codes = built_codes(content, decoder.latent_size)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path}: its parts do not fit together ({one_line(error)})"
@@ -104,10 +118,11 @@ class TrainedSpace:
         return cls(
             decoder=decoder,
             codes=codes.to(device).requires_grad_(False),
-            objective=objective,
+            objective=objective.to(device).eval().requires_grad_(False),
             sampler=sampler,
             unit=content["shapespace"].get("unit", "m"),
             path=Path(path),
+            kind=content["shapespace"].get("field"),
         )
 
     @property
@@ -117,6 +132,21 @@ class TrainedSpace:
         for part in (*self.decoder.parameters(), *self.codes.parameters()):
             found.update(np.ascontiguousarray(part.detach().cpu().numpy()).data)
         return found.hexdigest()
+
+    @cached_property
+    def metric(self) -> Decoder:
+        """The field as a distance: the decoder itself, or f / |grad f| where f is no distance.
+
+        Fits, error bars, diagnostics and all lengths in reports are measured by it.
+        """
+        if self.kind == "distance":
+            return self.decoder
+        codes = self.codes.table.weight.detach()
+        slope = slope_at_surface(self.decoder, codes[:NUM_MEASURED], self.extent)
+        # A logit may be less steep at a distance, and f / |grad f| then right; a clamped field is
+        # flat where the clamp holds, and f / slope at least no overestimate.
+        least = slope * (LEAST_OF_LOGIT if self.kind == "logit" else 1.0)
+        return FirstOrderDistance(self.decoder, slope, least).eval()
 
     @cached_property
     def size(self) -> float | None:
@@ -211,18 +241,37 @@ class TrainedSpace:
             scans: all with the same number of usable points (:func:`usable_points`).
             num_points: points of each scan that are used, at most.
             search: options of the search; None takes the defaults.
-            seed: of the samples at which the terms are evaluated at the end.
+            seed: of the samples at which the terms are evaluated at the end. Scans that lack what
+                the objective needs have no terms.
             on_stage: called after each stage of the search.
         """
         codes = self.codes.table.weight.detach()
         search = search or Search()
         scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
         batch = as_batch(scans, num_points).to(codes.device)
-        found = search(self.decoder, batch, codes, on_stage=on_stage)
-        samples = draw_samples(self.sampler, _posed(batch, found.poses), seed=seed, step=0)
+        scan = replace(batch, normals=None) if self.kind == "unsigned" else batch
+        if isinstance(self.codes, EncodedCodes) and search.guess is None:
+            # The encoder's guess is looked at first, before the training codes.
+            search = replace(search, guess=torch.cat([self.encode(batch.points), codes]))
+        found = search(self.metric, scan, codes, on_stage=on_stage)
         objective = self.objective.for_unseen()
+        if missing_of(scans, objective) is not None:
+            return found
+        batch = with_targets(batch, scans, objective=objective, seed=seed)
+        samples = draw_samples(self.sampler, posed(batch, found.poses), seed=seed, step=0)
         terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
         return replace(found, terms=terms)
+
+    @torch.no_grad()
+    def encode(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B L"]:
+        """The codes that the encoder gives to scans in the frame of the space, in one pass.
+
+        Raises:
+            InputError: the space was trained with a table of codes.
+        """
+        if not isinstance(self.codes, EncodedCodes):
+            raise InputError(f"{self.path}: has a table of codes and no encoder; use fit")
+        return self.codes.encoder(points)[0]
 
     @staticmethod
     def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
@@ -256,18 +305,21 @@ class TrainedSpace:
         code = fitted.codes[which]
         poses = fitted.poses.rows(which)
         scans = self._with_sigma([scan], needed=self.sampler.needs_sigma)
+        objective = self.objective.for_refinement()
         batch = as_batch(scans, len(scan.points)).to(fitted.codes.device)
+        batch = with_targets(batch, scans, objective=objective, seed=seed)
         size = float(fitted.sizes[row] * poses.scale[0])
         refine = refinement or Refinement()
         decoder = refine(
             self.decoder,
-            _posed(batch, poses),
+            posed(batch, poses),
             code,
             size=size,
-            objective=self.objective.for_refinement(),
+            objective=objective,
             sampler=self.sampler,
             seed=seed,
             on_step=on_step,
+            metric=self.metric,
         )
         return TrainedSpace(
             decoder=decoder,
@@ -276,6 +328,7 @@ class TrainedSpace:
             sampler=self.sampler,
             unit=self.unit,
             path=self.path,
+            kind=self.kind,
         )
 
     def deviation(
@@ -328,8 +381,9 @@ class TrainedSpace:
             on_step: called after each step.
         """
         scans = self._with_sigma(scans, needed=self.sampler.needs_sigma)
-        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         objective = self.objective.for_unseen()
+        batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
+        batch = with_targets(batch, scans, objective=objective, seed=seed)
         return fit_codes_adam(
             self.decoder,
             batch,
@@ -338,6 +392,7 @@ class TrainedSpace:
             steps=steps,
             seed=seed,
             on_step=on_step,
+            metric=self.metric,
         )
 
 
@@ -368,16 +423,6 @@ def _measured(scan: PreparedScan) -> PreparedScan:
     return replace(scan, sigma=sigma_of(scan.points, again))
 
 
-def _posed(batch: Scan, poses: Pose) -> Scan:
-    """The scans in the frame of the space."""
-    return Scan(
-        index=batch.index,
-        points=poses(batch.points),
-        normals=None if batch.normals is None else poses.turn(batch.normals),
-        sigma=None if batch.sigma is None else batch.sigma * poses.scale[:, None],
-    )
-
-
 def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
     """One batch of the first ``num_points`` points of each scan, or of all points of small scans.
 
@@ -400,39 +445,3 @@ def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
         normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
         sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
     )
-
-
-def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
-    """Decoder with its weights, objective and sampler, from the content of a checkpoint.
-
-    Raises:
-        InputError: a part is not known, has other arguments, or its weights are no finite numbers.
-        RuntimeError: the weights are those of another decoder.
-    """
-    hyper = content["hyper_parameters"]
-    weights = _part(content, "decoder.")
-    check_size(hyper["decoder"], Decoder, weights)
-    decoder = build_part(hyper["decoder"], Decoder, "decoder")
-    check_numbers(weights, decoder.state_dict())
-    decoder.load_state_dict(weights)
-    objective = build_part(hyper["objective"], Objective, "objective")
-    return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
-
-
-def _built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
-    """The codes of a checkpoint, with their scans."""
-    state = _part(content, "codes.")
-    num_scans, length = content["state_dict"][TABLE].shape
-    if length != latent_size:
-        raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
-    codes = LatentCodes(num_scans, latent_size)
-    check_numbers(state, codes.state_dict())
-    codes.load_state_dict(state)
-    codes.check_named()
-    return codes
-
-
-def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries of the state whose keys begin with ``prefix``, without the prefix."""
-    state = content["state_dict"]
-    return {key[len(prefix) :]: state[key] for key in state if key.startswith(prefix)}

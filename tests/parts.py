@@ -5,8 +5,12 @@ import os
 import torch
 from pytorch_lightning.plugins import Precision
 
+from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import laplacian
+from shapespace.objectives import IGR
+from shapespace.objectives.base import Objective
 from shapespace.sampling import NearSurface
-from shapespace.scan import Samples
+from shapespace.scan import with_tensors
 from shapespace.training import module
 
 
@@ -17,8 +21,7 @@ class InDouble(NearSurface):
         # drawn on the CPU, so that a GPU sees what it sees
         own = torch.Generator().manual_seed(generator.initial_seed())
         drawn = super().__call__(scan.to("cpu").to(torch.float64), own)
-        parts = drawn.surface, drawn.normals, drawn.space
-        return Samples(*(part if part is None else part.to(scan.points.device) for part in parts))
+        return with_tensors(drawn, lambda part: part.to(scan.points.device))
 
 
 class Uneven(InDouble):
@@ -47,6 +50,58 @@ class Failing1(Failing0):
     """Rank 1 cannot sample."""
 
     rank = "1"
+
+
+class Learnt(IGR):
+    """IGR whose normal term has a weight that is learnt, and whose eikonal term one that falls."""
+
+    def __init__(self, start: float = 0.5, eikonal: str = "linear 0.2 0.05 from 0 to 3 epochs"):
+        super().__init__(eikonal=eikonal)
+        self.scale = torch.nn.Parameter(torch.full((2,), start))
+
+    def terms(self, field, samples, latent):
+        terms = super().terms(field, samples, latent)
+        # The second part keeps the learnt weight from falling to 0.
+        learnt = terms["normal"] * self.scale.exp().mean() + (-self.scale).exp().mean()
+        return terms | {"normal": learnt}
+
+    def for_unseen(self):
+        return self
+
+
+class FromTargets(Objective):
+    """Distances as the targets have them, and all else that ``reads`` names."""
+
+    def __init__(self, reads: str = "unsigned"):
+        super().__init__()
+        self.weights = {"distance": 1.0, "code": 1e-3}
+        self.needs = frozenset(reads.split())
+
+    def terms(self, field, samples, latent):
+        targets = samples.targets
+        assert targets.signed == ("signed" in self.needs)
+        assert (targets.gradient is not None) == ("distance_gradient" in self.needs)
+        f = field(targets.points, latent)
+        off = ((f if targets.signed else f.abs()) - targets.distance).abs().mean(-1)
+        if "second_derivatives" in self.needs:
+            off = off + 1e-4 * laplacian(field, samples.space, latent).abs().mean(-1)
+        return {"distance": off, "code": latent.square().sum(-1)}
+
+
+class Relu(Decoder):
+    """Linear in pieces: all second derivatives are 0."""
+
+    dimension = 3
+
+    def __init__(self, latent_size: int = 2, width: int = 8):
+        super().__init__()
+        self.latent_size = latent_size
+        self.first = torch.nn.Linear(3 + latent_size, width)
+        self.last = torch.nn.Linear(width, 1)
+
+    def forward(self, points, latent):
+        given = torch.cat([points, latent[:, None].expand(-1, points.shape[1], -1)], -1)
+        return self.last(self.first(given).relu()).squeeze(-1)
 
 
 class OwnPrecision(Precision):

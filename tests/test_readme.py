@@ -116,6 +116,8 @@ def test_python(home):
 def test_every_command_and_recipe_is_named():
     assert all(f"shapespace {name}" in README for name in COMMANDS if name not in ("mesh", "info"))
     for path in (ROOT / "configs").rglob("*.yaml"):
+        if path.parent.name == "methods":
+            continue  # shapespace methods lists them
         assert f"configs/{path.relative_to(ROOT / 'configs')}" in README, path.name
 
 

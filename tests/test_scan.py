@@ -1,8 +1,11 @@
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 import torch
 
-from shapespace.scan import Frame, Samples, Scan
+from shapespace.sampling import NearSurface, Sampler, samples_of_visits
+from shapespace.scan import Frame, Samples, Scan, TargetSamples
 
 
 def scan(normals, index=0, num=4):
@@ -45,6 +48,56 @@ def test_samples_are_cut_and_joined():
     joined = Samples.cat([samples[0:1], samples[1:3]])
     assert torch.equal(joined.space, samples.space)
     assert joined.num_points == 9
+
+
+def targets(num=3, signed=True, gradient=True):
+    distance = torch.randn(num, 6) if signed else torch.rand(num, 6)
+    slope = torch.nn.functional.normalize(torch.randn(num, 6, 3), dim=-1) if gradient else None
+    return TargetSamples(torch.randn(num, 6, 3), distance, slope, signed)
+
+
+def test_targets_go_where_their_scans_go():
+    whole = replace(Scan.cat([scan(True, row) for row in range(3)]), targets=targets())
+    parts = Scan.cat([whole[2:3], whole[0:2]]).pick([1, 2, 0])
+    for one, two in zip(vars(whole.targets).values(), vars(parts.targets).values(), strict=True):
+        assert one is two if isinstance(one, bool) else torch.equal(one, two)
+    assert whole.to(torch.float64).targets.distance.dtype == torch.float64
+    assert not whole.emptied().targets.distance.any() and whole.emptied().targets.signed
+    assert Scan.cat([whole[:1], scan(True)]).targets is None
+
+
+def test_targets_of_both_kinds_share_a_batch_as_unsigned():
+    both = TargetSamples.cat([targets(1), targets(1, signed=False, gradient=False)])
+    assert not both.signed and both.gradient is None and (both.distance >= 0).all()
+    one = targets(2)
+    back = one.unsigned()
+    assert torch.equal(back.distance, one.distance.abs())
+    assert torch.equal(back.gradient * one.distance.sign()[..., None], one.gradient)
+    assert back.unsigned() is back
+
+
+@dataclass(frozen=True)
+class Coloured(Samples):
+    """Samples with something of their own."""
+
+    colour: torch.Tensor | None = None
+
+
+class Painting(Sampler):
+    """A sampler that knows no targets."""
+
+    def __call__(self, scan, generator):
+        return Coloured(scan.points, None, scan.points[:, :1], colour=scan.points[..., 0])
+
+
+def test_samples_carry_targets_and_what_a_subclass_adds():
+    batch = replace(Scan.cat([scan(True, row) for row in range(3)]), targets=targets())
+    for sampler in (NearSurface(0.1), Painting()):
+        drawn = samples_of_visits(sampler, batch, seed=0, visits=[4, 5, 6])
+        assert torch.equal(drawn.targets.distance, batch.targets.distance)
+        assert drawn.num_points == drawn.surface.shape[1] + drawn.space.shape[1] + 6
+        assert torch.equal(drawn[1:2].targets.points, batch.targets.points[1:2])
+    assert isinstance(drawn[1:2], Coloured) and torch.equal(drawn[1:2].colour, drawn.colour[1:2])
 
 
 def test_shapes_are_checked():

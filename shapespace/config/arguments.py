@@ -25,7 +25,7 @@ import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from shapespace.config.recipes import RECIPES
+from shapespace.config.recipes import instead_of
 from shapespace.config.trust import check_configs, config_files, not_found, read_config, untrusted
 from shapespace.errors import InputError, one_line
 
@@ -314,11 +314,7 @@ def _no_config(path: str, reason: str, kind: str) -> str:
     text = f"{path}: cannot be a config ({reason}); "
     if kind != "key":
         return text + "give a YAML file of options"
-    for name in RECIPES:
-        # The repository has its recipes in configs/, which an installation has not.
-        if path.endswith(f"configs/{name}.yaml"):
-            return text + f"say --config {name}"
-    return text + f"give a file, or a recipe by name: {', '.join(RECIPES)}"
+    return text + instead_of(path)
 
 
 def _explained(text: str, known: Sequence[str], kind: str) -> tuple[str, str]:

@@ -34,7 +34,8 @@ class Decoder(nn.Module):
     A subclass sets ``dimension`` and ``latent_size`` and writes :meth:`forward`. That is enough to
     train, fit and mesh. Everything else has a default that a subclass may override:
 
-    * :meth:`value_and_gradient` and :meth:`jacobian`, where a closed form is faster than autograd;
+    * :meth:`value_and_gradient`, :meth:`jacobian`, :meth:`value_gradient_hessian`,
+      :meth:`laplacian` and :meth:`hessian_vector`, where a closed form is faster than autograd;
     * :meth:`lipschitz_bound`, where a bound of |grad f| is known;
     * :meth:`bytes_per_point` and :meth:`drop_memory`, where the memory of a step is known or kept;
     * ``precision`` and ``zero_latent_columns``, below.
@@ -69,6 +70,9 @@ class Decoder(nn.Module):
     precision: Precision = "float32"
     """Precision of a training step. A decoder that knows float32 alone ignores other values. The
     precision fallback and :class:`~shapespace.space.TrainedSpace` set it to float32."""
+    twice_differentiable: bool = True
+    """False if f has no second derivatives in x that a loss could use, as with ReLUs. Objectives
+    that need second derivatives refuse such a decoder."""
     zero_latent_columns: bool = False
     """True if f does not depend on the code at the start. Codes must then begin away from 0, or
     neither codes nor columns would ever get a gradient; ``ShapeSpace`` refuses that pair."""
@@ -117,6 +121,36 @@ class Decoder(nn.Module):
         return gradient_by_autograd(
             self, points, latent, gradient_from=gradient_from, value_until=value_until
         )
+
+    def value_gradient_hessian(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N D D"]]:
+        """f, grad f and the Hessian of f in x, each differentiable in weights, codes and points.
+
+        The default differentiates :meth:`forward`; a subclass may know a closed form.
+        """
+        return hessian_by_autograd(self, points, latent)
+
+    def laplacian(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> Float[Tensor, "B N"]:
+        """The trace of the Hessian, differentiable as :meth:`value_gradient_hessian` is."""
+        return self.value_gradient_hessian(points, latent)[2].diagonal(dim1=-2, dim2=-1).sum(-1)
+
+    def hessian_vector(
+        self,
+        points: Float[Tensor, "B N D"],
+        latent: Float[Tensor, "B L"],
+        vector: Float[Tensor, "B N D"],
+    ) -> Float[Tensor, "B N D"]:
+        """The Hessian times a vector at each point, differentiable in the vector too.
+
+        Args:
+            points: of each scan, in the frame of the space.
+            latent: the code of each scan.
+            vector: at each point.
+        """
+        return hessian_vector_by_autograd(self, points, latent, vector)
 
     @torch.no_grad()
     def jacobian(
@@ -187,6 +221,69 @@ def gradient_by_autograd(
         (gradient,) = torch.autograd.grad(sdf.sum(), asked, create_graph=keep_graph)
     sdf = sdf[:, :value_until]
     return (sdf, gradient) if keep_graph else (sdf.detach(), gradient)
+
+
+def hessian_by_autograd(
+    field: Field, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N D D"]]:
+    """f, grad f and the Hessian of any field by differentiating twice.
+
+    The graph is kept where gradients are enabled.
+
+    Args:
+        field: any function with the signature of :data:`Field`.
+        points: of each scan.
+        latent: the code of each scan.
+    """
+    keep_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = points if points.requires_grad else points.detach().requires_grad_()
+        sdf, gradient = gradient_by_autograd(field, x, latent)
+        rows = [_slope(part, x, keep_graph=True) for part in gradient.unbind(-1)]
+        hessian = torch.stack(rows, -2)
+    found = sdf, gradient, hessian
+    return found if keep_graph else (sdf.detach(), gradient.detach(), hessian.detach())
+
+
+def hessian_vector_by_autograd(
+    field: Field,
+    points: Float[Tensor, "B N D"],
+    latent: Float[Tensor, "B L"],
+    vector: Float[Tensor, "B N D"],
+) -> Float[Tensor, "B N D"]:
+    """The Hessian of any field times a vector, by differentiating grad f . v.
+
+    Args:
+        field: any function with the signature of :data:`Field`.
+        points: of each scan.
+        latent: the code of each scan.
+        vector: at each point; where it depends on the points, that dependence is not followed.
+    """
+    keep_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = points.view_as(points) if points.requires_grad else points.detach().requires_grad_()
+        _, gradient = gradient_by_autograd(field, x, latent)
+        if not gradient.requires_grad:
+            return torch.zeros_like(points)
+        (product,) = torch.autograd.grad(
+            gradient,
+            x,
+            vector,
+            create_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    return product if keep_graph else product.detach()
+
+
+def _slope(value: Float[Tensor, "B N"], points: Tensor, *, keep_graph: bool) -> Tensor:
+    """The gradient of a value in its own point; 0 where it does not depend on the point."""
+    if not value.requires_grad:
+        return torch.zeros_like(points)
+    (slope,) = torch.autograd.grad(
+        value.sum(), points, create_graph=keep_graph, allow_unused=True, materialize_grads=True
+    )
+    return slope
 
 
 def jacobian_by_autograd(

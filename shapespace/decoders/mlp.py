@@ -156,6 +156,28 @@ class SkipMLP(Decoder):
             return sdf[:, :value_until], gradient[:, gradient_from:]
         return self._evaluate(points, layers, gradient_from=gradient_from, value_until=value_until)
 
+    def value_gradient_hessian(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N D D"]]:
+        """f, grad f and the Hessian in closed form, by :func:`closed_form_hessian`."""
+        return closed_form_hessian(points, self._fold(latent), self.beta)
+
+    def hessian_vector(
+        self,
+        points: Float[Tensor, "B N D"],
+        latent: Float[Tensor, "B L"],
+        vector: Float[Tensor, "B N D"],
+    ) -> Float[Tensor, "B N D"]:
+        """The Hessian times a vector; the whole Hessian costs no more than two such products.
+
+        Args:
+            points: of each scan, in the frame of the space.
+            latent: the code of each scan.
+            vector: at each point.
+        """
+        _, _, hessian = self.value_gradient_hessian(points, latent)
+        return (hessian @ vector[..., None])[..., 0]
+
     @torch.no_grad()
     def jacobian(
         self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
@@ -263,6 +285,50 @@ def closed_form(
         if layer.hidden is not None:
             back = back @ layer.hidden
     return sdf, gradient
+
+
+def closed_form_hessian(
+    points: Float[Tensor, "B N D"], layers: Sequence[Layer], beta: float
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N D D"]]:
+    """f, grad f and the Hessian by ordinary operations, from D + 2 passes through the layers.
+
+    With u = df/dh of a neuron h = softplus(a), the Hessian is the sum over all neurons of
+    u softplus''(a) grad a grad a^T: only the softplus bends. Autograd alone would take a pass
+    forward and a pass back for each coordinate, and keep a graph of a graph.
+
+    Args:
+        points: of each scan.
+        layers: first to last, with the code in their biases; the last has one neuron.
+        beta: sharpness of the softplus.
+    """
+    *hidden_layers, last = layers
+    hidden = None
+    slopes = []
+    # grad a of each layer, [B, N, D, O].
+    tangents: list[Tensor] = []
+    for layer in hidden_layers:
+        a = layer(hidden, points)
+        tangent = torch.zeros((), dtype=points.dtype, device=points.device)
+        if layer.hidden is not None:
+            tangent = F.linear(slopes[-1].unsqueeze(-2) * tangents[-1], layer.hidden)
+        if layer.points is not None:
+            tangent = tangent + layer.points.mT
+        tangents.append(tangent.expand(*points.shape, layer.width))
+        slopes.append(torch.sigmoid(beta * a))
+        hidden = softplus(a, beta)
+    sdf = last(hidden, points).squeeze(-1)
+    assert last.hidden is not None
+    gradient = F.linear(slopes[-1].unsqueeze(-2) * tangents[-1], last.hidden).squeeze(-1)
+    hessian = torch.zeros((), dtype=points.dtype, device=points.device)
+    back: Tensor = last.hidden
+    for layer, slope, tangent in zip(
+        reversed(hidden_layers), reversed(slopes), reversed(tangents), strict=True
+    ):
+        bend = back * (beta * slope * (1 - slope))
+        hessian = hessian + (tangent * bend.unsqueeze(-2)) @ tangent.mT
+        if layer.hidden is not None:
+            back = (back * slope) @ layer.hidden
+    return sdf, gradient, hessian
 
 
 @cache

@@ -7,18 +7,19 @@ Letters: N points, M space points, D dimension, L code length.
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import FirstOrderDistance
 from shapespace.errors import at_least, positive
 from shapespace.fitting.terms import draw_samples
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, seeded_generator
-from shapespace.scan import Scan
+from shapespace.scan import Scan, with_tensors
 from shapespace.utils.schedules import cosine
 
 MOST_KNOWN = 4000
@@ -63,6 +64,7 @@ class Refinement:
         sampler: Sampler,
         seed: int = 0,
         on_step: Callable[[], object] = lambda: None,
+        metric: Decoder | None = None,
     ) -> Decoder:
         """A decoder for this scan and code alone; the given decoder stays as it is.
 
@@ -75,9 +77,12 @@ class Refinement:
             sampler: draws the space points.
             seed: of the points of each step.
             on_step: called after each step.
+            metric: the field as a distance; None for ``decoder``.
         """
+        # A change of f moves the surface by the change over |grad f|.
+        slope = metric.slope if isinstance(metric, FirstOrderDistance) else 1.0
         refined = copy.deepcopy(decoder)
-        scan = _inliers(decoder, scan, code, far=self.outlier * size)
+        scan = _inliers(metric or decoder, scan, code, far=self.outlier * size)
         optimiser = torch.optim.Adam(refined.requires_grad_(True).parameters(), self.lr)
         known = scan.points[:, :: max(1, -(-scan.num_points // MOST_KNOWN))]
         for step in range(self.steps if scan.num_points else 0):
@@ -90,7 +95,7 @@ class Refinement:
             optimiser.zero_grad()
             with torch.enable_grad():
                 loss = objective.total(objective.terms(refined, samples, code)).sum()
-                change = (refined(samples.space, code) - before) / (self.reach * size)
+                change = (refined(samples.space, code) - before) / (self.reach * size * slope)
                 (loss + self.hold * (share * change.square()).mean()).backward()
             optimiser.step()
             on_step()
@@ -115,16 +120,20 @@ def _some(scan: Scan, count: int, *, seed: int, step: int) -> Scan:
     # The last key keeps these draws apart from those of the sampler at the same step.
     generator = seeded_generator("cpu", seed, step, 1)
     rows = torch.randint(scan.num_points, (count,), generator=generator)
-    return _chosen(scan, rows.to(scan.points.device))
+    some = _chosen(scan, rows.to(scan.points.device))
+    if scan.targets is None:
+        return some
+    around = torch.randint(scan.targets.points.shape[1], (count,), generator=generator)
+    around = around.to(scan.points.device)
+    return replace(some, targets=with_tensors(scan.targets, lambda part: part[:, around]))
 
 
 def _chosen(scan: Scan, rows: Tensor) -> Scan:
     """The scan with some of its points."""
-    normals = None if scan.normals is None else scan.normals[:, rows]
-    return Scan(
-        index=scan.index,
+    return replace(
+        scan,
         points=scan.points[:, rows],
-        normals=normals,
+        normals=None if scan.normals is None else scan.normals[:, rows],
         sigma=None if scan.sigma is None else scan.sigma[:, rows],
     )
 

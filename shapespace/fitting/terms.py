@@ -1,16 +1,24 @@
 """The terms of an objective at the codes of some scans, as training computes them.
 
+Scans that were not trained on get here what the objective reads beside points.
+
 Letters: B scans, L code length.
 """
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from shapespace.data.distances import measured_targets
 from shapespace.decoders.base import Decoder
+from shapespace.errors import InputError, one_line
+from shapespace.fitting.pose import Pose
 from shapespace.objectives.base import Objective
-from shapespace.sampling import Sampler, seeded_generator
-from shapespace.scan import Samples, Scan
+from shapespace.sampling import Sampler, samples_of, seeded_generator
+from shapespace.scan import PreparedScan, Samples, Scan, TargetSamples, with_tensors
 
 POINTS_PER_CHUNK = 70_000
 """Points of one backward pass, in whole scans: 3 GiB for the published network."""
@@ -77,4 +85,67 @@ def draw_samples(sampler: Sampler, scan: Scan, *, seed: int, step: int) -> Sampl
     """
     rows = [scan[row : row + 1] for row in range(len(scan.index))]
     device = scan.points.device
-    return Samples.cat([sampler(row, seeded_generator(device, seed, step)) for row in rows])
+    return Samples.cat(
+        [samples_of(sampler, row, seeded_generator(device, seed, step)) for row in rows]
+    )
+
+
+def posed(batch: Scan, poses: Pose) -> Scan:
+    """The scans in the frame of the space."""
+    targets = batch.targets
+    if targets is not None:
+        targets = replace(
+            targets,
+            points=poses(targets.points),
+            distance=targets.distance * poses.scale[:, None],
+            gradient=None if targets.gradient is None else poses.turn(targets.gradient),
+        )
+    return Scan(
+        index=batch.index,
+        points=poses(batch.points),
+        normals=None if batch.normals is None else poses.turn(batch.normals),
+        sigma=None if batch.sigma is None else batch.sigma * poses.scale[:, None],
+        targets=targets,
+    )
+
+
+def with_targets(
+    batch: Scan, scans: Sequence[PreparedScan], *, objective: Objective, seed: int
+) -> Scan:
+    """A batch of scans with as many targets as points, where the objective needs targets.
+
+    Args:
+        batch: of the scans.
+        scans: as they were prepared.
+        objective: whose needs count.
+        seed: of the targets that are drawn.
+
+    Raises:
+        InputError: a scan lacks what the objective needs.
+    """
+    missing = missing_of(scans, objective)
+    if missing is not None:
+        raise InputError(
+            f"{missing}, which {type(objective).__name__} reads: prepare the scan with normals, or "
+            "fit it by --method second-order without --refine, which reads neither"
+        )
+    found = [
+        measured_targets(scan, objective.needs, count=batch.num_points, seed=seed) for scan in scans
+    ]
+    known = [targets for targets in found if targets is not None]
+    if not known:
+        return batch
+    targets = with_tensors(TargetSamples.cat(known), lambda part: part.to(batch.points.device))
+    return replace(batch, targets=targets)
+
+
+def missing_of(scans: Sequence[PreparedScan], objective: Objective) -> str | None:
+    """What a scan lacks that the objective needs, as a message; None if nothing."""
+    for scan in scans:
+        has_side = scan.trusted_normals is not None
+        own = scan.targets is not None and scan.targets.signed and len(scan.targets.points)
+        if "normals" in objective.needs and not has_side:
+            return f"{one_line(scan.name)!r} has no normals whose side is known"
+        if "signed" in objective.needs and not has_side and not own:
+            return f"{one_line(scan.name)!r} has no signed distances, and no normals to tell sides"
+    return None

@@ -20,6 +20,7 @@ from shapespace.objectives.terms import (
     on_surface,
 )
 from shapespace.scan import Samples
+from shapespace.utils.schedules import weight_of
 
 
 class IGR(Objective):
@@ -28,6 +29,9 @@ class IGR(Objective):
     g is grad f. The first two means are over the surface points, the third over the space points.
     The weight of the first term is 1. The term ``outside`` is not published and off by default: it
     closes scans whose holes are on their outer side, such as bodies without soles.
+
+    Weights are numbers, or schedules over the run such as ``linear 1 0.1 from 0 to 0.5``
+    (:func:`~shapespace.utils.schedules.weight_of`).
 
     Args:
         normal: weight of the normal term, tau in IGR eq. 1; points without normals count 0.
@@ -41,16 +45,17 @@ class IGR(Objective):
 
     def __init__(
         self,
-        normal: float = 1.0,
-        eikonal: float = 0.1,
-        latent: float = 1e-3,
+        normal: float | str = 1.0,
+        eikonal: float | str = 0.1,
+        latent: float | str = 1e-3,
         latent_term: Literal["norm", "mean_abs"] = "norm",
-        outside: float = 0.0,
+        outside: float | str = 0.0,
         margin: float = 0.02,
     ) -> None:
-        self.weights = {"surface": 1.0, "normal": normal, "eikonal": eikonal, "latent": latent}
-        if outside:
-            self.weights["outside"] = outside
+        super().__init__()
+        given = {"normal": normal, "eikonal": eikonal, "latent": latent}
+        given |= {"outside": outside} if outside else {}
+        self.weights = {"surface": 1.0} | {n: weight_of(w, n) for n, w in given.items()}
         self.latent_term = latent_term
         self.margin = margin
 
@@ -92,7 +97,7 @@ class IGR(Objective):
 
     def for_unseen(self) -> "IGR":
         """The same weights, with the code term of the published fit."""
-        weights = {name: weight for name, weight in self.weights.items() if name != "surface"}
+        weights = {name: self.weight(name) for name in self.weights if name != "surface"}
         return IGR(**weights, latent_term="mean_abs", margin=self.margin)
 
     def for_refinement(self) -> "IGR":
@@ -100,4 +105,4 @@ class IGR(Objective):
 
         The code is fixed in a refinement, so that its term is left out too.
         """
-        return IGR(self.weights["normal"], self.weights["eikonal"], latent=0.0)
+        return IGR(self.weight("normal"), self.weight("eikonal"), latent=0.0)

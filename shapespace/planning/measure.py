@@ -1,7 +1,7 @@
 """Measured steps of a training: one process, made-up scans, no file in the run folder."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from shapespace.errors import InputError, one_line
 from shapespace.planning.estimate import FITTING, Job, Measured, MeasuredStep
 from shapespace.sampling import samples_of_visits
-from shapespace.scan import Frame, Scan, scans_at_once
+from shapespace.scan import OF_TARGETS, Frame, Need, Scan, TargetSamples, scans_at_once
 from shapespace.training.batches import Batch, Step
 from shapespace.training.callbacks.signals import Signals
 from shapespace.training.cli import TrainingCLI
@@ -85,7 +85,10 @@ class PlanCLI(TrainingCLI):
         return pl.Trainer(**options)
 
     def before_fit(self) -> None:
-        """Neither lock the run folder nor resume from it."""
+        """Check that the store holds what is read of it; neither lock nor resume the run folder."""
+        if isinstance(self.datamodule, ScanData):
+            model: ShapeSpace = self.model
+            self.datamodule.serve(model.decoder, model.objective, model.sampler)
 
     def fit(self, **_: Any) -> None:
         """Do not train: LightningCLI calls this in place of the trainer's ``fit``."""
@@ -155,6 +158,7 @@ class StepTable(pl.Callback):
             num_points=num_points,
             dimension=module.decoder.dimension,
             table=self.job.num_scans,
+            needs=module.objective.needs,
         ).to(module.device)
         module.decoder.drop_memory()
         forget_largest(module.device)
@@ -217,14 +221,17 @@ def sizes(batch_size: int, num_points: int) -> Iterator[tuple[int, int]]:
     yield 2 * batch_size, num_points
 
 
-def _made_up(num_scans: int, num_points: int, dimension: int, table: int) -> Batch:
-    """Make a batch of balls of radius 0.5, with normals.
+def _made_up(
+    num_scans: int, num_points: int, *, dimension: int, table: int, needs: Set[Need]
+) -> Batch:
+    """Make a batch of balls of radius 0.5, with normals, and targets if they are needed.
 
     Args:
         num_scans: scans of the batch.
         num_points: surface points of each scan.
         dimension: 2 or 3.
         table: number of codes, which the scans use in turn.
+        needs: of the objective. There are as many targets as points.
     """
     normals = normalize(torch.randn(num_scans, num_points, dimension), dim=-1)
     index = torch.arange(num_scans) % table
@@ -233,10 +240,20 @@ def _made_up(num_scans: int, num_points: int, dimension: int, table: int) -> Bat
         points=0.5 * normals,
         normals=normals,
         sigma=torch.full((num_scans, num_points), 0.02),
+        targets=_made_up_targets(normals, needs) if needs & OF_TARGETS else None,
     )
     visits = tuple((row, number) for number, row in enumerate(index.tolist()))
     weights = (1 / num_scans,) * num_scans
     return Batch(scan, Step(visits=visits, weights=weights, num_scans=num_scans, end=num_scans))
+
+
+def _made_up_targets(like: Tensor, needs: Set[Need]) -> TargetSamples:
+    """Make points in a box, as many as ``like`` has, with their distances to these balls."""
+    around = torch.rand_like(like) * 2 - 1
+    radius = torch.linalg.vector_norm(around, dim=-1)
+    gradient = around / radius[..., None] if "distance_gradient" in needs else None
+    targets = TargetSamples(around, radius - 0.5, gradient, signed=True)
+    return targets if "signed" in needs else targets.unsigned()
 
 
 def _seconds(module: ShapeSpace, batch: Batch) -> float:

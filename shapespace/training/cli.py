@@ -124,6 +124,12 @@ class TrainingCLI(LightningCLI):
             default="off",
             help="Log to Weights & Biases; auto is online with a key and offline without.",
         )
+        parser.add_argument(
+            "--change_objective",
+            type=bool,
+            default=False,
+            help="Resume with another objective than the checkpoint was trained by.",
+        )
         # add_lightning_class_args would put them into the trainer in an order of its own.
         for name, callback in CALLBACKS.items():
             parser.add_class_arguments(callback, name, fail_untyped=False, sub_configs=True)
@@ -147,9 +153,7 @@ class TrainingCLI(LightningCLI):
     def _explain(self, message: str, args: Sequence[str]) -> str:
         """Return one line for what the parser said, with the options and classes that there are."""
         classes = {
-            name: [
-                part for part in base.__subclasses__() if part.__module__.startswith("shapespace.")
-            ]
+            name: [part for part in _kinds_of(base) if part.__module__.startswith("shapespace.")]
             for name, base in PARTS.items()
         }
         options = [
@@ -225,7 +229,11 @@ class TrainingCLI(LightningCLI):
             options.ckpt_path = None if newest is None else str(newest)
         if options.ckpt_path is not None:
             step = check_same_run(
-                Path(options.ckpt_path), self.trainer, model=self.model, data=self.datamodule
+                Path(options.ckpt_path),
+                self.trainer,
+                model=self.model,
+                data=self.datamodule,
+                change_objective=options.change_objective,
             )
             if remark:
                 rank_zero_warn(remark)
@@ -292,9 +300,14 @@ def train(args: Sequence[str]) -> Path:
     return Path(cli.trainer.default_root_dir) / CHECKPOINT
 
 
+def _kinds_of(base: type) -> list[type]:
+    """Return all subclasses of a class that are known, those of its subclasses too."""
+    return [kind for part in base.__subclasses__() for kind in (part, *_kinds_of(part))]
+
+
 def _class_path(part: type) -> str:
     """Return the import path of a class, by its package if the package exports the class."""
-    package = part.__module__.rpartition(".")[0]
+    package = ".".join(part.__module__.split(".")[:2])
     public = getattr(sys.modules[package], part.__name__, None) is part
     return f"{package if public else part.__module__}.{part.__name__}"
 

@@ -14,7 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from shapespace.data.store.cache import cached_path, copy_to_cache, verify_store
 from shapespace.data.store.store import ScanStore
+from shapespace.data.target_windows import TargetWindows, target_windows
+from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import check_second_derivatives
 from shapespace.errors import InputError, at_least, one_line
+from shapespace.objectives.base import Objective
+from shapespace.sampling import Sampler
 from shapespace.scan import Frame, Scan, decoded_normals
 from shapespace.training.batches import Batch, Step, Steps, Visit, world
 from shapespace.utils.files import read_lines
@@ -32,11 +37,18 @@ class Windows(Dataset[Batch]):
         names: names of the scans in use; a visit gives an index into them.
         num_points: number of points N of a window.
         seed: seed of the windows.
+        targets: windows of the targets; None where the objective needs none.
     """
 
     def __init__(
-        self, store: ScanStore, names: tuple[str, ...], num_points: int, seed: int
+        self,
+        store: ScanStore,
+        names: tuple[str, ...],
+        num_points: int,
+        seed: int,
+        targets: TargetWindows | None = None,
     ) -> None:
+        self.targets = targets
         self.store = store
         self.names = names
         self.num_points = num_points
@@ -72,6 +84,7 @@ class Windows(Dataset[Batch]):
             points=torch.from_numpy(points),
             normals=None if normals is None else torch.from_numpy(decoded_normals(normals)),
             sigma=None if sigma is None else torch.from_numpy(sigma),
+            targets=None if self.targets is None else self.targets.read(names, visits),
         )
 
 
@@ -109,6 +122,8 @@ class ScanData(pl.LightningDataModule):
         cache: folder on a disk of each node, to which the store is copied (once, and verified)
             before training; for stores on a network file system.
         verify: read the whole store before training and compare its checksums.
+        num_targets: number of targets (points with distances) of each scan in a step, where the
+            objective reads them; None takes ``num_points``, or fewer if a scan has fewer.
     """
 
     def __init__(
@@ -124,9 +139,11 @@ class ScanData(pl.LightningDataModule):
         seed: int = 0,
         cache: str | None = None,
         verify: bool = False,
+        num_targets: int | None = None,
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
+        at_least(1, num_targets=1 if num_targets is None else num_targets)
         at_least(0, num_workers=num_workers, seed=seed)
         self.store = self._near = self.open_store(store)
         self.cache = cache
@@ -139,6 +156,8 @@ class ScanData(pl.LightningDataModule):
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.seed = seed
+        self.num_targets = num_targets
+        self._targets: TargetWindows | None = None
         self._visits = 0
         if not self.names:
             raise InputError(f"{store}: holds no scan; prepare some, or merge all shards")
@@ -188,6 +207,41 @@ class ScanData(pl.LightningDataModule):
         if self.cache is not None:
             self._near = ScanStore(cached_path(self.store, self.cache))
 
+    def serve(self, decoder: Decoder, objective: Objective, sampler: Sampler) -> None:
+        """Let batches hold what the parts of a model read.
+
+        Args:
+            decoder: of the same dimension as the scans.
+            objective: which names what it needs beside points.
+            sampler: which may read sigma.
+
+        Raises:
+            InputError: the store lacks something; the message says how to prepare it. Or the
+                decoder lacks second derivatives that the objective needs.
+        """
+        store = self.store
+        if self.dimension != decoder.dimension:
+            raise InputError(
+                f"{store.path}: scans have dimension {self.dimension} but the decoder "
+                f"{decoder.dimension}: set model.decoder.init_args.dimension"
+            )
+        if sampler.needs_sigma and not store.has_sigma:
+            raise InputError(
+                f"{store.path}: holds no sigma, which {type(sampler).__name__} reads; "
+                "run: shapespace prepare again with --sigma, or give model.sampler.init_args.sigma"
+            )
+        if "second_derivatives" in objective.needs:
+            check_second_derivatives(decoder)
+        self._targets = target_windows(
+            self._near,
+            self.names,
+            objective.needs,
+            num_targets=self.num_targets,
+            num_points=self.num_points,
+            seed=self.seed,
+            reader=type(objective).__name__,
+        )
+
     @property
     def steps(self) -> Steps:
         """Steps of this rank in the current epoch, from the next visit on."""
@@ -210,8 +264,15 @@ class ScanData(pl.LightningDataModule):
                 f"data.batch_size={self.batch_size} on each of {world()[1]} ranks: lower it, or "
                 "raise data.repeats"
             )
+        windows = Windows(
+            self._near,
+            self.names,
+            num_points=self.num_points,
+            seed=self.seed,
+            targets=self._targets,
+        )
         return DataLoader(
-            Windows(self._near, self.names, num_points=self.num_points, seed=self.seed),
+            windows,
             batch_size=None,
             sampler=steps,
             num_workers=self.num_workers,

@@ -4,7 +4,7 @@ Read ``ShapeSpace.training_step`` first. Letters: V visits of this rank in a ste
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal
@@ -16,8 +16,10 @@ from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
 
 from shapespace.checkpoint import FORMAT, PLACE, with_scans
-from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import bytes_of_second_derivatives
+from shapespace.encoders.base import Encoder
+from shapespace.encoders.codes import codes_of
 from shapespace.errors import InputError, at_least, positive
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
@@ -28,7 +30,8 @@ from shapespace.training.lightning_private import attached_trainer
 from shapespace.training.optimisers import (
     CodeOptimiser,
     Optimiser,
-    Schedule,
+    RateSchedule,
+    check_warm_up,
     code_optimiser,
     decoder_optimisers,
 )
@@ -41,7 +44,7 @@ from shapespace.training.statistics import (
     StepResult,
 )
 from shapespace.utils.memory import points_that_fit
-from shapespace.utils.schedules import cosine, halved
+from shapespace.utils.schedules import RunProgress, check_schedules, cosine, halved
 from shapespace.version import __version__
 
 
@@ -82,6 +85,8 @@ class ShapeSpace(pl.LightningModule):
             bounds the memory and changes nothing but rounding. "auto" fits a quarter of the memory
             that is free at the start; None takes the batch at once.
         seed: seed of codes and samples; the weights follow seed_everything.
+        encoder: gives the code of a scan from its surface points, in place of a table that is
+            learnt; None for the table.
     """
 
     # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
@@ -98,7 +103,7 @@ class ShapeSpace(pl.LightningModule):
         num_scans: int = 1,
         lr: float = 5e-3,
         code_lr: float = 1e-3,
-        schedule: Schedule = "halve",
+        schedule: RateSchedule = "halve",
         halve_every: int = 500,
         warm_up: float = 0.02,
         min_lr: float = 5e-6,
@@ -109,20 +114,20 @@ class ShapeSpace(pl.LightningModule):
         code_max_norm: float | None = None,
         points_per_chunk: int | Literal["auto"] | None = "auto",
         seed: int = 0,
+        encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
         positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
         at_least(1, halve_every=halve_every)
         at_least(0, seed=seed)
-        _check_warm_up(warm_up)
-        _check_gradients_begin(decoder, code_init_std)
+        check_warm_up(warm_up)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
         self.decoder = decoder
         self.objective = objective
         self.sampler = sampler
-        self.codes = LatentCodes(
-            num_scans, decoder.latent_size, code_init_std, seed=seed, max_norm=code_max_norm
+        self.codes = codes_of(
+            decoder, encoder, num_scans, init_std=code_init_std, max_norm=code_max_norm, seed=seed
         )
         self.lr = lr
         self.code_lr = code_lr
@@ -146,29 +151,27 @@ class ShapeSpace(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None or stage != "fit":
             return
-        if data.dimension != self.decoder.dimension:
-            raise InputError(
-                f"{data.store.path}: scans have dimension {data.dimension} but the decoder "
-                f"{self.decoder.dimension}: set model.decoder.init_args.dimension"
-            )
-        if self.sampler.needs_sigma and not data.store.has_sigma:
-            raise InputError(
-                f"{data.store.path}: holds no sigma, which {type(self.sampler).__name__} reads; "
-                "run: shapespace prepare again with --sigma, or give model.sampler.init_args.sigma"
-            )
+        data.serve(self.decoder, self.objective, self.sampler)
         self.codes.assign(data.names, data.frames)
         self.unit = data.store.unit
 
     def on_train_start(self) -> None:
-        """Choose the number of points of one backward pass; check that a cosine schedule ends."""
-        if self.schedule == "cosine" and math.isinf(self.trainer.estimated_stepping_batches):
+        """Choose the number of points of one backward pass; check that schedules end."""
+        endless = math.isinf(self.trainer.estimated_stepping_batches)
+        if self.schedule == "cosine" and endless:
             raise InputError(
                 "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
                 "give trainer.max_epochs or trainer.max_steps, or model.schedule=halve"
             )
+        check_schedules(
+            self.objective.weights, endless=endless, max_epochs=self.trainer.max_epochs or -1
+        )
         if self.points_per_chunk == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
-            bytes_per_point = self.decoder.bytes_per_point()
+            second = "second_derivatives" in self.objective.needs
+            bytes_per_point = (
+                bytes_of_second_derivatives if second else type(self.decoder).bytes_per_point
+            )(self.decoder)
             self.most_points = points_that_fit(bytes_per_point, self.device, sharers)
 
     def on_train_epoch_start(self) -> None:
@@ -182,6 +185,8 @@ class ShapeSpace(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add format, version, unit, the means of the epoch so far and the first losses."""
         kind = {"format": FORMAT, "version": __version__, "unit": self.unit}
+        if self.objective.kind != "distance":
+            kind["field"] = self.objective.kind
         checkpoint["shapespace"] = kind | {
             "means": asdict(self.means),
             "first_losses": asdict(self.first_losses),
@@ -200,11 +205,12 @@ class ShapeSpace(pl.LightningModule):
         self.first_losses = FirstLosses(**checkpoint["shapespace"].get("first_losses", {}))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Return the optimisers of the decoder and, last, the optimiser of the codes."""
-        weights = self.decoder.parameters()
+        """Return the optimisers of decoder and objective and, last, the optimiser of the codes."""
+        table = self.codes.table.weight
+        weights = [weight for weight in self.parameters() if weight is not table]
         return [
             *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
-            code_optimiser(self.codes.parameters(), self.code_optimiser, self.code_lr),
+            code_optimiser([table], self.code_optimiser, self.code_lr),
         ]
 
     def learning_rate(self, start: float) -> float:
@@ -212,13 +218,20 @@ class ShapeSpace(pl.LightningModule):
         if self.schedule == "halve":
             factor = halved(self.current_epoch, self.halve_every)
         else:
-            # The middle of the step; a run ends by its epochs or by its steps, whichever is first.
-            trainer = self.trainer
-            in_epoch = (self._batch_idx + 0.5) / trainer.num_training_batches
-            by_epochs = (self.current_epoch + in_epoch) / (trainer.max_epochs or -1)
-            by_steps = (trainer.global_step + 0.5) / trainer.max_steps
-            factor = cosine(max(by_epochs, by_steps), self.warm_up)
+            factor = cosine(self._progress().share, self.warm_up)
         return max(start * factor, self.min_lr)
+
+    def _progress(self) -> RunProgress:
+        """Return the part of the run that is done in the middle of the current step.
+
+        A run ends by its epochs or by its steps, whichever is first. The share of a run without an
+        end is 0 or less.
+        """
+        trainer = self.trainer
+        epoch = self.current_epoch + (self._batch_idx + 0.5) / trainer.num_training_batches
+        by_epochs = epoch / (trainer.max_epochs or -1)
+        by_steps = (trainer.global_step + 0.5) / trainer.max_steps
+        return RunProgress(share=max(by_epochs, by_steps), epoch=epoch)
 
     def _set_rates(self) -> None:
         """Set the learning rates of all optimisers, from epoch and step alone."""
@@ -238,6 +251,7 @@ class ShapeSpace(pl.LightningModule):
         """
         self._batch_idx = batch_idx
         self._set_rates()
+        self.objective.progress = self._progress()
         batch = batch.without(self._excluded)
         self.last_step = self._reported(batch, *self._gradients(batch))
         self.means.add(self.last_step)
@@ -267,6 +281,7 @@ class ShapeSpace(pl.LightningModule):
         Ranks may have different numbers of chunks, so they exchange gradients in the last one only.
         """
         numbers = [number for _, number in batch.step.visits]
+        self.codes.begin()
         samples = samples_of_visits(self.sampler, batch.scan, seed=self.seed, visits=numbers)
         weights = samples.surface.new_tensor(batch.step.weights)
         shares: dict[str, Tensor] = {}
@@ -275,25 +290,40 @@ class ShapeSpace(pl.LightningModule):
         for rows in rest:
             with self._alone():
                 losses += self._backward_of(
-                    samples[rows], batch.scan.index[rows], weights=weights[rows], shares=shares
+                    samples[rows],
+                    batch.scan.index[rows],
+                    visits=numbers[rows],
+                    weights=weights[rows],
+                    shares=shares,
                 )
         losses += self._backward_of(
-            samples[last], batch.scan.index[last], weights=weights[last], shares=shares
+            samples[last],
+            batch.scan.index[last],
+            visits=numbers[last],
+            weights=weights[last],
+            shares=shares,
         )
         return shares, torch.stack(losses)
 
     def _backward_of(
-        self, samples: Samples, index: Tensor, weights: Tensor, shares: dict[str, Tensor]
+        self,
+        samples: Samples,
+        index: Tensor,
+        *,
+        visits: Sequence[int],
+        weights: Tensor,
+        shares: dict[str, Tensor],
     ) -> list[Tensor]:
         """Add gradient and terms of some scans; return their losses.
 
         The autograd graph is freed when this returns.
         """
-        terms = self.objective.terms(self.decoder, samples, self.codes(index))
-        loss = self.objective.total(terms)
+        codes, more = self.codes.of_batch(index, samples.surface, visits)
+        terms = self.objective.terms(self.decoder, samples, codes)
+        loss = sum(more.values(), start=self.objective.total(terms))
         # DDP takes the mean over ranks of what are shares of a sum.
         self.manual_backward((weights * loss).sum() * self.trainer.world_size)
-        for name, value in {"loss": loss, **terms}.items():
+        for name, value in {"loss": loss, **terms, **more}.items():
             shares[name] = shares.get(name, 0.0) + (weights * value.detach()).sum()
         return list(loss.detach().expand(len(weights)))
 
@@ -306,7 +336,8 @@ class ShapeSpace(pl.LightningModule):
     def _share_code_gradients(self, num_scans: int) -> None:
         """Give every rank the mean over ranks of the code gradients, each row once."""
         weight = self.codes.table.weight
-        assert weight.grad is not None
+        if weight.grad is None:
+            return  # an encoder's gradients are shared as the decoder's are
         is_shared = self.trainer.world_size > 1
         shared = mean_of_rows(weight.grad, num_scans) if is_shared else weight.grad
         weight.grad = shared.coalesce()
@@ -368,33 +399,16 @@ class ShapeSpace(pl.LightningModule):
     def _move(self) -> None:
         """Let all optimisers take their step; shorten codes that have become too long."""
         weight = self.codes.table.weight
-        assert weight.grad is not None
-        rows = weight.grad.indices()[0]
-        if self.code_optimiser == "dense":
+        rows = None if weight.grad is None else weight.grad.indices()[0]
+        if weight.grad is not None and self.code_optimiser == "dense":
             weight.grad = weight.grad.to_dense()
-            rows = torch.arange(len(self.codes), device=rows.device)
+            rows = torch.arange(len(self.codes), device=weight.device)
         # Lightning counts a step for each wrapped optimiser, and one batch is to count as one step.
         wrapped, *others = self._optimisers()
         wrapped.step()
         for optimiser in others:
             getattr(optimiser, "optimizer", optimiser).step()
-        self.codes.hold_norms(rows)
+        self.codes.settle(rows, gathered)
 
     def _optimisers(self) -> list[LightningOptimizer]:
         return self.optimizers()  # pyright: ignore[reportReturnType]
-
-
-def _check_warm_up(warm_up: float) -> None:
-    """Raise ValueError for a fraction of the run that is negative or the whole run."""
-    if not 0 <= warm_up < 1:
-        raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
-
-
-def _check_gradients_begin(decoder: Decoder, code_init_std: float) -> None:
-    """Raise ValueError if codes and the decoder's columns for them both begin as zero."""
-    # The gradient of each is proportional to the other.
-    if code_init_std == 0 and decoder.zero_latent_columns:
-        raise ValueError(
-            "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
-            "set one of the two"
-        )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shapespace.errors import positive
 
-Schedule = Literal["halve", "cosine"]
+RateSchedule = Literal["halve", "cosine"]
 Optimiser = Literal["adam", "muon"]
 CodeOptimiser = Literal["rows", "dense"]
 SMALLEST_MATRIX = 16
@@ -95,7 +95,7 @@ def decoder_optimisers(
     an Adam step of ``matrix_lr`` (Liu et al. 2025). Adam moves all other parameters.
 
     Args:
-        parameters: parameters of the decoder.
+        parameters: parameters of decoder and objective.
         optimiser: "adam" or "muon".
         lr: step length of Adam.
         matrix_lr: step length of Muon.
@@ -145,3 +145,9 @@ def shapes_of_state(
     if isinstance(optimiser, torch.optim.Muon):
         return {"momentum_buffer": shape}
     return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+
+
+def check_warm_up(warm_up: float) -> None:
+    """Raise ValueError for a fraction of the run that is negative or the whole run."""
+    if not 0 <= warm_up < 1:
+        raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")

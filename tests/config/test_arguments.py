@@ -167,6 +167,20 @@ SENTENCES_OF_A_TRAINING = [
         "say --config bodies-cpu",
     ),
     ("-c configs/hardware/gpu.yaml", "{here}/configs/hardware/gpu.yaml: cannot be a config"),
+    (
+        "--config=configs/methods/sal.yaml",
+        "{here}/configs/methods/sal.yaml: cannot be a config (file does not exist); "
+        "say --config sal",
+    ),
+    (
+        "--config=deep-sdf",
+        "{here}/deep-sdf: cannot be a config (file does not exist); did you mean deepsdf? give",
+    ),
+    (
+        "--model.decoder=shapespace.decoders.PositionlMLP",
+        "model.decoder: unknown class 'shapespace.decoders.PositionlMLP'; "
+        "did you mean 'shapespace.decoders.PositionalMLP'?",
+    ),
 ]
 
 

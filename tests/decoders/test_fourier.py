@@ -75,7 +75,7 @@ def test_without_octaves_it_is_the_perceptron():
 def test_each_wave_has_slope_one():
     made = WaveMLP(octaves=4, base=math.pi, **SMALL)
     points = torch.linspace(-1, 1, 400).double().repeat(3, 1).T[None]
-    seen, slopes = made._encoded(points)
+    seen, slopes = made.encode(points)
     assert seen.shape[-1] == 3 + 2 * 3 * 4
     torch.testing.assert_close(slopes.abs().amax(1), torch.ones(1, 27).double(), atol=1e-2, rtol=0)
     numeric = (seen[:, 2:] - seen[:, :-2]) / (points[:, 2:, :1] - points[:, :-2, :1])

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from shapespace.data.store import hdf5
-from shapespace.data.store.index import Index, read_index
+from shapespace.data.store.index import Index, read_accounts, read_index
 from shapespace.data.store.layout import (
     Entry,
     content_of,
@@ -111,6 +111,10 @@ class ScanStore:
         """Number m of targets that are stored for the scan; 0 if there are none."""
         return self._claimed(name).num_targets
 
+    def has_signed_targets(self, name: str) -> bool:
+        """True if the distances of the scan's targets are signed: its source is a closed mesh."""
+        return self._claimed(name).targets_signed
+
     def normals_kind(self, name: str) -> NormalsKind:
         """Origin of the normals of the scan."""
         return self._claimed(name).normals_kind
@@ -183,14 +187,28 @@ class ScanStore:
             InputError: the scan has fewer targets.
         """
         entry = self._entry(name)
-        file = self._file()
         count = self._count(name, "targets", total=entry.num_targets, start=start, count=count)
         points = np.empty((count, self.dimension), np.float32)
         distance = np.empty(count, np.float32)
-        with hdf5.naming(self.path):
-            hdf5.read_at(file, entry.target_points + 4 * self.dimension * start, points)
-            hdf5.read_at(file, entry.target_distance + 4 * start, distance)
+        self.read_targets_into(name, start, points, distance)
         return Targets(points, distance, entry.targets_signed)
+
+    def read_targets_into(self, name: str, start: int, points: Points, distance: Sigma) -> None:
+        """Fill arrays with K <= m targets from ``start`` on; the window wraps around at the end.
+
+        Args:
+            name: name of the scan.
+            start: first target.
+            points: array for the points.
+            distance: array for the distances.
+        """
+        entry = self._entry(name)
+        file = self._file()
+        first = min(len(points), entry.num_targets - start)
+        for rows, at in ((slice(0, first), start), (slice(first, None), 0)):
+            with hdf5.naming(self.path):
+                hdf5.read_at(file, entry.target_points + 4 * self.dimension * at, points[rows])
+                hdf5.read_at(file, entry.target_distance + 4 * at, distance[rows])
 
     def scan(self, name: str) -> PreparedScan:
         """Read a whole scan and compare its checksum.
@@ -228,9 +246,19 @@ class ScanStore:
         """Stamp of source and options that was recorded when the scan was written."""
         return self._facts(name)["stamp"]
 
+    def source(self, name: str) -> str:
+        """File of the scan as it was given when it was prepared."""
+        return self._facts(name)["source"]
+
     def account(self, name: str) -> str:
         """Line that says how the source of the scan was read; "" if the store has none."""
         return self._facts(name)["account"]
+
+    def accounts(self) -> list[str]:
+        """The :meth:`account` of each scan, in the order of ``names``; none needs its group."""
+        with hdf5.naming(self.path):
+            found = read_accounts(self._file(), len(self.names))
+        return [self.account(name) for name in self.names] if found is None else found
 
     def check_name(self, name: str) -> None:
         """Raise InputError, which gives the nearest name, if no scan is called ``name``."""

@@ -1,6 +1,7 @@
 """f and grad f of a softplus perceptron as one step of autograd, with a backward written by hand.
 
-The step can be differentiated once: in the matrices, the biases and the points. Autograd alone
+The step can be differentiated once: in the matrices, the biases and the points. A second time
+raises; :mod:`shapespace.decoders.derivatives` has second derivatives. Autograd alone
 would build a graph of a graph. The work goes block by block, so that what is not kept for the
 backward pass stays in the cache. The formulas stand in :mod:`shapespace.decoders.fused.passes`.
 
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from shapespace.decoders.base import Precision
 from shapespace.decoders.fused.blocks import Block, Layer, blocks
@@ -29,6 +29,7 @@ from shapespace.decoders.fused.passes import (
     value,
     value_back,
 )
+from shapespace.errors import InputError
 
 
 class Options(NamedTuple):
@@ -178,14 +179,27 @@ class _Fused(torch.autograd.Function):
         return sdf, slope
 
     @staticmethod
-    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """Derivatives in the points and in ``tensors``, from those in f and grad f."""
-        df, dslope = grad_outputs
+        with torch.no_grad():
+            found = _Fused.derivatives(ctx, *grad_outputs)
+        return _last(found) if torch.is_grad_enabled() else found
+
+    @staticmethod
+    def derivatives(
+        ctx: Any, df: Tensor | None, dslope: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """The derivatives of :meth:`backward`, without a graph.
+
+        Args:
+            ctx: what the forward pass kept.
+            df: derivatives in f.
+            dslope: derivatives in grad f.
+        """
         points, *tensors = ctx.saved_tensors
-        df = points.new_zeros(points.shape[:2]) if df is None else df
+        df = (points.new_zeros(points.shape[:2]) if df is None else df).unsqueeze(-1)
         pool = ctx.options.pool
         totals = [
             torch.zeros_like(tensor) if wanted and tensor is not None else None
@@ -208,7 +222,7 @@ class _Fused(torch.autograd.Function):
                     qs=qs,
                     us=us,
                     dus=dus,
-                    df=block.rows(df.unsqueeze(-1)),
+                    df=block.rows(df),
                     x=x,
                     dx=dx,
                     block=block,
@@ -220,6 +234,39 @@ class _Fused(torch.autograd.Function):
                 if dpoints is not None and dx is not None:
                     block.put(dpoints, dx)
         return (dpoints, None, None, None, *totals)
+
+
+class _Last(torch.autograd.Function):
+    """The identity, which raises when it is differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Copies of ``tensors`` that seem to depend on something."""
+        return tuple(tensor.clone() for tensor in tensors)
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """Raise InputError."""
+        raise InputError(
+            "value_and_gradient of a fused decoder was differentiated twice, which its kernel "
+            "cannot do: take second derivatives from shapespace.decoders.derivatives "
+            "(value_gradient_hessian, laplacian, hessian_vector)"
+        )
+
+
+def _last(found: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Derivatives that raise when they are differentiated, in place of seeming constant.
+
+    torch's ``once_differentiable`` raises only where the incoming derivatives have a graph. The
+    gradient of grad f, the Hessian, has incoming derivatives of ones: as a loss it would silently
+    have no gradient.
+    """
+    # autograd records a function only if an input wants a gradient.
+    wanting = [tensor.detach().requires_grad_() for tensor in found if tensor is not None]
+    marked = iter(_Last.apply(*wanting))
+    return tuple(None if tensor is None else next(marked) for tensor in found)
 
 
 def _layers(tensors: Sequence[Any]) -> list[Layer]:

@@ -1,0 +1,1 @@
+"""Objectives of second derivatives of the field, which learn from points without normals."""

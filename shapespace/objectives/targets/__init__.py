@@ -1,0 +1,1 @@
+"""Objectives of distances that were measured around each scan, or of samples of level sets."""
