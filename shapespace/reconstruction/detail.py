@@ -30,6 +30,7 @@ from shapespace.elastic.register import BendStage, Target, bend
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.starts import nearest_starts
 from shapespace.geometry.components import largest_component
+from shapespace.reconstruction.error_bars import standard_deviation
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
 from shapespace.surface.query import field_gradients, field_values
@@ -148,10 +149,12 @@ class Detail:
     Args:
         shape: the bent shape that it was made of.
         field: the corrected field, in the frame of the space.
+        target: the measured points of the scan, in the frame of the space.
     """
 
     shape: BentShape
     field: CorrectedField
+    target: Target
 
 
 def detailed(
@@ -184,7 +187,7 @@ def detailed(
     surface = _samples(shape.surface, shape.graph.faces, points)
     found = corrected(field, surface, points, normals, confidence=confidence_of(shape))
     on_step()
-    return Detail(shape, field=found)
+    return Detail(shape, field=found, target=target)
 
 
 def measured_points(
@@ -375,6 +378,30 @@ def detailed_mesh(
     else:
         side = cell / scan.frame.scale * float(pose.scale)
     return placed(largest_component(detail.field.mesh(side)), scan.frame, pose.exact())
+
+
+def deviation_of_detail(
+    mesh: trimesh.Trimesh, detail: Detail, scan: PreparedScan, pose: Pose
+) -> Float[np.ndarray, " V"]:
+    """Standard deviation of each vertex of a mesh with detail, in the source's unit.
+
+    Args:
+        mesh: from :func:`detailed_mesh`.
+        detail: of the scan.
+        scan: the scan.
+        pose: of one scan, from its frame to that of the space.
+    """
+    if not len(mesh.vertices):
+        return np.zeros(0)
+    pose = pose.exact()
+    unit = scan.frame.scale / float(pose.scale)
+    points = pose.back(torch.from_numpy(detail.target.points)[None])[0].numpy()
+    return standard_deviation(
+        np.asarray(mesh.vertices),
+        np.asarray(mesh.vertex_normals),
+        scan.frame.to_source(points),
+        detail.target.size * unit,
+    )
 
 
 def facts_of_detail(detail: Detail) -> dict[str, Any]:

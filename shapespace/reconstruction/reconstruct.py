@@ -1,7 +1,7 @@
 """Reconstruct scans that a space was not trained on: find their codes, mesh them, write the files.
 
 Frame and unit: every file is written in the frame and unit of the scan that it came from.
-Letters: L code length.
+Letters: L code length, V vertices.
 """
 
 import json
@@ -25,7 +25,12 @@ from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
-from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
+from shapespace.reconstruction.detail import (
+    detailed,
+    detailed_mesh,
+    deviation_of_detail,
+    facts_of_detail,
+)
 from shapespace.reconstruction.export import remark, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
@@ -37,6 +42,7 @@ from shapespace.reconstruction.record import (
     facts_of_surface,
     share_far,
     share_without_points,
+    verdict,
 )
 from shapespace.reconstruction.results import (
     CODE,
@@ -279,12 +285,11 @@ class _Reconstructor:
         code = fitted.codes[row]
         start = time.perf_counter()
         if self.fit.detail == "full":
-            mesh, more = self._detailed(scan, fitted, row, on_step)
-            known = None
+            mesh, deviation, more = self._detailed(scan, fitted, row, on_step)
         else:
             mesh, more = self._plain(scan, fitted, row, on_step)
             deviation = self.space.deviation(fitted, row, mesh, scan.frame)
-            known = deviation if np.isfinite(deviation).all() else None
+        known = deviation if np.isfinite(deviation).all() else None
         made = facts_of_meshing(mesh, time.perf_counter() - start)
         if self.pictures:
             fit_picture(self._path(scan, PICTURE), scan, mesh, known, self.fit.up)
@@ -308,6 +313,7 @@ class _Reconstructor:
             "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
             **more,
         }
+        facts["verdict"] = verdict(facts)
         with replacing(self._path(scan, FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
@@ -332,8 +338,8 @@ class _Reconstructor:
 
     def _detailed(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
-    ) -> tuple[trimesh.Trimesh, dict[str, Any]]:
-        """The bent and corrected surface, and facts of the bending."""
+    ) -> tuple[trimesh.Trimesh, Float[np.ndarray, " V"], dict[str, Any]]:
+        """The bent and corrected surface, its standard deviation, and facts of the bending."""
         pose = fitted.poses.rows(torch.tensor([row]))
         source = self._sources[scan.name]
         reading = ReadOptions(self.meshing.columns, self.strict)
@@ -342,7 +348,8 @@ class _Reconstructor:
         mesh = detailed_mesh(
             detail, scan, pose, resolution=self.meshing.resolution, cell=self.meshing.cell
         )
-        return mesh, {"detail": facts_of_detail(detail)}
+        deviation = deviation_of_detail(mesh, detail, scan, pose)
+        return mesh, deviation, {"detail": facts_of_detail(detail)}
 
     def _refined(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]

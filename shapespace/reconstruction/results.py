@@ -22,7 +22,7 @@ from torch import Tensor
 from shapespace.data.formats.ply import read_ply
 from shapespace.data.formats.readers import MAX_COORDINATE, check_faces
 from shapespace.errors import InputError, one_line, printable
-from shapespace.reconstruction.record import check_facts, failure, summary_line, with_dropped
+from shapespace.reconstruction.record import check_facts, summary_line, verdict, with_dropped
 from shapespace.utils.files import find_inside, read_inside
 from shapespace.utils.plain import json_object
 
@@ -63,14 +63,18 @@ class Reconstruction:
         return self.facts["terms"]
 
     @property
+    def verdict(self) -> str:
+        """FAILED or DOUBTFUL and the reason; "" for a reconstruction that may be believed."""
+        return verdict(self.facts)
+
+    @property
     def failure(self) -> str:
-        """Why the mesh is not the scan, "" if it is or an earlier version did not compare."""
-        return failure(self.facts.get("share_far") or 0.0)
+        """Why the reconstruction FAILED; "" if it did not."""
+        return self.verdict if self.verdict.startswith("FAILED") else ""
 
     def line(self) -> str:
         """The file of the mesh, and in one line how good the reconstruction is."""
-        failed = f"; {self.failure}" if self.failure else ""
-        return printable(f"{self.path}: {summary_line(self.facts)}{failed}")
+        return printable(f"{self.path}: {summary_line(self.facts)}")
 
 
 @dataclass
