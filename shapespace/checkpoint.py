@@ -19,9 +19,12 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from shapespace.codes import check_scans, plain_scans, row_of
-from shapespace.config.parts import check_like, check_parts
+from shapespace.codes import LatentCodes, check_scans, plain_scans, row_of
+from shapespace.config.parts import build_part, check_like, check_parts, check_size
+from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, one_line
+from shapespace.objectives.base import Objective
+from shapespace.sampling import Sampler
 from shapespace.scan import Frame
 from shapespace.utils.files import replacing
 
@@ -330,3 +333,42 @@ def _picked(
 ) -> Shaped[Tensor, "K *L"]:
     """Rows ``which`` of a table: ``rows``, followed by ``more``."""
     return torch.cat([rows, *(row.to(rows)[None] for row in more)])[which]
+
+
+def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
+    """Decoder and objective with their weights, and sampler, from the content of a checkpoint.
+
+    Raises:
+        InputError: a part is not known, has other arguments, or its weights are no finite numbers.
+        RuntimeError: the weights are those of another decoder or objective.
+    """
+    hyper = content["hyper_parameters"]
+    weights = _part(content, "decoder.")
+    check_size(hyper["decoder"], Decoder, weights)
+    decoder = build_part(hyper["decoder"], Decoder, "decoder")
+    check_numbers(weights, decoder.state_dict())
+    decoder.load_state_dict(weights)
+    objective = build_part(hyper["objective"], Objective, "objective")
+    learnt = _part(content, "objective.")
+    check_numbers(learnt, objective.state_dict())
+    objective.load_state_dict(learnt)
+    return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
+
+
+def built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
+    """The codes of a checkpoint, with their scans."""
+    state = _part(content, "codes.")
+    num_scans, length = content["state_dict"][TABLE].shape
+    if length != latent_size:
+        raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
+    codes = LatentCodes(num_scans, latent_size)
+    check_numbers(state, codes.state_dict())
+    codes.load_state_dict(state)
+    codes.check_named()
+    return codes
+
+
+def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries of the state whose keys begin with ``prefix``, without the prefix."""
+    state = content["state_dict"]
+    return {key[len(prefix) :]: state[key] for key in state if key.startswith(prefix)}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,11 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.checkpoint import TABLE, check_numbers, read_checkpoint
+from shapespace.checkpoint import build_parts, built_codes, check_numbers, read_checkpoint
 from shapespace.codes import LatentCodes
-from shapespace.config.parts import build_part, check_size
 from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
@@ -37,11 +36,16 @@ from shapespace.fitting.terms import (
     with_targets,
 )
 from shapespace.fitting.uncertainty import surface_deviation
-from shapespace.objectives.base import Objective
+from shapespace.objectives.base import FIELDS, FieldKind, Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame, PreparedScan, Scan
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
+
+NUM_MEASURED = 4
+"""Training shapes at which the slope of a field is measured that is no distance."""
+LEAST_OF_LOGIT = 0.1
+"""Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
 class TrainedSpace:
@@ -57,6 +61,7 @@ class TrainedSpace:
         sampler: of the training.
         unit: of the store, "m" or "radius".
         path: the checkpoint, for messages.
+        kind: what the values of the field are; None takes the kind of the objective.
 
     Raises:
         InputError: a weight or a code is no finite real number, or not each code has a scan.
@@ -70,6 +75,7 @@ class TrainedSpace:
         sampler: Sampler,
         unit: str = "m",
         path: Path | None = None,
+        kind: FieldKind | None = None,
     ) -> None:
         codes.check_named()
         for part in (decoder, codes):
@@ -81,6 +87,7 @@ class TrainedSpace:
         self.sampler = sampler
         self.unit = unit
         self.path = path
+        self.kind: FieldKind = objective.kind if kind is None else kind
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> "TrainedSpace":
@@ -97,7 +104,10 @@ class TrainedSpace:
         content = read_checkpoint(path)
         try:
             decoder, objective, sampler = build_parts(content)
-            codes = _built_codes(content, decoder.latent_size)
+            codes = built_codes(content, decoder.latent_size)
+            kind = content["shapespace"].get("field", objective.kind)
+            if kind not in FIELDS:
+                raise InputError(f"{path}: shapespace.field is {one_line(kind, 40)}, no known kind")
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path}: its parts do not fit together ({one_line(error)})"
@@ -114,6 +124,7 @@ class TrainedSpace:
             sampler=sampler,
             unit=content["shapespace"].get("unit", "m"),
             path=Path(path),
+            kind=kind,
         )
 
     @property
@@ -123,6 +134,21 @@ class TrainedSpace:
         for part in (*self.decoder.parameters(), *self.codes.parameters()):
             found.update(np.ascontiguousarray(part.detach().cpu().numpy()).data)
         return found.hexdigest()
+
+    @cached_property
+    def metric(self) -> Decoder:
+        """The field as a distance: the decoder itself, or f / |grad f| where f is no distance.
+
+        Fits, error bars, diagnostics and all lengths in reports are measured by it.
+        """
+        if self.kind == "distance":
+            return self.decoder
+        codes = self.codes.table.weight.detach()
+        slope = slope_at_surface(self.decoder, codes[:NUM_MEASURED], self.extent)
+        # A logit may be less steep at a distance, and f / |grad f| then right; a clamped field is
+        # flat where the clamp holds, and f / slope at least no overestimate.
+        least = slope * (LEAST_OF_LOGIT if self.kind == "logit" else 1.0)
+        return FirstOrderDistance(self.decoder, slope, least).eval()
 
     @cached_property
     def size(self) -> float | None:
@@ -225,7 +251,8 @@ class TrainedSpace:
         search = search or Search()
         scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
         batch = as_batch(scans, num_points).to(codes.device)
-        found = search(self.decoder, batch, codes, on_stage=on_stage)
+        scan = replace(batch, normals=None) if self.kind == "unsigned" else batch
+        found = search(self.metric, scan, codes, on_stage=on_stage)
         objective = self.objective.for_unseen()
         if missing_of(scans, objective) is not None:
             return found
@@ -280,6 +307,7 @@ class TrainedSpace:
             sampler=self.sampler,
             seed=seed,
             on_step=on_step,
+            metric=self.metric,
         )
         return TrainedSpace(
             decoder=decoder,
@@ -288,6 +316,7 @@ class TrainedSpace:
             sampler=self.sampler,
             unit=self.unit,
             path=self.path,
+            kind=self.kind,
         )
 
     def deviation(
@@ -351,6 +380,7 @@ class TrainedSpace:
             steps=steps,
             seed=seed,
             on_step=on_step,
+            metric=self.metric,
         )
 
 
@@ -403,42 +433,3 @@ def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
         normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
         sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
     )
-
-
-def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
-    """Decoder and objective with their weights, and sampler, from the content of a checkpoint.
-
-    Raises:
-        InputError: a part is not known, has other arguments, or its weights are no finite numbers.
-        RuntimeError: the weights are those of another decoder or objective.
-    """
-    hyper = content["hyper_parameters"]
-    weights = _part(content, "decoder.")
-    check_size(hyper["decoder"], Decoder, weights)
-    decoder = build_part(hyper["decoder"], Decoder, "decoder")
-    check_numbers(weights, decoder.state_dict())
-    decoder.load_state_dict(weights)
-    objective = build_part(hyper["objective"], Objective, "objective")
-    learnt = _part(content, "objective.")
-    check_numbers(learnt, objective.state_dict())
-    objective.load_state_dict(learnt)
-    return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
-
-
-def _built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
-    """The codes of a checkpoint, with their scans."""
-    state = _part(content, "codes.")
-    num_scans, length = content["state_dict"][TABLE].shape
-    if length != latent_size:
-        raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
-    codes = LatentCodes(num_scans, latent_size)
-    check_numbers(state, codes.state_dict())
-    codes.load_state_dict(state)
-    codes.check_named()
-    return codes
-
-
-def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries of the state whose keys begin with ``prefix``, without the prefix."""
-    state = content["state_dict"]
-    return {key[len(prefix) :]: state[key] for key in state if key.startswith(prefix)}

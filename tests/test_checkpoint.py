@@ -140,6 +140,13 @@ def test_entries_are_not_larger_than_the_file(toy_checkpoint, tmp_path):
             packed.writestr(entry.filename, good.read(entry), how)
     with pytest.raises(InputError, match="data/0 is compressed"):
         read_checkpoint(path)
+    # The size of the last entry as the directory of the archive gives it, twice.
+    claimed = bytearray(toy_checkpoint.read_bytes())
+    at = claimed.rindex(b"PK\1\2")
+    claimed[at + 20 : at + 28] = 2 * (1 << 30).to_bytes(4, "little")
+    path.write_bytes(claimed)
+    with pytest.raises(InputError, match="its entries claim more bytes than the file has"):
+        read_checkpoint(path)
 
 
 def test_what_is_declared_is_compared_before_it_is_built(content, tmp_path):

@@ -50,15 +50,15 @@ def _is_hdf5(path: Path) -> bool:
 
 def _store_lines(path: Path, all_names: bool) -> list[str]:
     store = ScanStore(path)
-    rows: list[dict[str, Any]] = store.manifest()
-    if not rows:
+    if not len(store):
         return [f"{path}: store without scans"]
-    counts = [row["num_points"] for row in rows]
-    kinds = Counter(row["normals"] for row in rows)
+    counts = [store.num_points(name) for name in store.names]
+    kinds = Counter(store.normals_kind(name) for name in store.names)
     shard = f", shard {store.shard}" if store.shard else ""
-    num_with_targets = sum(row["num_targets"] > 0 for row in rows)
+    num_with_targets = sum(store.num_targets(name) > 0 for name in store.names)
     with_targets = f"; with targets: {num_with_targets}" if num_with_targets else ""
-    points, _, sigma = store.read(store.names[0])
+    first = store.names[0]
+    points, _, sigma = store.read(first)
     size = " x ".join(f"{side:.3f}" for side in np.ptp(points, axis=0))
     return [
         f"{path}: store of {len(store)} scans, dimension {store.dimension}, unit {store.unit}"
@@ -67,25 +67,27 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
         f"{', '.join(f'{kind} {count}' for kind, count in kinds.items())}{with_targets}",
         f"first scan: size {size}, "
         f"{'no sigma' if sigma is None else f'median sigma {np.median(sigma):.4f}'}, "
-        f"from {one_line(rows[0]['source'])}",
-        *grouped_accounts((one_line(row["name"]), one_line(row["account"])) for row in rows),
+        f"from {one_line(store.source(first))}",
+        *grouped_accounts(zip(map(one_line, store.names), store.accounts(), strict=True)),
         *_names(store.names, all_names),
     ]
 
 
 def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
     from shapespace.checkpoint import read_checkpoint
+    from shapespace.objectives.base import FIELDS
     from shapespace.space import TrainedSpace
 
     space = TrainedSpace.load(path)
     content = read_checkpoint(path)
     weights = sum(weight.numel() for weight in space.decoder.parameters())
     norms = space.codes.table.weight.norm(dim=1)
+    field = "" if space.kind == "distance" else f", f is {FIELDS[space.kind]}"
     return [
         f"{path}: space of {len(space.codes)} shapes, dimension {space.decoder.dimension}, "
         f"code length {space.decoder.latent_size}, unit {space.unit}",
         f"{type(space.decoder).__name__} with {weights} weights, objective "
-        f"{type(space.objective).__name__}, box ±{space.extent}",
+        f"{type(space.objective).__name__}{field}, box ±{space.extent}",
         f"trained for {_epochs_done(content)} epochs, {content['global_step']} steps, by version "
         f"{content['shapespace']['version']}",
         f"code norms: {norms.min():.3f} to {norms.max():.3f}, mean {norms.mean():.3f}",

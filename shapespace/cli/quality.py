@@ -14,6 +14,7 @@ from shapespace.config.options import (
     EvaluationOptions,
     FitOptions,
     MeshOptions,
+    ReadOptions,
 )
 
 KnownUnit = Literal["m", "cm", "mm", "in", "none"]
@@ -30,6 +31,7 @@ def evaluate(
     fit: FitOptions = FitOptions(),
     meshing: MeshOptions = MeshOptions(),
     options: EvaluationOptions = EvaluationOptions(),
+    strict: bool = False,
 ) -> None:
     """Say how good a space is: reconstruct unseen scans and measure the reconstructions.
 
@@ -52,8 +54,11 @@ def evaluate(
         truth: true surfaces with the names of the scans: a folder of meshes, or D-FAUST
             registrations. A scan without a true surface is measured to its own points only.
         fit: how codes are found; the seed is that of samples and bootstrap too.
-        meshing: how scans are read and meshes are made; the unit is that of truth files too.
+        meshing: how scans are read and meshes are made; unit and columns are those of truth files
+            too.
         options: how reconstructions are measured.
+        strict: stop at the first scan that cannot be used, or that has points which are NaN or
+            0 0 0, instead of skipping or mending it.
     """
     from pathlib import Path
 
@@ -70,6 +75,7 @@ def evaluate(
         fit=fit,
         meshing=meshing,
         options=options,
+        strict=strict,
     )
     say(f"{scores_head(found.all_scores, found.unit)}\n")
     for line in found.remarks():
@@ -84,6 +90,7 @@ def compare(
     unit: KnownUnit = "m",
     num_samples: int = NUM_SAMPLES,
     seed: int = 0,
+    reading: ReadOptions = ReadOptions(),
 ) -> None:
     """Measure meshes or point clouds, made by any method, against a target file.
 
@@ -101,6 +108,7 @@ def compare(
             target, and lengths are printed and written in the unit of the files.
         num_samples: points drawn from each mesh; a cloud of more points is thinned to as many.
         seed: seed of the samples.
+        reading: how the files are read.
     """
     from pathlib import Path
 
@@ -114,7 +122,16 @@ def compare(
     at_least(1, num_samples=num_samples)
     at_least(0, seed=seed)
     *shapes, target = surfaces
-    all_scores = compare_files(shapes, target, unit=unit, num_samples=num_samples, seed=seed)
+    remarks: list[str] = []
+    all_scores = compare_files(
+        shapes,
+        target,
+        unit=unit,
+        num_samples=num_samples,
+        seed=seed,
+        reading=reading,
+        on_remark=remarks.append,
+    )
     if out is not None:
         facts = {
             "target": target,
@@ -126,6 +143,8 @@ def compare(
         write_json(all_scores, facts, Path(out), seed=seed)
     say(pair_table(all_scores, "none" if unit == "none" else "m"))
     say(f"\n{num_samples} samples of each mesh, clouds of no more points")
+    for remark in remarks:
+        say_line(remark)
 
 
 def diagnose(
@@ -180,6 +199,7 @@ def report(
     up: Axis = "y",
     steps: int = 9,
     resolution: int = 80,
+    reading: ReadOptions = ReadOptions(),
 ) -> None:
     """Write one page about a training run: what was trained, how it went, how good it is.
 
@@ -206,6 +226,7 @@ def report(
         up: the axis of the shapes that points up.
         steps: shapes of the animation from each training shape to the next.
         resolution: grid nodes along the longest side of a shape of the animation.
+        reading: how scans and true surfaces are read.
     """
     from shapespace.report.page import write_report
 
@@ -220,6 +241,7 @@ def report(
         up=up,
         steps=steps,
         resolution=resolution,
+        reading=reading,
     )
     for remark in remarks:
         say_line(f"not on the page: {remark}")

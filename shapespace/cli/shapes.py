@@ -5,7 +5,7 @@ for its fields, which are options of the command.
 """
 
 from shapespace.cli.output import say_line
-from shapespace.config.options import AnyUnit, FitOptions, MeshOptions, SurfaceOptions
+from shapespace.config.options import AnyUnit, FitOptions, MeshOptions, ReadOptions, SurfaceOptions
 from shapespace.errors import CheckFailed
 
 
@@ -81,6 +81,7 @@ def interpolate(
     resolution: int = 192,
     unit: AnyUnit = "auto",
     seed: int = 0,
+    reading: ReadOptions = ReadOptions(),
 ) -> None:
     """Interpolate codes in a straight line from shape to shape.
 
@@ -99,6 +100,7 @@ def interpolate(
         unit: length unit of the scan files. auto takes the unit in which a scan is about as large
             as the shapes of the space, and says so.
         seed: seed of the sampling of scan files.
+        reading: how scan files are read.
     """
     from shapespace.reconstruction.interpolate import interpolate_shapes
 
@@ -110,6 +112,8 @@ def interpolate(
         resolution=resolution,
         unit=unit,
         seed=seed,
+        reading=reading,
+        on_remark=say_line,
     )
     for path in paths:
         say_line(f"wrote {path}")

@@ -130,10 +130,17 @@ def build_part(part: object, base: type[Part], where: str) -> Part:
         where: name of the part, for messages.
 
     Raises:
-        InputError: the class is not known, or an argument is unknown or of another type.
+        InputError: the class is not known, an argument is unknown or of another type, or the class
+            refuses them.
     """
     kind, arguments = part_arguments(part, base, where)
-    return kind(**arguments)
+    try:
+        return kind(**arguments)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+        raise
+    except Exception as error:
+        # The class of a user may raise anything.
+        raise InputError(f"{where}: {_said_by(kind, error)}") from error
 
 
 def part_arguments(
@@ -153,13 +160,25 @@ def part_arguments(
     parameters = inspect.signature(kind).parameters
     takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     initialise = cast("Any", kind).__init__
-    hints = typing.get_type_hints(initialise)
+    try:
+        hints = typing.get_type_hints(initialise)
+    except Exception as error:
+        # A name that was imported for type checkers only is not there.
+        raise InputError(
+            f"{where}: the annotations of {_said_by(kind, error)}; annotate arguments by names "
+            "that can be imported"
+        ) from error
     arguments: dict[str, object] = {}
     for name, value in given.items():
         if name not in parameters and not takes_more:
             raise InputError(f"{where}: {kind.__name__} has no argument {one_line(name, 60)!r}")
         arguments[name] = _value(value, hints.get(name, Any), f"{where}.{name}")
     return kind, arguments
+
+
+def _said_by(kind: type, error: Exception) -> str:
+    """What a class says that raised an error."""
+    return f"{kind.__name__} raised {type(error).__name__} ({one_line(error, 120)})"
 
 
 def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any]) -> None:

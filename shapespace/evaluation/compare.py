@@ -4,13 +4,14 @@ Lengths are in metres, or in any other unit if the thresholds are relative.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
-from shapespace.config.options import NUM_SAMPLES
+from shapespace.config.options import NUM_SAMPLES, ReadOptions
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.formats.readers import RawScan, read_raw
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError
@@ -98,7 +99,14 @@ def sampled_raw(
 
 
 def compare_files(
-    shapes: list[str], target: str, unit: str = "m", num_samples: int = NUM_SAMPLES, seed: int = 0
+    shapes: list[str],
+    target: str,
+    unit: str = "m",
+    num_samples: int = NUM_SAMPLES,
+    seed: int = 0,
+    *,
+    reading: ReadOptions = ReadOptions(),
+    on_remark: Callable[[str], object] = lambda _: None,
 ) -> list[Scores]:
     """Score mesh and cloud files against one target file, all in one frame.
 
@@ -109,6 +117,8 @@ def compare_files(
             diagonal of the target.
         num_samples: points drawn from each mesh; a cloud of more points is thinned to as many.
         seed: seed of the samples; the target uses ``seed + 1``.
+        reading: how the files are read.
+        on_remark: called with each line about what of a file is not used, mended or left out.
 
     Returns:
         The scores of each file, with the part "target".
@@ -118,11 +128,16 @@ def compare_files(
             target.
     """
     per_metre = PER_METRE.get(unit, 1.0)
-    other = sampled_raw(read_raw(target), per_metre, num_samples=num_samples, seed=seed + 1)
+    names = _short_names([*shapes, target])
+    raw = read_raw(target, reading)
+    accounts = [(names[-1], raw.account)]
+    other = sampled_raw(raw, per_metre, num_samples=num_samples, seed=seed + 1)
     thresholds = None if unit in PER_METRE else RELATIVE
     all_scores = []
     for path, name in zip(shapes, _short_names(shapes), strict=True):
-        mine = sampled_raw(read_raw(path), per_metre, num_samples=num_samples, seed=seed)
+        raw = read_raw(path, reading)
+        accounts.append((name, raw.account))
+        mine = sampled_raw(raw, per_metre, num_samples=num_samples, seed=seed)
         if mine.points.shape[1] != other.points.shape[1]:
             raise InputError(f"{path}: has another dimension than {target}; compare like with like")
         scores = scores_of(
@@ -134,6 +149,8 @@ def compare_files(
             seed=seed,
         )
         all_scores.append(scores)
+    for line in grouped_accounts(accounts):
+        on_remark(line)
     return all_scores
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import trimesh
 
 from shapespace.baselines.shapes import Baselines, pose_of
-from shapespace.config.options import EvaluationOptions, FitOptions, MeshOptions
+from shapespace.config.options import EvaluationOptions, FitOptions, MeshOptions, ReadOptions
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.sources import AnySource, Source, StoredScan, find_sources
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError, printable
@@ -46,12 +47,14 @@ class Evaluation:
         all_scores: scores of the scans that could be measured.
         facts: facts of the run: checkpoint, options, counts and names.
         skipped: (name, reason) of each scan that could not be measured.
+        accounts: (name, how it was read) of each scan, and of each true surface.
     """
 
     unit: LengthUnit
     all_scores: list[Scores] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    accounts: list[tuple[str, str]] = field(default_factory=list)
 
     def write(self, folder: Path, seed: int) -> None:
         """Write scores.csv, scores.json and scores.txt; ``seed`` is that of the bootstrap."""
@@ -65,6 +68,7 @@ class Evaluation:
         """Lines that a reader of the numbers has to know, such as skipped scans and seen scans."""
         count = self.facts["protocol"]["num_samples"]
         lines = [f"{count} samples of each mesh, clouds of no more points"]
+        lines += grouped_accounts(self.accounts)
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
         seen = self.facts["trained_on"]
         without_truth = self.facts["without_registration"]
@@ -88,6 +92,8 @@ def evaluate_scans(
     fit: FitOptions | None = None,
     meshing: MeshOptions | None = None,
     options: EvaluationOptions | None = None,
+    *,
+    strict: bool = False,
 ) -> Evaluation:
     """Reconstruct scans into ``out/shapes``, measure them, and write the scores to ``out``.
 
@@ -101,11 +107,14 @@ def evaluate_scans(
         out: folder for the results.
         truth: file or folder of true surfaces with the names of the scans; None without truth.
         fit: how codes are found. Its seed is that of the samples and of the bootstrap too.
-        meshing: how scans are read and meshes are made. Its unit is that of truth files too.
+        meshing: how scans are read and meshes are made. Its unit and its columns are those of truth
+            files too.
         options: how reconstructions are measured.
+        strict: raise at the first scan that cannot be used, instead of skipping it.
 
     Raises:
-        InputError: if ``truth`` has none of the names, or no scan could be measured.
+        InputError: if ``truth`` has none of the names, or no scan could be measured; or, if
+            ``strict``, one scan or its truth cannot be used.
     """
     fit, meshing = fit or FitOptions(), meshing or MeshOptions()
     options = options or EvaluationOptions()
@@ -113,17 +122,22 @@ def evaluate_scans(
     # Names of the truth are checked before the reconstruction, which takes long.
     truths = _truths(truth, [source.name for source in sources])
     shapes = folder_inside(folder, SHAPES)
-    done = reconstruct_files(checkpoint, sources, shapes, fit=fit, meshing=meshing)
-    scorer = _Scorer(checkpoint, truths, fit, meshing, options)
+    done = reconstruct_files(checkpoint, sources, shapes, fit=fit, meshing=meshing, strict=strict)
+    reading = ReadOptions(meshing.columns, strict)
+    scorer = _Scorer(checkpoint, truths, fit, meshing, options, reading)
     by_name = {source.name: source for source in sources}
     found = Evaluation(scorer.unit, skipped=list(done.skipped))
     for item in progress(done.done, "measuring", unit="scan"):
         try:
             found.all_scores.append(scorer.score(item, by_name[item.name]))
         except InputError as error:
+            if strict:
+                raise
             found.skipped.append((item.name, str(error)))
     if not found.all_scores:
         raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
+    found.accounts = [(item.name, item.facts.get("account", "")) for item in done.done]
+    found.accounts += scorer.accounts_of_truths
     found.facts = scorer.facts(done, found)
     found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
     found.write(folder, fit.seed)
@@ -158,15 +172,18 @@ class _Scorer:
         fit: FitOptions,
         meshing: MeshOptions,
         options: EvaluationOptions,
+        reading: ReadOptions,
     ) -> None:
         self.space = space_of_meshes(checkpoint)
         self.truths = truths
         self.fit, self.meshing, self.options = fit, meshing, options
+        self.reading = reading
         self.metric = self.space.unit == "m"
         self.unit: LengthUnit = "m" if self.metric else "none"
         self.thresholds = Thresholds() if self.metric else RELATIVE
         self.baselines = Baselines(self.space, meshing.resolution)
         self.nearest_names: dict[str, str] = {}
+        self.accounts_of_truths: list[tuple[str, str]] = []
 
     def score(self, item: Reconstruction, source: AnySource) -> Scores:
         """Scores of one reconstruction, with lengths in metres if the space is in metres."""
@@ -228,7 +245,8 @@ class _Scorer:
         seed = self.fit.seed + 1
         found = {}
         if name in self.truths:
-            raw = self.truths[name].load()[0]
+            raw = self.truths[name].load(self.reading)[0]
+            self.accounts_of_truths.append((f"truth of {name}", raw.account))
             found["registration"] = sampled_raw(
                 raw, self._per_metre(raw.vertices), num_samples=num_samples, seed=seed
             )
@@ -241,7 +259,7 @@ class _Scorer:
                 points, None if normals is None else normals[: len(points)]
             )
         else:
-            raw = source.load()[0]
+            raw = source.load(self.reading)[0]
             found["scan"] = sampled_raw(raw, per_metre, num_samples=num_samples, seed=seed)
         return found
 

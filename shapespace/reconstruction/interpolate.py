@@ -4,7 +4,7 @@ Letters: L code length.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +13,15 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from shapespace.config.options import ReadOptions
+from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.formats.readers import READERS
 from shapespace.data.sources import find_sources
 from shapespace.errors import InputError, at_least
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.inputs import prepare_for, space_of_meshes
 from shapespace.rendering.previews import draw_row
-from shapespace.scan import Frame
+from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
 from shapespace.utils.progress import progress
@@ -70,6 +72,8 @@ def interpolate_shapes(
     resolution: int = 192,
     unit: str = "auto",
     seed: int = 0,
+    reading: ReadOptions = ReadOptions(),
+    on_remark: Callable[[str], object] = lambda _: None,
 ) -> list[Path]:
     """Write meshes along the straight lines from shape to shape, and ``strip.png`` of all.
 
@@ -81,6 +85,8 @@ def interpolate_shapes(
         resolution: grid nodes along the longest side of a mesh.
         unit: length unit of scan files, as in :class:`~shapespace.config.options.MeshOptions`.
         seed: seed of the sampling of scan files.
+        reading: how scan files are read.
+        on_remark: called with each line about what of a file is not used, mended or left out.
 
     Returns:
         The files that were written.
@@ -90,7 +96,10 @@ def interpolate_shapes(
     at_least(2, resolution=resolution)
     space = space_of_meshes(checkpoint, seed)
     folder = output_folder(out)
-    waypoints = [_waypoint(space, shape, unit, seed) for shape in shapes]
+    scans = [_scan_in(space, shape, unit=unit, seed=seed, reading=reading) for shape in shapes]
+    for line in grouped_accounts((scan.source, scan.account) for scan in scans if scan is not None):
+        on_remark(line)
+    waypoints = [_waypoint(space, shape, scan) for shape, scan in zip(shapes, scans, strict=True)]
     meshes, paths = [], []
     for number, point in enumerate(progress(interpolate(waypoints, steps), "meshing")):
         mesh = space.mesh(point.code, point.frame, resolution)
@@ -103,15 +112,23 @@ def interpolate_shapes(
     return paths
 
 
-def _waypoint(space: TrainedSpace, shape: str, unit: str, seed: int) -> Waypoint:
-    """The code and frame of a training scan, or of a scan file, which is fitted."""
+def _scan_in(
+    space: TrainedSpace, shape: str, *, unit: str, seed: int, reading: ReadOptions
+) -> PreparedScan | None:
+    """The scan in a file; None for the name of a training scan."""
     is_file = Path(shape).exists() or Path(shape).suffix.lower() in READERS or "/" in shape
     if shape in space.names or not is_file:
-        return Waypoint(space.code(shape), space.frame(shape))
+        return None
     sources = find_sources(Path(shape))
     if len(sources) > 1:
         raise InputError(f"{shape}: holds {len(sources)} scans; give one scan file")
-    scan = prepare_for(space, sources[0], unit, seed)
+    return prepare_for(space, sources[0], unit, seed, reading=reading)
+
+
+def _waypoint(space: TrainedSpace, shape: str, scan: PreparedScan | None) -> Waypoint:
+    """The code and frame of a training scan, or of the scan of a file, which is fitted."""
+    if scan is None:
+        return Waypoint(space.code(shape), space.frame(shape))
     fitted = space.fit([scan])
     # The pose leads from the scan to the space. Its inverse, a shift, goes into the frame.
     shift = fitted.poses.shift[0].double().cpu().numpy()

@@ -368,5 +368,5 @@ class _Reconstructor:
         batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)
         which = torch.tensor([row], device=fitted.codes.device)
         state = State(fitted.codes, fitted.poses).rows(which)
-        off = distances(space.decoder, batch.points, state)
+        off = distances(space.metric, batch.points, state)
         return facts_of_refinement(off[0].double().cpu().numpy(), space.unit)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.baselines.shapes import pose_of
+from shapespace.config.options import ReadOptions
 from shapespace.data.formats.readers import RawScan
 from shapespace.data.sources import AnySource, StoredScan
 from shapespace.data.units import PER_METRE
@@ -222,7 +223,7 @@ def _truth(record: RunRecord, name: str, scale: float) -> trimesh.Trimesh | None
         scale: The factor from lengths in the space to lengths in the scan file.
     """
     source = record.truths.get(name)
-    raw = None if source is None else _loaded(record, lambda: source.load()[0])
+    raw = None if source is None else _loaded(record, lambda: source.load(record.reading)[0])
     if raw is None or raw.faces is None or raw.vertices.shape[1] != 3:
         return None
     unit = record.facts.get("protocol", {}).get("unit")
@@ -237,13 +238,13 @@ def _truth(record: RunRecord, name: str, scale: float) -> trimesh.Trimesh | None
 def _scan(record: RunRecord, name: str) -> RawScan | None:
     """The raw scan of a shape, in the frame and unit of its file; None if it is not known."""
     source = record.scans.get(name)
-    return None if source is None else _loaded(record, lambda: _raw(source))
+    return None if source is None else _loaded(record, lambda: _raw(source, record.reading))
 
 
-def _raw(source: AnySource) -> RawScan:
+def _raw(source: AnySource, reading: ReadOptions) -> RawScan:
     """A scan in the frame and unit of its source."""
     if not isinstance(source, StoredScan):
-        return source.load()[0]
+        return source.load(reading)[0]
     scan = source.prepared()
     return RawScan(scan.frame.to_source(scan.points), None, None)
 

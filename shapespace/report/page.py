@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from shapespace.config.options import ReadOptions
 from shapespace.errors import InputError, at_least
 from shapespace.report import html as report
 from shapespace.report.run import RunRecord, read_run
@@ -27,6 +28,7 @@ def write_report(
     up: str = "y",
     steps: int = 9,
     resolution: int = 80,
+    reading: ReadOptions = ReadOptions(),
 ) -> Path:
     """Write the page of a run; the file is complete or not written.
 
@@ -44,6 +46,7 @@ def write_report(
         steps: Frames of the animation from one training shape to the next, at least 1.
         resolution: Grid nodes along the longest side of the space for the meshes of the animation
             and of the nearest training shapes, at least 2.
+        reading: How files of scans and true surfaces are read.
 
     Returns:
         The path of the page.
@@ -54,7 +57,7 @@ def write_report(
     """
     at_least(1, steps=steps)
     at_least(2, resolution=resolution)
-    record = read_run(run, evaluation, truth, scans)
+    record = read_run(run, evaluation, truth, scans, reading)
     target = record.folder / PAGE if out is None else Path(out)
     if target.is_dir():
         raise InputError(f"{target}: is a folder; name the page in it, such as {target / PAGE}")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from shapespace.checkpoint import CHECKPOINT, read_checkpoint
+from shapespace.config.options import ReadOptions
 from shapespace.config.trust import MAX_BYTES, check_limits
 from shapespace.data.sources import AnySource, Source, collect_sources, find_sources
 from shapespace.errors import InputError, one_line
@@ -63,6 +64,7 @@ class RunRecord:
         scans: The scans that the user gave, by name.
         truths: The true surfaces that the user gave, by name of the shape.
         diagnostics: The content of the file that ``shapespace diagnose`` wrote.
+        reading: How files of scans and true surfaces are read.
         remarks: Sentences about files that exist but are not used; sections add to them.
     """
 
@@ -77,6 +79,7 @@ class RunRecord:
     scans: Mapping[str, AnySource] = field(default_factory=dict)
     truths: Mapping[str, Source] = field(default_factory=dict)
     diagnostics: dict[str, Any] | None = None
+    reading: ReadOptions = ReadOptions()
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -105,6 +108,7 @@ def read_run(
     evaluation: str | Path | None = None,
     truth: str | Path | None = None,
     scans: Sequence[str | Path] = (),
+    reading: ReadOptions = ReadOptions(),
 ) -> RunRecord:
     """Read the folder of a run and the folder of its evaluation.
 
@@ -117,6 +121,7 @@ def read_run(
             ``evaluation`` in the run, if that exists.
         truth: The true surfaces, by name: a file or folder.
         scans: The scans that were evaluated, by name: files, folders and stores.
+        reading: How files of scans and true surfaces are read.
 
     Raises:
         InputError: ``run`` holds no checkpoint; ``evaluation`` is given and holds no scores,
@@ -145,6 +150,7 @@ def read_run(
         scans=_scans(scans, names, remarks),
         truths=_truths(truth, names, (scores or {}).get("facts", {}), remarks),
         diagnostics=_diagnostics(folder, space, remarks),
+        reading=reading,
         remarks=remarks,
     )
 

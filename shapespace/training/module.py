@@ -181,6 +181,8 @@ class ShapeSpace(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add format, version, unit, the means of the epoch so far and the first losses."""
         kind = {"format": FORMAT, "version": __version__, "unit": self.unit}
+        if self.objective.kind != "distance":
+            kind["field"] = self.objective.kind
         checkpoint["shapespace"] = kind | {
             "means": asdict(self.means),
             "first_losses": asdict(self.first_losses),

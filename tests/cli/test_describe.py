@@ -23,6 +23,21 @@ def test_a_store(toy_store):
     assert lines[3:] == ["  ball", "  egg", "  lens", "  melon"]
 
 
+def test_a_large_store_is_described_from_its_index(write_store, tmp_path, monkeypatch):
+    radii = {f"scan_{row:03d}": (1.0, 1.0, 1.0) for row in range(60)}
+    path = write_store(tmp_path / "s.hdf5", radii)
+    groups = []
+    looked_up = ScanStore._group
+    monkeypatch.setattr(
+        ScanStore, "_group", lambda self, name: groups.append(name) or looked_up(self, name)
+    )
+    text = describe(path)
+    assert set(groups) == {"scan_000"}
+    with h5py.File(path, "r+") as file:
+        del file["index"], file["accounts"]
+    assert describe(path) == text and len(set(groups)) == 60
+
+
 def test_damage_is_found(toy_store, tmp_path, capsys):
     path = tmp_path / "s.hdf5"
     path.write_bytes(toy_store.read_bytes())

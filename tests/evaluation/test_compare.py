@@ -94,6 +94,26 @@ def test_compare_prints_every_convention_and_writes_exact_numbers(files, tmp_pat
     assert "fscore_0.1_percent" in capsys.readouterr().out
 
 
+def test_columns_are_as_the_user_names_them_and_the_rest_is_said(files, tmp_path, capsys):
+    points = np.loadtxt(files[2])
+    for name in ("a.xyz", "b.xyz"):
+        np.savetxt(tmp_path / name, np.hstack([3 * points, points]))
+    words = ["compare", str(tmp_path / "a.xyz"), files[2], "--num-samples", "500"]
+    assert main(words) == 2
+    assert "--columns" in capsys.readouterr().err
+    words[2] = str(tmp_path / "b.xyz")
+    assert main([*words, "--columns", "u,v,w,x,y,z"]) == 0
+    text = capsys.readouterr().out
+    assert "2 scans: read x y z; not used: u v w" in text
+    points[3] = np.nan
+    np.savetxt(tmp_path / "nan.xyz", points)
+    words = ["compare", files[2], str(tmp_path / "nan.xyz"), "--num-samples", "500"]
+    assert main(words) == 0
+    assert "nan.xyz: read x y z; left out: 1 of" in capsys.readouterr().out
+    assert main([*words, "--strict"]) == 2
+    assert "nan.xyz" in capsys.readouterr().err
+
+
 def test_what_cannot_be_compared_is_said(files, tmp_path, capsys):
     flat = tmp_path / "flat.xyz"
     np.savetxt(flat, np.random.default_rng(0).normal(size=(60, 2)))

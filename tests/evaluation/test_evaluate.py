@@ -97,6 +97,29 @@ def test_what_is_there_is_kept_and_measured_alike(result, toy_checkpoint, toy_st
             assert new.parts[part] == old.parts[part]
 
 
+def test_scans_and_truths_are_read_as_the_user_names_their_columns(toy_checkpoint, tmp_path):
+    points, normals = ellipsoid(RADII["egg"], 700)
+    table = np.hstack([9 * normals, points])
+    for folder in ("scans", "truth"):
+        (tmp_path / folder).mkdir()
+        np.savetxt(tmp_path / folder / "egg.csv", table, delimiter=",")
+    words = ["evaluate", str(toy_checkpoint), str(tmp_path / "scans"), "--unit", "m"]
+    words += ["--truth", str(tmp_path / "truth"), "--resolution", "16", "--num-samples", "400"]
+    words += ["--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert main([*words, "--columns", "u,v,w,x,y,z"]) == 0
+    found = json.loads((tmp_path / "out" / "scores.json").read_text())
+    (shape,) = found["shapes"]
+    # Nine times as large and of another form, if any of the three readers took other columns.
+    assert shape["scan"]["completeness_exact_median"] < 0.3
+    assert shape["registration"] == pytest.approx(shape["scan"])
+    said = (tmp_path / "out" / "scores.txt").read_text()
+    assert "2 scans: read x y z; not used: u v w" in said
+    table[5] = np.nan
+    np.savetxt(tmp_path / "scans" / "egg.csv", table, delimiter=",")
+    assert main([*words, "--columns", "u,v,w,x,y,z", "--strict"]) == 2
+
+
 def some_pose():
     turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.2, 0], [0.2, 0, 0], [0, 0, 0]]).double())
     return Pose(

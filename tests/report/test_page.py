@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from shapespace.cli.main import main
+from shapespace.config.options import ReadOptions
 from shapespace.data.formats.readers import checked
 from shapespace.data.prepare.points import prepare_scan
 from shapespace.data.store.writer import StoreWriter
@@ -240,6 +241,19 @@ def test_cases_come_from_best_to_worst_with_exact_errors(run, evaluation, toy_st
     assert in_mm.per_unit == 1
     expected = 1000 * point_to_mesh(case.scan.vertices, case.mesh)
     np.testing.assert_allclose(case.errors, expected)
+
+
+def test_scans_and_truths_have_the_columns_that_the_user_names(run, evaluation, tmp_path):
+    points = np.random.default_rng(0).normal(size=(90, 3))
+    np.savetxt(tmp_path / "ball.csv", np.hstack([9 * points, points]), delimiter=",")
+    for reading in (ReadOptions("u,v,w,x,y,z"), ReadOptions()):
+        record = read_run(run, evaluation, tmp_path, [tmp_path], reading)
+        case = read_case(record, ranked(record)[2][0], "scan")
+        assert (case.scan is None) == bool(record.remarks) == (reading.columns is None)
+        assert case.truth is None  # a cloud has no surface
+        if case.scan is not None:
+            np.testing.assert_allclose(case.scan.vertices, points)
+    assert "--columns" in record.remarks[0]
 
 
 def test_a_training_shape_is_its_own_neighbour(run, evaluation):

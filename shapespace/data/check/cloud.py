@@ -35,6 +35,27 @@ class Repeated:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a scan was read.
+
+    Args:
+        per_unit: source units per stored unit.
+        left_out: what the reader left out of a file, "" for nothing.
+        from_file: whether it is a file, else a scan of a store.
+        rounded: how float32 has rounded the source, "" if it has not.
+        repeated: the point of a cloud that is there most often, None if none is there twice.
+        cleaned: whether it was prepared with --clean.
+    """
+
+    per_unit: float = 1.0
+    left_out: str = ""
+    from_file: bool = False
+    rounded: str = ""
+    repeated: Repeated | None = None
+    cleaned: bool = False
+
+
+@dataclass(frozen=True)
 class Cloud:
     """A random subset of the points of one scan, and facts about the whole scan.
 
@@ -51,12 +72,7 @@ class Cloud:
         sigma: median sigma of a stored scan; None where it has to be predicted.
         moments: moments of all vertices of a file, see :func:`moments`.
         faces: the faces of a mesh, else None.
-        per_unit: source units per stored unit.
-        left_out: what the reader left out of a file, "" for nothing.
-        from_file: the points come from a file, not from a store.
-        rounded: how float32 has rounded the source, "" if it has not.
-        repeated: the point of a cloud that is there most often, None if none is there twice.
-        cleaned: the scan was prepared with --clean.
+        reading: how the scan was read.
     """
 
     points: Float64[np.ndarray, "n D"]
@@ -71,12 +87,7 @@ class Cloud:
     sigma: float | None = None
     moments: tuple[float, ...] = ()
     faces: Int64[np.ndarray, "F 3"] | None = None
-    per_unit: float = 1.0
-    left_out: str = ""
-    from_file: bool = False
-    rounded: str = ""
-    repeated: Repeated | None = None
-    cleaned: bool = False
+    reading: Reading = Reading()
 
 
 def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
@@ -110,11 +121,13 @@ def cloud_of_source(raw: RawScan, source_hash: str, scale: float) -> Cloud:
         source_hash=source_hash,
         moments=moments((raw.vertices - start) / scale),
         faces=faces,
-        per_unit=scale,
-        left_out=_said(raw.account, "left out"),
-        from_file=True,
-        rounded=str(rounding_of(raw.vertices) or ""),
-        repeated=repeated_point(raw.vertices) if raw.faces is None else None,
+        reading=Reading(
+            per_unit=scale,
+            left_out=_said(raw.account, "left out"),
+            from_file=True,
+            rounded=str(rounding_of(raw.vertices) or ""),
+            repeated=repeated_point(raw.vertices) if raw.faces is None else None,
+        ),
     )
 
 
@@ -144,10 +157,12 @@ def cloud_of_scan(scan: PreparedScan) -> Cloud:
         prepared=len(scan.points),
         source_hash=scan.source_hash,
         sigma=None if scan.sigma is None else float(np.median(scan.sigma)),
-        per_unit=float(scan.frame.scale),
-        rounded=_said(scan.account, ROUNDED) or _said(scan.account, FINELY_ROUNDED),
-        repeated=_repeated_in_store(scan),
-        cleaned=bool(_said(scan.account, CLEANED)),
+        reading=Reading(
+            per_unit=float(scan.frame.scale),
+            rounded=_said(scan.account, ROUNDED) or _said(scan.account, FINELY_ROUNDED),
+            repeated=_repeated_in_store(scan),
+            cleaned=bool(_said(scan.account, CLEANED)),
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from shapespace.data.check.cloud import Cloud, Repeated, predicted_sigma
+from shapespace.data.check.cloud import Cloud, Reading, predicted_sigma
 from shapespace.data.check.handedness import principal_occupancy
 from shapespace.data.check.orientation import measure_orientation
 from shapespace.data.check.rotations import Occupancy, occupancy
@@ -77,12 +77,7 @@ class ScanFacts:
         away: see ``NormalsOrientation``; () without trusted normals.
         border: share of boundary edges, see :func:`boundary_edges`; None for a cloud.
         border_loops: number of boundary loops; None for a cloud.
-        per_unit: source units per stored unit.
-        left_out: what the reader left out of a file, "" for nothing.
-        from_file: whether it is a file, else a scan of a store.
-        rounded: how float32 has rounded the source, "" if it has not.
-        repeated: the point of a cloud that is there most often.
-        cleaned: whether it was prepared with --clean.
+        reading: how it was read. Its fields stand beside the others in the report.
         moments: see :func:`shapespace.data.check.cloud.moments`. Not part of the report.
         occupancy: see :func:`~shapespace.data.check.rotations.occupancy`. Not part of the report.
         principal: the same along the principal axes. Not part of the report.
@@ -116,12 +111,7 @@ class ScanFacts:
     away: tuple[float, ...] = ()
     border: float | None = None
     border_loops: int | None = None
-    per_unit: float = 1.0
-    left_out: str = ""
-    from_file: bool = False
-    rounded: str = ""
-    repeated: Repeated | None = None
-    cleaned: bool = False
+    reading: Reading = field(default_factory=Reading)
     moments: tuple[float, ...] = field(default=(), repr=False)
     occupancy: Occupancy | None = field(default=None, repr=False)
     principal: Occupancy | None = field(default=None, repr=False)
@@ -148,12 +138,7 @@ def measure_scan(name: str, cloud: Cloud) -> ScanFacts:
         border=share,
         border_loops=loops,
         moments=cloud.moments,
-        per_unit=cloud.per_unit,
-        left_out=cloud.left_out,
-        from_file=cloud.from_file,
-        rounded=cloud.rounded,
-        repeated=cloud.repeated,
-        cleaned=cloud.cleaned,
+        reading=cloud.reading,
         **_box(cloud.points),
     )
     if len(cloud.points) <= NEIGHBOUR or not facts.length:

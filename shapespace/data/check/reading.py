@@ -55,10 +55,11 @@ def _too_few(facts: ScanFacts) -> Finding | None:
 
 
 def _rounded(facts: ScanFacts) -> Finding | None:
-    if not facts.rounded.startswith(ROUNDED):
+    rounded = facts.reading.rounded
+    if not rounded.startswith(ROUNDED):
         return None
     remedy = "export it again in double precision, or moved near to the origin"
-    return finding_about(facts.name, "rounding", "error", measured=facts.rounded, remedy=remedy)
+    return finding_about(facts.name, "rounding", "error", measured=rounded, remedy=remedy)
 
 
 def _flat(facts: ScanFacts) -> Finding | None:
@@ -71,7 +72,7 @@ def _flat(facts: ScanFacts) -> Finding | None:
 
 
 def _two_dimensions(facts: ScanFacts) -> Finding | None:
-    if facts.dimension != 2 or not facts.from_file:
+    if facts.dimension != 2 or not facts.reading.from_file:
         return None
     measured = "read as a curve in the plane: two numbers a point"
     remedy = "nothing if it is one; else give the third coordinate, or name the --columns"
@@ -79,14 +80,15 @@ def _two_dimensions(facts: ScanFacts) -> Finding | None:
 
 
 def _left_out(facts: ScanFacts) -> Finding | None:
-    if not facts.left_out:
+    left_out = facts.reading.left_out
+    if not left_out:
         return None
     remedy = "nothing if these stand for no measurement; else repair them at the source"
-    return finding_about(facts.name, "left out", "note", measured=facts.left_out, remedy=remedy)
+    return finding_about(facts.name, "left out", "note", measured=left_out, remedy=remedy)
 
 
 def _repeated(facts: ScanFacts) -> Finding | None:
-    point = facts.repeated
+    point = facts.reading.repeated
     if point is None or point.count < max(REPEATED, REPEATED_SHARE * facts.num_points):
         return None
     where = ", ".join(f"{x:.6g}" for x in point.where)
@@ -98,9 +100,9 @@ def _repeated(facts: ScanFacts) -> Finding | None:
 
 def _origin(facts: ScanFacts) -> Finding | None:
     # A file of double numbers loses nothing; what float32 has rounded coarsely is an error.
-    if facts.origin <= FAR * facts.length or not facts.rounded:
+    if facts.origin <= FAR * facts.length or not facts.reading.rounded:
         return None
     times = facts.origin / facts.length
-    measured = f"the origin is {times:.3g} sizes away, {FAR:g} is the rule; {facts.rounded}"
+    measured = f"the origin is {times:.3g} sizes away, {FAR:g} is the rule; {facts.reading.rounded}"
     remedy = "export it in double precision, or moved near to its origin"
     return finding_about(facts.name, "origin", "warning", measured=measured, remedy=remedy)

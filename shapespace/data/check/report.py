@@ -69,12 +69,13 @@ class CheckReport:
         return "\n".join([*lines, "", self._verdict()])
 
     def as_json(self) -> str:
-        """Write all facts and findings as JSON. Keys and units are those of ``ScanFacts``."""
+        """Write facts and findings as JSON, with the keys of ``ScanFacts`` and ``Reading``."""
         hidden = ("occupancy", "principal", "moments")
         facts = []
         for scan in self.facts:
-            fields = asdict(scan)
-            facts.append({key: value for key, value in fields.items() if key not in hidden})
+            fields = {key: value for key, value in asdict(scan).items() if key not in hidden}
+            reading = fields.pop("reading")
+            facts.append(fields | reading)
         content = {
             "path": self.path,
             "is_store": self.is_store,

@@ -225,7 +225,7 @@ def _clutter(facts: ScanFacts, extent: float) -> Finding | None:
         "prepare with --clean, or remove what is not the shape at the source; a hand that a shadow "
         "cut off may be kept: leave --clean out"
     )
-    if facts.cleaned:
+    if facts.reading.cleaned:
         remedy = "--clean took it for the shape: remove it at the source, unless it is"
     return finding_about(
         facts.name, "clutter", "warning", measured="; ".join(measured), remedy=remedy

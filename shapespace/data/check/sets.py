@@ -116,7 +116,7 @@ def _scale(scan: ScanFacts, setting: Setting, times: float | None) -> Finding:
     if unit is not None:
         measured += f": are these {UNIT_NAMES[unit]}?"
     # A unit that was given is believed: all scans may be small.
-    believed = scan.per_unit != 1 and times is None and scan.reach <= setting.extent
+    believed = scan.reading.per_unit != 1 and times is None and scan.reach <= setting.extent
     if believed:
         remedy = KEEPING_SIZES if unit is None else f"if so, give --unit {unit}; {KEEPING_SIZES}"
     elif setting.extent / SMALL <= scan.reach <= setting.extent:
@@ -142,8 +142,8 @@ def _fitting_unit(scan: ScanFacts, extent: float) -> str | None:
     The unit that it was prepared with is not named again.
     """
     for unit in ("mm", "cm", "m", "in"):
-        converted = scan.reach * scan.per_unit / PER_METRE[unit]
-        if scan.per_unit != PER_METRE[unit] and extent / FILLING <= converted <= extent:
+        converted = scan.reach * scan.reading.per_unit / PER_METRE[unit]
+        if scan.reading.per_unit != PER_METRE[unit] and extent / FILLING <= converted <= extent:
             return unit
     return None
 

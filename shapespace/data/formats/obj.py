@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 
 from shapespace.data.formats.contents import Contents
-from shapespace.data.formats.polygons import three_words, triangulate
+from shapespace.data.formats.polygons import FEW, few_corners, three_words, triangulate
 from shapespace.data.formats.words import listed, plain_numbers
 
 SILENT = ("v", "f", "o", "g", "s", "usemtl", "mtllib", "vt")
@@ -49,12 +49,15 @@ def read_obj(content: bytes) -> Contents:
     known = not polygons and len(normals) == len(vertices)
     if normals and not known:
         more["vn"] += 1
+    unused = [listed(list(more))] if more else []
+    if few_corners(polygons):
+        unused.append(f"{few_corners(polygons)} {FEW}")
     return Contents(
         np.array(vertices, np.float64),
         triangulate(polygons) if polygons else None,
         np.array(normals, np.float64) if known else None,
         normals_from="vn",
-        unused=(listed(list(more)),) if more else (),
+        unused=tuple(unused),
     )
 
 

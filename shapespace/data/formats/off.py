@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from shapespace.data.formats.contents import Contents
-from shapespace.data.formats.polygons import three_words, triangulate
+from shapespace.data.formats.polygons import FEW, three_words, triangulate
 from shapespace.data.formats.words import plain_numbers
 
 # The counts may follow the word at once, as in ModelNet40: OFF642 1280 0.
@@ -85,6 +85,9 @@ def _unused(
         phrases.append(f"{more} more numbers of the vertices (colours)")
     if any(len(words) > 1 + int(words[0]) for words in faces):
         phrases.append("colours of the faces")
+    num_lines = sum(int(words[0]) < 3 for words in faces)
+    if num_lines:
+        phrases.append(f"{num_lines} {FEW}")
     if left:
         phrases.append(f"{left} rows after the last face")
     return tuple(phrases)

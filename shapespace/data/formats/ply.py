@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int64, Shaped
 
 from shapespace.data.formats.clouds.columns import named_cloud
 from shapespace.data.formats.contents import Contents
-from shapespace.data.formats.polygons import strips, triangulate
+from shapespace.data.formats.polygons import FEW, few_corners, strips, triangulate
 from shapespace.data.formats.words import listed, plain_numbers, role
 
 TYPES = {
@@ -103,15 +103,20 @@ def read_ply(content: bytes) -> Contents:
     cloud = _cloud(found.get("vertex", {}))
     unused = [*cloud.unused]
     triangles = []
+    num_lines = 0
     for element in elements:
         columns = found[element.name]
         cut = {"face": triangulate, "tristrips": strips}.get(element.name)
         names = [name for name in columns if not (cut and name in CORNERS)]
         if cut and columns:
-            triangles.append(cut(_corners(element.name, columns)))
+            corners = _corners(element.name, columns)
+            num_lines += few_corners(corners) if cut is triangulate else 0
+            triangles.append(cut(corners))
         if columns and element.name != "vertex" and names:
             words = listed(names)
             unused.append(f"{element.name} {words}" if cut else f"element {element.name}")
+    if num_lines:
+        unused.append(f"{num_lines} {FEW}")
     left = (len(content) - at) // size
     if left and content[at:].strip():
         what = "numbers" if encoding == "ascii" else "bytes"
@@ -177,8 +182,28 @@ def _corners(element: str, columns: dict[str, Any]) -> Any:
     """The lists of corners of faces or strips; ValueError if there are none."""
     for name in CORNERS:
         if name in columns and not _is_flat(columns[name]):
-            return columns[name]
+            rows = columns[name]
+            if not all((np.asarray(row) == np.floor(row)).all() for row in _tables(rows)):
+                raise ValueError(f"element {element} has corners that are no whole numbers")
+            return rows
     raise ValueError(f"element {element} without vertex_indices, only {listed(list(columns))}")
+
+
+def _tables(rows: Any) -> Any:
+    """Arrays that hold all numbers of lists: the table of lists of one length, or each list."""
+    return [rows] if isinstance(rows, np.ndarray) else rows
+
+
+def _check_twice(elements: list[Element]) -> None:
+    """Raise ValueError if two tables, or two columns that are used, have one name."""
+    names = [element.name for element in elements]
+    for element in elements:
+        if names.count(element.name) > 1:
+            raise ValueError(f"two elements are called {element.name}; one is needed")
+        columns = [each.name for each in element.properties]
+        for name in columns:
+            if columns.count(name) > 1 and (role(name) or name in CORNERS):
+                raise ValueError(f"two properties of {element.name} are called {name}")
 
 
 def _header(content: bytes) -> tuple[str, list[Element], int]:
@@ -197,6 +222,7 @@ def _header(content: bytes) -> tuple[str, list[Element], int]:
             elements.append(Element(words[1], int(words[2]), []))
         elif words[:1] == ["property"]:
             elements[-1].properties.append(_property(words, encoding))
+    _check_twice(elements)
     # The body begins right after one line end, which is one byte or two; a binary body may begin
     # with any byte, so no further blanks are skipped.
     after = end + len(b"end_header")

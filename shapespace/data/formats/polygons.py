@@ -7,6 +7,16 @@ from typing import Any
 
 import numpy as np
 
+FEW = "faces of fewer than three corners"
+"""What is said of polygons that :func:`triangulate` drops, behind their number."""
+
+
+def few_corners(polygons: Any) -> int:
+    """Count the polygons of fewer than three corners, in what :func:`triangulate` takes."""
+    if isinstance(polygons, np.ndarray):
+        return len(polygons) if polygons.shape[1] < 3 else 0
+    return sum(len(row) < 3 for row in polygons)
+
 
 def triangulate(polygons: Any) -> np.ndarray:
     """Cut polygons into fans of triangles.

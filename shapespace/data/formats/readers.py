@@ -57,6 +57,15 @@ WITH_COLUMNS: dict[str, Callable[[bytes, Sequence[str] | None], Contents]] = {
 """Readers of rows of numbers; the option ``--columns`` may name the columns."""
 READERS = {**WITH_NAMES, **WITH_COLUMNS}
 """All readers by the suffix of the file."""
+PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf": "7-zip",
+}
+"""First bytes of packed files, and what packs them. An NPZ is a zip."""
 MAX_COORDINATE = 1e100
 """Largest coordinate allowed: areas and squared distances of larger ones overflow float64."""
 
@@ -107,6 +116,9 @@ def parse_raw(path: Path, content: bytes, options: ReadOptions = ReadOptions()) 
         options: what columns mean, and whether defects are refused.
     """
     suffix = path.suffix.lower()
+    packed = next((name for start, name in PACKED.items() if content.startswith(start)), None)
+    if packed and suffix != ".npz":
+        raise InputError(f"{one_line(path)}: is packed by {packed}; unpack it first")
     if suffix not in READERS:
         known = " ".join(READERS)
         raise InputError(f"{one_line(path)}: unknown suffix {path.suffix!r}; one of {known}")

@@ -32,7 +32,7 @@ def repaired(contents: Contents, strict: bool = False) -> Contents:
     vertices = contents.vertices
     if vertices.ndim != 2 or not len(vertices):
         return contents
-    contents = _with_normals_counted(contents)
+    contents = _with_vertices_counted(_with_normals_counted(contents))
     bad = np.asarray(~np.isfinite(vertices).all(axis=1))
     if contents.faces is not None and len(contents.faces):
         return _without_vertices(contents, bad, strict)
@@ -96,6 +96,20 @@ def _with_normals_counted(contents: Contents) -> Contents:
     if scaled.any():
         phrases.append(f"normals scaled to length 1: {scaled.sum()} of {len(scaled)}")
     return replace(contents, repaired=(*contents.repaired, *phrases))
+
+
+def _with_vertices_counted(contents: Contents) -> Contents:
+    """Name the vertices of a mesh that no face has: a mesh is sampled on its faces alone."""
+    faces, total = contents.faces, len(contents.vertices)
+    # Faces that cannot be are refused later.
+    if faces is None or not len(faces) or faces.min() < 0 or faces.max() >= total:
+        return contents
+    alone = np.ones(total, bool)
+    alone[faces] = False
+    if not alone.any():
+        return contents
+    said = f"{_share(alone, 'vertices')}, which no face has"
+    return replace(contents, unused=(*contents.unused, said))
 
 
 def _without_vertices(contents: Contents, bad: Bool[np.ndarray, " V"], strict: bool) -> Contents:

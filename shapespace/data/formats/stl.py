@@ -22,9 +22,10 @@ def read_stl(content: bytes) -> Contents:
     size = 84 + 50 * num_faces
     # A binary header may begin with "solid" too. The file is binary if its size is just what the
     # count in the header asks for.
-    if content[:5] == b"solid" and b"facet" in content and len(content) != size:
-        found = re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", plain_numbers(content))
-        if len(found) != 3 * content.count(b"endfacet"):
+    text = content.lower() if content[:5].lower() == b"solid" else b""
+    if b"facet" in text and len(content) != size:
+        found = re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", plain_numbers(text))
+        if len(found) != 3 * text.count(b"endfacet"):
             raise ValueError("a facet has not three vertices; is the file truncated?")
         vertices = np.array(found, dtype="S").astype(np.float64).reshape(-1, 3)
     elif len(content) < size:

@@ -13,10 +13,19 @@ _NORMAL = re.compile(r"(?:scalar_)?(?:nor:)?n(?:orm(?:al)?s?)?[ _.:\[]?([xyz])\]
 _NUMBERED_NORMAL = re.compile(r"(?:scalar_)?normals?[ _.:\[]?([012])\]?")
 
 
+# A unit may follow: x (m), X[mm].
+_UNIT = re.compile(r"\s*[\[(](m|mm|cm|in|ft)[\])]$")
+
+
+def unit(name: str) -> str:
+    """Return the unit that the name of a column ends with, "" if with none."""
+    found = _UNIT.search(name.strip().lower())
+    return found[1] if found else ""
+
+
 def role(name: str) -> str | None:
     """Return which of ``ROLES`` a column of this name has; None for any other name."""
-    # A unit may follow: x (m), X[mm].
-    word = re.sub(r"\s*[\[(](?:m|mm|cm|in|ft)[\])]$", "", name.strip().lower())
+    word = _UNIT.sub("", name.strip().lower())
     for prefix, patterns in (("", (_POSITION, _NUMBERED)), ("n", (_NORMAL, _NUMBERED_NORMAL))):
         for pattern in patterns:
             found = pattern.fullmatch(word)

@@ -60,6 +60,9 @@ class PrepareSummary:
             lines.append(f"one scale for all: a stored unit is {self.common:.6g} of the source's")
         lines += [f"skipped {one_line(name)}: {reason}" for name, reason in counts.skipped]
         lines += grouped_accounts(counts.accounts)
+        estimated = counts.kinds.get("estimated-oriented", 0)
+        if estimated:
+            lines.append(f"normals estimated, the files have none: {estimated} scans")
         lines += [f"warning: {warning}" for warning in counts.warnings()]
         if self.ignored:
             lines.append(f"other files ignored: {counted(self.ignored)}")

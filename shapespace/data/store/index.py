@@ -8,22 +8,29 @@ The bytes are S records, in the order of the names, and then the names in UTF-8 
 between two of them. The index is only a claim: its names and checksums must give the content hash
 of the header, and its entry of a scan is compared with the group before any of its points is read.
 
+How the scans were read stands in a second dataset of bytes, which stores of earlier versions have
+not: for each scan the number of its account, 4 bytes, and then a JSON list of all accounts that
+differ.
+
 Letters: S scans, D dimension (2 or 3).
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from shapespace.data.store import hdf5
 from shapespace.data.store.layout import Entry, content_of
-from shapespace.errors import InputError
+from shapespace.errors import InputError, one_line
 from shapespace.scan import NORMALS_KINDS, Frame, is_scan_name
 
 KEY = "index"
 """Name of the dataset."""
+ACCOUNTS = "accounts"
+"""Name of the dataset of accounts."""
 NOTHING = -1
 """Offset of a part that a scan does not have."""
 OFFSETS = ("points", "sigma", "normals", "target_points", "target_distance")
@@ -104,6 +111,31 @@ def write_index(root: hdf5.File, records: Mapping[str, np.ndarray]) -> None:
     root[KEY] = np.frombuffer(content, np.uint8)
 
 
+def write_accounts(root: hdf5.File, accounts: Sequence[str]) -> None:
+    """Write the accounts of all scans, in the order of the names, to the root of a store."""
+    number = {text: row for row, text in enumerate(dict.fromkeys(accounts))}
+    numbers = np.array([number[text] for text in accounts], "<u4").tobytes()
+    content = numbers + json.dumps(list(number)).encode()
+    hdf5.reserve(root, len(content))
+    root[ACCOUNTS] = np.frombuffer(content, np.uint8)
+
+
+def read_accounts(root: hdf5.File, total: int) -> list[str] | None:
+    """Read the accounts of ``total`` scans, or return None if the store does not list them.
+
+    Raises:
+        InputError: they do not fit the store.
+    """
+    if ACCOUNTS not in root:
+        return None
+    content = hdf5.dataset(root, ACCOUNTS, numeric="u")[()].tobytes()
+    try:
+        texts = json.loads(content[4 * total :])
+        return [one_line(texts[number], 10_000) for number in np.frombuffer(content, "<u4", total)]
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        _refuse(root, f"its accounts: {one_line(error, 80)}")
+
+
 def read_index(root: hdf5.File, dimension: int, content: str) -> Index | None:
     """Read the index of a store, or return None if it has none.
 
@@ -149,7 +181,7 @@ def _names(root: hdf5.File, text: bytes, total: int) -> tuple[str, ...]:
     return names
 
 
-def _refuse(root: hdf5.File, reason: Any) -> None:
+def _refuse(root: hdf5.File, reason: Any) -> NoReturn:
     """Raise InputError about the index of a store."""
     raise InputError(
         f"{root.filename}: the index does not fit the scans ({reason}); "

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from shapespace.data.store import hdf5
-from shapespace.data.store.index import Index, read_index
+from shapespace.data.store.index import Index, read_accounts, read_index
 from shapespace.data.store.layout import (
     Entry,
     content_of,
@@ -253,6 +253,12 @@ class ScanStore:
     def account(self, name: str) -> str:
         """Line that says how the source of the scan was read; "" if the store has none."""
         return self._facts(name)["account"]
+
+    def accounts(self) -> list[str]:
+        """The :meth:`account` of each scan, in the order of ``names``; none needs its group."""
+        with hdf5.naming(self.path):
+            found = read_accounts(self._file(), len(self.names))
+        return [self.account(name) for name in self.names] if found is None else found
 
     def check_name(self, name: str) -> None:
         """Raise InputError, which gives the nearest name, if no scan is called ``name``."""

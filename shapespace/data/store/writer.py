@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from shapespace.data.store import hdf5
-from shapespace.data.store.index import record_of, write_index
+from shapespace.data.store.index import record_of, write_accounts, write_index
 from shapespace.data.store.layout import (
     FORMAT,
     VERSION,
@@ -52,6 +52,7 @@ class StoreWriter:
         self._scans = self._file.create_group("scans")
         self._checksums: dict[str, str] = {}
         self._records: dict[str, np.ndarray] = {}
+        self._accounts: dict[str, str] = {}
         self._has_sigma: bool | None = None  # the first scan decides
 
     def __enter__(self) -> "StoreWriter":
@@ -62,6 +63,8 @@ class StoreWriter:
             with hdf5.naming(self.path):
                 if error is None:
                     write_index(self._file, self._records)
+                    names = sorted(self._accounts)
+                    write_accounts(self._file, [self._accounts[name] for name in names])
                 if self._has_sigma is False:
                     hdf5.set_attributes(self._file, sigma=0)
                 hdf5.set_attributes(self._file, content=content_of(self._checksums))
@@ -108,6 +111,7 @@ class StoreWriter:
             entry = read_entry(hdf5.group(self._scans, scan.name), self.dimension, self._has_sigma)
         self._checksums[scan.name] = checksum
         self._records[scan.name] = record_of(entry, checksum)
+        self._accounts[scan.name] = scan.account
 
 
 def check_target(path: Path) -> None:

@@ -174,11 +174,11 @@ def _store(record: RunRecord) -> str:
     known = set(record.space.names)
     stores = {scan.store for scan in record.scans.values() if isinstance(scan, StoredScan)}
     for store in stores:
-        rows: list[dict[str, Any]] = [row for row in store.manifest() if row["name"] in known]
-        if not rows:
+        names = [name for name in store.names if name in known]
+        if not names:
             continue
-        points = sorted(row["num_points"] for row in rows)
-        kinds = Counter(row["normals"] for row in rows)
+        points = sorted(store.num_points(name) for name in names)
+        kinds = Counter(store.normals_kind(name) for name in names)
         normals = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
         counts = f"{points[0]}" if points[0] == points[-1] else f"{points[0]} to {points[-1]}"
         facts = f"{counts} points a scan, normals: {normals}, unit {store.unit}"

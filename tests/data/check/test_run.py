@@ -90,6 +90,9 @@ def test_json_is_plain_and_complete(planted_report):
     assert [scan["name"] for scan in content["scans"]] == [f.name for f in planted_report.facts]
     assert len(content["findings"]) == len(planted_report.findings) and content["ok"] is False
     assert {f["level"] for f in content["findings"]} == {"error", "warning", "note"}
+    # How a scan was read stands beside what was measured, not below it.
+    read = {"per_unit", "left_out", "from_file", "rounded", "repeated", "cleaned"}
+    assert all(read <= set(scan) and "reading" not in scan for scan in content["scans"])
 
 
 def ball(radius=0.5, name="ball", dimension=3, count=8000, **changed):

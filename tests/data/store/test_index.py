@@ -19,7 +19,8 @@ NAMES = ("a", "z" * 300, "é x")
 
 def some_scans(dimension):
     around = Targets(np.ones((5, dimension), np.float32), np.ones(5, np.float32), True)
-    yield make_scan(NAMES[0], dimension=dimension, targets=around)
+    first = make_scan(NAMES[0], dimension=dimension, targets=around)
+    yield replace(first, account="read x y z; not used: é")
     yield make_scan(NAMES[2], dimension=dimension, kind="estimated-unoriented", seed=2)
     yield make_scan(NAMES[1], n=60, dimension=dimension, normals=False, seed=1)
 
@@ -42,7 +43,7 @@ def facts(store):
 
 def without_index(path):
     with h5py.File(path, "r+") as file:
-        del file["index"]
+        del file["index"], file["accounts"]
     return path
 
 
@@ -53,10 +54,13 @@ def test_the_index_says_what_the_groups_hold(tmp_path, dimension):
     with_index, manifest = facts(store), store.manifest()
     assert store.names == NAMES
     assert list(store.verify()) == [None] * 3
+    accounts = store.accounts()
+    assert accounts == [row["account"] for row in manifest] == ["read x y z; not used: é", "", ""]
     joined = merge([path], tmp_path / "merged.hdf5", progress=False)
     assert facts(joined) == with_index
     store.close()
     plain = ScanStore(without_index(path))
+    assert plain.accounts() == joined.accounts() == accounts
     assert facts(plain) == with_index and plain.manifest() == manifest
     assert plain.content == store.content == joined.content
 
@@ -121,6 +125,27 @@ def test_an_index_that_lies_is_refused_by_name(tmp_path):
                 use(store)
         assert len(store.read(NAMES[1])[0]) == 60
         store.close()
+
+
+def test_accounts_that_do_not_fit_are_refused_by_name(tmp_path):
+    path = write(tmp_path / "s.hdf5", *some_scans(3))
+    with h5py.File(path) as file:
+        content = file["accounts"][()].tobytes()
+    for bad in (
+        b"",
+        content[:11],
+        content[:-1],
+        b"\xff" * 12 + content[12:],
+        content[:12] + b'{"a": 1}',
+        content[:12] + b"3",
+        content[:12] + b"[" * 100_000,
+        content[:12] + b"\xff",
+    ):
+        with h5py.File(path, "r+") as file:
+            del file["accounts"]
+            file["accounts"] = np.frombuffer(bad, np.uint8)
+        with pytest.raises(InputError, match=r"s.hdf5: the index does not fit .*its accounts"):
+            ScanStore(path).accounts()
 
 
 def test_scans_without_sigma(tmp_path):

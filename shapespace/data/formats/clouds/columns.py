@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from shapespace.data.formats.contents import TOLERANCE, Contents, normal_lengths
-from shapespace.data.formats.words import ROLES, listed, role
+from shapespace.data.formats.words import ROLES, listed, role, unit
 from shapespace.errors import InputError
 
 MOST = 12
@@ -95,8 +95,11 @@ def named_cloud(
     ]
     if "" in names:
         rest.insert(0, "a column without a name")
+    units = dict.fromkeys(unit(names[found[axis]]) for axis in axes)
+    said = " and ".join(each for each in units if each not in ("", "m"))
     return Contents(
         vertices=_stack(columns, [found[axis] for axis in axes]),
+        used=(f"{said} by the header",) if said else (),
         normals=_stack(columns, normal) if normal else None,
         normals_from=listed([names[i] for i in normal]),
         unused=(listed(rest),) if rest else (),
@@ -170,12 +173,28 @@ def _rest(rows: Float64[np.ndarray, "V C"]) -> list[str]:
     colours = [at for at in range(3, count - 2) if not any(names[at - 3 : at]) and _bytes(rows, at)]
     # Never negative and alone: colours from 0 to 1, of which a cloud of six columns has no others.
     if not found and count == 6:
+        _check_colours(rows)
         colours = [3]
     if len(colours) == 1:
         names[colours[0] - 3 : colours[0]] = ["r g b"] * 3
     if count == 4 and not (rows[:, 3] < 0).any():
         names = ["intensity"]
     return names
+
+
+def _check_colours(rows: Float64[np.ndarray, "V C"]) -> None:
+    """Refuse six columns of which the last three, never negative, may be the points.
+
+    Colours are whole numbers, or lie between 0 and 1. Points before them are neither normals nor
+    colours themselves.
+    """
+    last = rows[:, 3:6][np.isfinite(rows[:, 3:6]).all(axis=1)]
+    if not len(last) or (last == np.floor(last)).all():
+        return
+    if last.max() > 1:
+        raise InputError(f"columns 4 to 6 are neither colours nor normals; {REMEDY}")
+    if _are_unit(rows[:, :3]) or _bytes(rows, 0):
+        raise InputError(f"columns 1 to 3 or 4 to 6 could be the points; {REMEDY}")
 
 
 def _check_no_normals(rows: Float64[np.ndarray, "V C"]) -> None:

@@ -11,19 +11,26 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from shapespace.data.formats.clouds.columns import REMEDY, cloud, roles_of
 from shapespace.data.formats.contents import Contents
-from shapespace.data.formats.words import parsed, plain_numbers
+from shapespace.data.formats.words import listed, parsed, plain_numbers
 from shapespace.errors import InputError, one_line
 
 START = 1 << 16
 """Bytes in which the header is looked for."""
 _COMMENT = re.compile(r"\s*(?:#+|//+|%+|!+)")
 _WITH_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?")
+# A number between quotes: "1,5" or "20,064.5".
+_QUOTED_COMMA = re.compile(rb'"\s*[-+]?[0-9]+(?:,[0-9]+|(?:,[0-9]{3})+\.[0-9]*)\s*"')
+_COMMENT_LINE = re.compile(rb"(?m)^[ \t]*[%!].*$")
+DECIMAL_COMMAS = (
+    "decimal commas: it cannot be told where a number ends; write decimal points, or semicolons "
+    "between the numbers"
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class _Layout:
         names: names of the columns; None if the file gives none.
         count: number of points that a line before the rows gives; None without such a line.
         commas: whether decimals are written with commas.
+        numbered: numbers that stand before the rows as names of the columns, "0 1 2"; "" for none.
     """
 
     start: int
@@ -45,13 +53,14 @@ class _Layout:
     names: list[str] | None
     count: int | None
     commas: bool
+    numbered: str
 
 
 def read_text(content: bytes, chosen: Sequence[str] | None = None) -> Contents:
     """Read rows of numbers, with blanks, tabs, commas or semicolons between them.
 
     Before the rows may stand comments, one line with the names of the columns, and one with the
-    number of points. ``#`` starts a comment everywhere.
+    number of points. ``#`` starts a comment everywhere, ``%`` and ``!`` at the start of a line.
 
     Args:
         content: the file.
@@ -69,6 +78,9 @@ def read_text(content: bytes, chosen: Sequence[str] | None = None) -> Contents:
     contents = cloud(rows, names=layout.names, chosen=chosen)
     if not len(rows):
         raise ValueError("no rows of numbers")
+    if layout.numbered:
+        names = f"names of columns ({layout.numbered})"
+        contents = replace(contents, unused=(*contents.unused, names))
     return contents
 
 
@@ -85,12 +97,32 @@ def is_cloud(start: bytes) -> bool:
 
 def _decoded(content: bytes) -> bytes:
     """The text as UTF-8 with plain line ends and numbers, whatever Windows program wrote it."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        content = content.decode("utf-16", "replace").encode()
-    content = content.removeprefix(codecs.BOM_UTF8)
+    content = _as_utf8(content)
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return plain_numbers(content.replace(b'"', b"") if b'"' in content else content)
+    if b'"' in content:
+        if _QUOTED_COMMA.search(content):
+            raise InputError(
+                "numbers in quotes with a comma: it may stand before decimals or between thousands;"
+                " write decimal points, and nothing between thousands"
+            )
+        content = content.replace(b'"', b"")
+    return plain_numbers(content)
+
+
+def _as_utf8(content: bytes) -> bytes:
+    """The text as UTF-8 without a mark at its beginning."""
+    # The mark of UTF-32 begins with that of UTF-16.
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return content.decode("utf-32", "replace").encode()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace").encode()
+    # Without a mark: every other byte of digits in UTF-16 is 0, which no other text has.
+    for encoding, zeros, others in (("utf-16-le", 1, 0), ("utf-16-be", 0, 1)):
+        start = content[:200]
+        if len(start) > 1 and not any(start[zeros::2]) and all(start[others::2]):
+            return content.decode(encoding, "replace").encode()
+    return content.removeprefix(codecs.BOM_UTF8)
 
 
 def _layout(content: bytes, strict: bool) -> _Layout:
@@ -105,6 +137,7 @@ def _layout(content: bytes, strict: bool) -> _Layout:
     """
     words: list[str] = []
     count = None
+    numbered = ""
     lines = content[:START].decode("utf-8", "replace").split("\n")
     for number, line in enumerate(lines):
         if not line.strip():
@@ -120,6 +153,9 @@ def _layout(content: bytes, strict: bool) -> _Layout:
             continue
         if not any(row):
             continue
+        if not (words or numbered) and _are_names(row, lines[number + 1 :]):
+            numbered = listed([word for word in row if word])
+            continue
         # A separator may end the rows, or stand before an empty cell; an empty cell between tabs is
         # no mere spacing. The header tells.
         num_names = len(_header(words[-1])) if words else 0
@@ -134,10 +170,23 @@ def _layout(content: bytes, strict: bool) -> _Layout:
             names=_names(words, len(row), strict),
             count=count,
             commas=_check_commas(lines[number:], separator),
+            numbered=numbered,
         )
     if strict and words:
         _names(words, 0, strict)
     raise ValueError("no vertices: no row of numbers")
+
+
+def _are_names(row: list[str], following: list[str]) -> bool:
+    """True if a row of numbers names the columns: 0, 1, 2 and so on, as pandas writes them.
+
+    Behind an empty cell, which stands over the numbers of the rows, they are names. Otherwise some
+    number of the other rows has to be written with decimals: the row may be a point.
+    """
+    names = row[1:] if row[0] == "" else row
+    if len(names) < 2 or names != [str(number) for number in range(len(names))]:
+        return False
+    return row[0] == "" or any("." in line.split("#")[0] for line in following[:1000])
 
 
 def _header(line: str) -> list[str]:
@@ -201,16 +250,21 @@ def _check_commas(lines: list[str], separator: str | None) -> bool:
             re.search(r"(?:^|,)[-+]?0[0-9]", row) for row in rows
         )
         mixed = any(found and ", " in row for found, row in zip(both, rows, strict=True))
-        commas = mixed or zeros
+        cells = [row.strip().removesuffix(",").split(",") for row in rows]
+        commas = mixed or zeros or _one_decimal(cells)
     else:
         commas = any(_WITH_COMMA.search(row) for row in rows)
     certain = separator in (";", "\t") or (bool(rows) and "\t" in rows[0])
     if commas and not certain:
-        raise InputError(
-            "decimal commas: it cannot be told where a number ends; write decimal points, or "
-            "semicolons between the numbers"
-        )
+        raise InputError(DECIMAL_COMMAS)
     return commas
+
+
+def _one_decimal(rows: list[list[str]]) -> bool:
+    """True if every other cell is one digit, as of 1,5,2,0,3,1 for 1.5 2.0 3.1."""
+    fractions = [cell.strip() for row in rows for cell in row[1::2]]
+    alike = len(rows) > 9 and len(rows[0]) in (4, 6, 12)
+    return alike and all(re.fullmatch("[0-9]", cell) for cell in fractions)
 
 
 def _rows(body: bytes, layout: _Layout) -> np.ndarray:
@@ -225,6 +279,8 @@ def _rows(body: bytes, layout: _Layout) -> np.ndarray:
             body = re.sub(rb"(?m)" + between + rb"[ \t]*$", b"", body)
         body = re.sub(cells if separator != "\t" else cells.replace(rb"[ \t]*", b""), b"nan", body)
     comments = ["#", "//"] if b"//" in body else "#"
+    if b"%" in body or b"!" in body:
+        body = _COMMENT_LINE.sub(b"", body)
     try:
         with warnings.catch_warnings():
             # loadtxt warns of a file without rows, which is refused later in any case
