@@ -21,7 +21,13 @@ from shapespace.errors import InputError
 
 CENTRE, RADIUS = np.array([30.0, -20.0, 7.0]), 5.0
 FAST = PriorOptions(
-    radius=0.15, patch_points=40, local_steps=80, global_steps=30, widen=0.25, lr=5e-3
+    radius=0.15,
+    patch_points=40,
+    local_steps=80,
+    global_steps=20,
+    widen=0.25,
+    lr=5e-3,
+    sinkhorn_steps=16,
 )
 
 
