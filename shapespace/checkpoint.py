@@ -22,8 +22,10 @@ from torch import Tensor
 from shapespace.codes import LatentCodes, check_scans, plain_scans, row_of
 from shapespace.config.parts import build_part, check_like, check_parts, check_size
 from shapespace.decoders.base import Decoder
+from shapespace.encoders.base import Encoder
+from shapespace.encoders.codes import EncodedCodes
 from shapespace.errors import InputError, one_line
-from shapespace.objectives.base import Objective
+from shapespace.objectives.base import FIELDS, Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame
 from shapespace.utils.files import replacing
@@ -176,6 +178,9 @@ def _check_content(path: Path, content: dict[str, Any]) -> None:
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise InputError(f"{path}: its {name} are no mapping from names")
     check_like(content, NEEDED, f"{path}: checkpoint")
+    field = content["shapespace"].get("field", "distance")
+    if field not in FIELDS:
+        raise InputError(f"{path}: shapespace.field is {one_line(field, 40)}, no known kind")
     check_parts(hyper, PARTS, str(path))
     if hyper.get("_instantiator") not in (None, INSTANTIATOR):
         raise InputError(f"{path}: is to be built by a function that is not part of Lightning")
@@ -344,7 +349,7 @@ def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
     """
     hyper = content["hyper_parameters"]
     weights = _part(content, "decoder.")
-    check_size(hyper["decoder"], Decoder, weights)
+    check_size(hyper["decoder"], Decoder, weights, "decoder")
     decoder = build_part(hyper["decoder"], Decoder, "decoder")
     check_numbers(weights, decoder.state_dict())
     decoder.load_state_dict(weights)
@@ -356,12 +361,17 @@ def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
 
 
 def built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
-    """The codes of a checkpoint, with their scans."""
+    """The codes of a checkpoint, with their scans, and with their encoder if they have one."""
     state = _part(content, "codes.")
     num_scans, length = content["state_dict"][TABLE].shape
     if length != latent_size:
         raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
+    encoder = content["hyper_parameters"].get("encoder")
     codes = LatentCodes(num_scans, latent_size)
+    if encoder is not None:
+        weights = _part(content, "codes.encoder.")
+        check_size(encoder, Encoder, weights, "encoder")
+        codes = EncodedCodes(num_scans, build_part(encoder, Encoder, "encoder"))
     check_numbers(state, codes.state_dict())
     codes.load_state_dict(state)
     codes.check_named()

@@ -1,6 +1,6 @@
 """A trained space of shapes, ready to use from its checkpoint alone: no trainer, no store.
 
-Letters: B scans, N points a scan, V vertices, L code length.
+Letters: B scans, N points a scan, D dimension, V vertices, L code length.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from shapespace.codes import LatentCodes
 from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
 from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
+from shapespace.encoders.codes import EncodedCodes
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
@@ -36,7 +37,7 @@ from shapespace.fitting.terms import (
     with_targets,
 )
 from shapespace.fitting.uncertainty import surface_deviation
-from shapespace.objectives.base import FIELDS, FieldKind, Objective
+from shapespace.objectives.base import FieldKind, Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame, PreparedScan, Scan
 from shapespace.surface.mesh import extract_mesh
@@ -105,9 +106,6 @@ class TrainedSpace:
         try:
             decoder, objective, sampler = build_parts(content)
             codes = built_codes(content, decoder.latent_size)
-            kind = content["shapespace"].get("field", objective.kind)
-            if kind not in FIELDS:
-                raise InputError(f"{path}: shapespace.field is {one_line(kind, 40)}, no known kind")
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path}: its parts do not fit together ({one_line(error)})"
@@ -124,7 +122,7 @@ class TrainedSpace:
             sampler=sampler,
             unit=content["shapespace"].get("unit", "m"),
             path=Path(path),
-            kind=kind,
+            kind=content["shapespace"].get("field"),
         )
 
     @property
@@ -252,6 +250,9 @@ class TrainedSpace:
         scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
         batch = as_batch(scans, num_points).to(codes.device)
         scan = replace(batch, normals=None) if self.kind == "unsigned" else batch
+        if isinstance(self.codes, EncodedCodes) and search.guess is None:
+            # The encoder's guess is looked at first, before the training codes.
+            search = replace(search, guess=torch.cat([self.encode(batch.points), codes]))
         found = search(self.metric, scan, codes, on_stage=on_stage)
         objective = self.objective.for_unseen()
         if missing_of(scans, objective) is not None:
@@ -260,6 +261,17 @@ class TrainedSpace:
         samples = draw_samples(self.sampler, posed(batch, found.poses), seed=seed, step=0)
         terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
         return replace(found, terms=terms)
+
+    @torch.no_grad()
+    def encode(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B L"]:
+        """The codes that the encoder gives to scans in the frame of the space, in one pass.
+
+        Raises:
+            InputError: the space was trained with a table of codes.
+        """
+        if not isinstance(self.codes, EncodedCodes):
+            raise InputError(f"{self.path}: has a table of codes and no encoder; use fit")
+        return self.codes.encoder(points)[0]
 
     @staticmethod
     def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:

@@ -114,7 +114,7 @@ def known_class(path: str, base: type[Part], where: str) -> type[Part]:
         raise InputError(f"{where}: {not_found(path, error)}") from error
     if not isinstance(kind, type) or not issubclass(kind, base):
         raise InputError(f"{where}: {one_line(path, 80)!r} is no {base.__name__}")
-    if kind is base and is_under(path, PARTS[:3]):
+    if kind is base and is_under(path, PARTS[:4]):
         raise InputError(f"{where}: {base.__name__} is the base of all; name one of them")
     # A module of a known package may hold what another package defines.
     check_class_path(f"{kind.__module__}.{kind.__qualname__}", where)
@@ -181,7 +181,9 @@ def _said_by(kind: type, error: Exception) -> str:
     return f"{kind.__name__} raised {type(error).__name__} ({one_line(error, 120)})"
 
 
-def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any]) -> None:
+def check_size(
+    part: object, base: type[nn.Module], weights: Mapping[str, Any], where: str = "decoder"
+) -> None:
     """Raise an error for a module of shapespace that is larger than its weights.
 
     It is built without memory here, so that what a file declares cannot fill the memory. A module
@@ -191,25 +193,26 @@ def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any]) 
         part: ``class_path`` and ``init_args``.
         base: class of which the part must be an instance.
         weights: of the module, by name.
+        where: name of the part, for messages.
 
     Raises:
         InputError: a number among its arguments is larger than any size of the weights, or the
             weights are those of another module.
     """
-    kind, arguments = part_arguments(part, base, "decoder")
+    kind, arguments = part_arguments(part, base, where)
     if not is_under(kind.__module__, PARTS):
         return
     sizes = [size for value in weights.values() for size in getattr(value, "shape", ())]
     most = max([len(weights), *sizes])
     for name, value in arguments.items():
         if type(value) is int and value > most:
-            raise InputError(f"decoder.{name}={value}: its weights are those of a smaller decoder")
+            raise InputError(f"{where}.{name}={value}: its weights are those of a smaller {where}")
     with torch.device("meta"):
         wanted = kind(**arguments).state_dict()
     for name in sorted(wanted.keys() | weights.keys()):
         shapes = [getattr(each.get(name), "shape", None) for each in (weights, wanted)]
         if shapes[0] != shapes[1]:
-            raise InputError(f"{one_line(name, 80)} differs from what the decoder has")
+            raise InputError(f"{one_line(name, 80)} differs from what the {where} has")
 
 
 def _value(value: object, hint: Any, where: str) -> object:

@@ -33,6 +33,7 @@ PARTS = (
     "shapespace.decoders",
     "shapespace.objectives",
     "shapespace.sampling",
+    "shapespace.encoders",
     "torch.nn",
     "torch.optim",
 )

@@ -171,6 +171,8 @@ def _check_optimisers(content: Mapping[str, Any], model: ShapeSpace, other: str)
             raise InputError(f"{where}.state is of other parameters")
         for row, parameter in enumerate(parameters):
             name = names[id(parameter)]
+            if row not in state["state"] and not parameter.requires_grad:
+                continue
             if row not in state["state"]:
                 rank_zero_warn(f"{where} has no state of {name}, which begins at zero")
                 continue
