@@ -183,7 +183,7 @@ def detailed(
     size = float(np.median(np.linalg.norm(points - points.mean(0), axis=1)))
     target = Target(points, normals, size)
     shape = _bent(space, code, target, on_step)
-    field = BentField(space.decoder, shape)
+    field = BentField(space.metric, shape)
     surface = _samples(shape.surface, shape.graph.faces, points)
     found = corrected(field, surface, points, normals, confidence=confidence_of(shape))
     on_step()
@@ -284,7 +284,7 @@ def _training_codes(space: TrainedSpace, target: Target) -> dict[str, Float[Tens
     codes = space.codes.table.weight.detach()
     points = torch.from_numpy(target.points).to(codes)
     unturned = torch.eye(3).to(codes)[None]
-    pairs = nearest_starts(space.decoder, points, codes=codes, turns=unturned)
+    pairs = nearest_starts(space.metric, points, codes=codes, turns=unturned)
     found: dict[str, str] = {}
     for row in pairs[:, 1].tolist():
         # Neighbouring frames bend alike; another sequence is another chance.

@@ -10,9 +10,9 @@ mean. ``gap`` is the distance to the nearest point: in a hole, the surface is no
 with about its curvature.
 
 The four numbers were chosen on some people and motions that no training saw, and checked on others
-(experiments/unseen_scans). The shares of places within one and two standard deviations, 68 and
-95 %, are those of all places that are seen, not seen, hands and feet; they need not hold for another
-kind of shape.
+(experiments/unseen_scans). There, about 68 and 95 % of the places lie within one and two standard
+deviations: of those that are seen, of those that are not, of hands and of feet. This need not hold
+for another kind of shape.
 
 Letters: V vertices, N points.
 """
