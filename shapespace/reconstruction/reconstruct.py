@@ -174,6 +174,7 @@ class _Reconstructor:
         return {
             "space": self.space.digest,
             **asdict(self.fit),
+            "detail": "full" if self.fit.detailed else "none",
             "unit": self.meshing.unit,
             "sequence": self.sequence,
             "resolution": self.meshing.resolution,
@@ -284,7 +285,7 @@ class _Reconstructor:
         """Mesh one scan of a batch and write its files; the .json last, which marks it as done."""
         code = fitted.codes[row]
         start = time.perf_counter()
-        if self.fit.detail == "full":
+        if self.fit.detailed:
             mesh, deviation, more = self._detailed(scan, fitted, row, on_step)
         else:
             mesh, more = self._plain(scan, fitted, row, on_step)

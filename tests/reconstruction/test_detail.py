@@ -38,7 +38,7 @@ def made(checkpoint, scan, out, unit="m", **options):
         checkpoint,
         find_sources(scan),
         out,
-        FitOptions(num_points=500, **options),
+        FitOptions(num_points=500, **{"detail": "none", **options}),
         MeshOptions(resolution=48, unit=unit),
     ).done[0]
 
