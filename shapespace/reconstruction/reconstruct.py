@@ -292,8 +292,6 @@ class _Reconstructor:
             deviation = self.space.deviation(fitted, row, mesh, scan.frame)
         known = deviation if np.isfinite(deviation).all() else None
         made = facts_of_meshing(mesh, time.perf_counter() - start)
-        if self.pictures:
-            fit_picture(self._path(scan, PICTURE), scan, mesh, known, self.fit.up)
         path = write_mesh(mesh, self._path(scan, MESH), known)
         with replacing(self._path(scan, CODE)) as part:
             part.write_bytes(bytes_of_code(code))
@@ -315,6 +313,16 @@ class _Reconstructor:
             **more,
         }
         facts["verdict"] = verdict(facts)
+        if self.pictures:
+            fit_picture(
+                self._path(scan, PICTURE),
+                scan,
+                mesh,
+                known,
+                self.fit.up,
+                unit=facts["unit"],
+                verdict=facts["verdict"],
+            )
         with replacing(self._path(scan, FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
