@@ -156,12 +156,6 @@ def test_options_from_a_file(tmp_path, cube, refused, capsys):
     assert "none.yaml" in refused(*given[:-1], tmp_path / "none.yaml")
 
 
-def test_train_help():
-    run = start("-m", "shapespace", "train", "--help")
-    assert (run.returncode, run.stderr) == (0, "")
-    assert all(option in run.stdout for option in ("--model.code_lr", "--data.store", "--wandb"))
-
-
 def test_an_interruption_is_a_code_of_its_own(monkeypatch, capsys):
     def interrupted(path: str) -> None:
         """Do nothing.
