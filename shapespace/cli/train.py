@@ -77,6 +77,7 @@ def train(arguments: Sequence[str]) -> None:
         raise InputError(
             "give a recipe and a store, as in --config bodies-cpu --data.store scans.hdf5"
         )
+    from shapespace.config.trust import packages_of, trusting
     from shapespace.training.cli import train as run
 
     if everything:
@@ -85,7 +86,10 @@ def train(arguments: Sequence[str]) -> None:
         return
     checkpoint = run(arguments)
     if rank_and_world(os.environ)[0] == 0:
-        for line in ending(checkpoint):
+        # A class that was typed on the command line is trusted, as in the training.
+        with trusting(packages_of(arguments)):
+            lines = ending(checkpoint)
+        for line in lines:
             say_line(line)
 
 

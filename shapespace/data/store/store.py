@@ -6,7 +6,6 @@ after that, windows of points are read straight from the file at the offsets tha
 Letters: n points of one scan, m targets, K points asked for, D dimension (2 or 3).
 """
 
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from shapespace.data.store.layout import (
     read_facts,
     read_header,
 )
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError, nearest, one_line
 from shapespace.scan import (
     TRUSTED,
     Frame,
@@ -264,8 +263,7 @@ class ScanStore:
         """Raise InputError, which gives the nearest name, if no scan is called ``name``."""
         if name in self._known:
             return
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
-        hint = f"the nearest is {near[0]!r}" if near else "the store is empty"
+        hint = nearest(name, self.names) if self.names else "the store is empty"
         raise InputError(f"{self.path}: no scan is called {one_line(name)!r}; {hint}")
 
     def verify(self) -> Iterator[str | None]:
