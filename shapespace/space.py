@@ -5,9 +5,10 @@ Letters: B scans, N points a scan, V vertices, L code length.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ from shapespace.sampling import Sampler
 from shapespace.scan import Frame, PreparedScan, Scan
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
+
+
+def _nothing() -> None:
+    """Do nothing between two steps."""
 
 
 class TrainedSpace:
@@ -115,6 +120,29 @@ class TrainedSpace:
             unit=content["shapespace"].get("unit", "m"),
             path=Path(path),
         )
+
+    def __repr__(self) -> str:
+        shapes = f"{len(self)} shape{'' if len(self) == 1 else 's'}"
+        return (
+            f"TrainedSpace({shapes}, {self.decoder.dimension}-D, code length "
+            f"{self.decoder.latent_size}, unit {self.unit}, box ±{self.extent:g})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Float[Tensor, " L"]:
+        """The code of a training scan, as :meth:`code`."""
+        return self.code(name)
 
     @property
     def digest(self) -> str:
@@ -195,6 +223,29 @@ class TrainedSpace:
         mesh = extract_mesh(self.decoder, code, resolution, extent=self.extent, cell=cell, bar=True)
         return placed(mesh, frame, pose)
 
+    def show(self, shape: str | Float[Tensor, " L"], resolution: int = 128) -> Any:
+        """Show the shape of a code, or of a training scan by its name, in a notebook or a window.
+
+        Args:
+            shape: name of a training scan, or a code.
+            resolution: grid nodes along the longest side of the shape.
+
+        Returns:
+            What trimesh's viewer returns, which a notebook displays.
+
+        Raises:
+            InputError: there is no viewer, or for a space of 2-D shapes.
+        """
+        mesh = self.mesh(self[shape] if isinstance(shape, str) else shape, resolution=resolution)
+        try:
+            return mesh.show()
+        # Each viewer that is missing or has no screen raises errors of its own.
+        except Exception as error:
+            raise InputError(
+                f"no viewer ({one_line(error, 100)}): install pyglet, call it in a notebook, or "
+                "write the mesh: space.mesh(code).export('shape.ply')"
+            ) from error
+
     def check_has_meshes(self) -> None:
         """InputError for a space of 2-D shapes."""
         if self.decoder.dimension != 3:
@@ -209,7 +260,7 @@ class TrainedSpace:
         num_points: int = 16384,
         search: Search | None = None,
         seed: int = 0,
-        on_stage: Callable[[], object] = lambda: None,
+        on_stage: Callable[[], object] = _nothing,
     ) -> FitResult:
         """Find the codes of scans that were not trained on; the space stays as it is.
 
@@ -248,7 +299,7 @@ class TrainedSpace:
         scan: PreparedScan,
         refinement: Refinement | None = None,
         seed: int = 0,
-        on_step: Callable[[], object] = lambda: None,
+        on_step: Callable[[], object] = _nothing,
     ) -> "TrainedSpace":
         """A space whose decoder is refined near one fitted scan; this space stays as it is.
 
@@ -328,7 +379,7 @@ class TrainedSpace:
         num_points: int = 16384,
         steps: int = 800,
         seed: int = 0,
-        on_step: Callable[[], object] = lambda: None,
+        on_step: Callable[[], object] = _nothing,
     ) -> FitResult:
         """Find the codes by the published optimisation (800 steps of Adam), to compare with.
 

@@ -218,7 +218,9 @@ def _dfaust_scans(folder: Path) -> list[Source]:
 def _plain(folder: Path, files: list[Path]) -> list[Source]:
     """The scans among ``files``, named by their paths relative to ``folder``."""
     found = [
-        Source("_".join(path.relative_to(folder).with_suffix("").parts), path)
+        _single(path)
+        if dfaust.match_sequence_and_frame(path)
+        else Source("_".join(path.relative_to(folder).with_suffix("").parts), path)
         for path in files
         if path.suffix.lower() in READERS and not path.name.startswith(".") and _may_be_scan(path)
     ]

@@ -50,7 +50,7 @@ class Split:
 
     def __str__(self) -> str:
         counts = f"train {len(self.train)}, test {len(self.test)}, left out {len(self.left_out)}"
-        return "\n".join([counts, *map(self._line, self.test), *self._summary()])
+        return "\n".join([counts, *self._summary(), "", *map(self._line, self.test)])
 
     def share_within(self, frames: int) -> float:
         """Share, 0 to 1, of the test scans with a training scan at most ``frames`` frames away."""
@@ -88,7 +88,7 @@ class Split:
         return f"{name}  gap -  (no training scan of its sequence)"
 
     def _summary(self) -> list[str]:
-        """The printed lines below those of the test scans, with a warning if the split leaks."""
+        """The printed lines above those of the test scans, with a warning if the split leaks."""
         known = self._known()
         lines: list[str] = []
         if known:

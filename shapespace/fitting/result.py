@@ -4,6 +4,7 @@ Letters: B scans, N points, D dimension, L code length, K unknowns of a step (co
 """
 
 from dataclasses import dataclass
+from html import escape
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,6 +51,17 @@ class FitResult:
     covariances: Float[Tensor, "B K K"] | None = None
     freedom: Freedom = "none"
     prior_distance: Float[Tensor, " B"] | None = None
+
+    def __repr__(self) -> str:
+        scans, length = self.codes.shape
+        done = int(self.converged.sum())
+        return (
+            f"FitResult({scans} scan{'' if scans == 1 else 's'}, code length {length}, pose "
+            f"{self.freedom}, {done} converged, {self.seconds:.1f} s)"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
     @property
     def scatter(self) -> Float[Tensor, " B"]:

@@ -113,11 +113,11 @@ def reconstruct_files(
     )
     # Each frame of a sequence needs the code of the one before it.
     batch = 1 if sequence else meshing.batch
-    total = num_rounds(fit) * len(sources)
-    with progress(total=total, desc="reconstructing", unit="round") as bar:
+    with progress(total=len(sources), desc="reconstructing", unit="scan", parts=True) as bar:
+        advance = partial(bar.update_parts, num_rounds(fit))
         for start in range(0, len(sources), batch):
             try:
-                work.do(sources[start : start + batch], bar.update)
+                work.do(sources[start : start + batch], advance)
             except DiskError as error:
                 done = len(work.result.done)
                 raise DiskError(

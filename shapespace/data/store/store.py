@@ -8,6 +8,7 @@ Letters: n points of one scan, m targets, K points asked for, D dimension (2 or 
 
 import os
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,22 @@ class ScanStore:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        scans = f"{len(self)} scan{'' if len(self) == 1 else 's'}"
+        shard = f", shard {self.shard}" if self.shard else ""
+        path = one_line(self.path)
+        return f"ScanStore({path}: {scans}, {self.dimension}-D, unit {self.unit}{shard})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, name: str) -> PreparedScan:
+        """The scan of that name, as :meth:`scan`."""
+        return self.scan(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._known
