@@ -19,9 +19,14 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from shapespace.codes import check_scans, plain_scans, row_of
-from shapespace.config.parts import check_like, check_parts
+from shapespace.codes import LatentCodes, check_scans, plain_scans, row_of
+from shapespace.config.parts import build_part, check_like, check_parts, check_size
+from shapespace.decoders.base import Decoder
+from shapespace.encoders.base import Encoder
+from shapespace.encoders.codes import EncodedCodes
 from shapespace.errors import InputError, one_line
+from shapespace.objectives.base import FIELDS, Objective
+from shapespace.sampling import Sampler
 from shapespace.scan import Frame
 from shapespace.utils.files import replacing
 from shapespace.utils.kinds import kind_of
@@ -177,6 +182,9 @@ def _check_content(path: Path, content: dict[str, Any]) -> None:
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise InputError(f"{path}: its {name} are no mapping from names")
     check_like(content, NEEDED, f"{path}: checkpoint")
+    field = content["shapespace"].get("field", "distance")
+    if field not in FIELDS:
+        raise InputError(f"{path}: shapespace.field is {one_line(field, 40)}, no known kind")
     check_parts(hyper, PARTS, str(path))
     if hyper.get("_instantiator") not in (None, INSTANTIATOR):
         raise InputError(f"{path}: is to be built by a function that is not part of Lightning")
@@ -334,3 +342,47 @@ def _picked(
 ) -> Shaped[Tensor, "K *L"]:
     """Rows ``which`` of a table: ``rows``, followed by ``more``."""
     return torch.cat([rows, *(row.to(rows)[None] for row in more)])[which]
+
+
+def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
+    """Decoder and objective with their weights, and sampler, from the content of a checkpoint.
+
+    Raises:
+        InputError: a part is not known, has other arguments, or its weights are no finite numbers.
+        RuntimeError: the weights are those of another decoder or objective.
+    """
+    hyper = content["hyper_parameters"]
+    weights = _part(content, "decoder.")
+    check_size(hyper["decoder"], Decoder, weights, "decoder")
+    decoder = build_part(hyper["decoder"], Decoder, "decoder")
+    check_numbers(weights, decoder.state_dict())
+    decoder.load_state_dict(weights)
+    objective = build_part(hyper["objective"], Objective, "objective")
+    learnt = _part(content, "objective.")
+    check_numbers(learnt, objective.state_dict())
+    objective.load_state_dict(learnt)
+    return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
+
+
+def built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
+    """The codes of a checkpoint, with their scans, and with their encoder if they have one."""
+    state = _part(content, "codes.")
+    num_scans, length = content["state_dict"][TABLE].shape
+    if length != latent_size:
+        raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
+    encoder = content["hyper_parameters"].get("encoder")
+    codes = LatentCodes(num_scans, latent_size)
+    if encoder is not None:
+        weights = _part(content, "codes.encoder.")
+        check_size(encoder, Encoder, weights, "encoder")
+        codes = EncodedCodes(num_scans, build_part(encoder, Encoder, "encoder"))
+    check_numbers(state, codes.state_dict())
+    codes.load_state_dict(state)
+    codes.check_named()
+    return codes
+
+
+def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries of the state whose keys begin with ``prefix``, without the prefix."""
+    state = content["state_dict"]
+    return {key[len(prefix) :]: state[key] for key in state if key.startswith(prefix)}

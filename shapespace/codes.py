@@ -1,9 +1,10 @@
 """Latent codes: one row for each training scan, known by the scan's name.
 
-Letters: B scans in a batch, S training scans, K rows, L code length (0 is allowed).
+Letters: B scans in a batch, N points, D dimension, S training scans, K rows, L code length (0 is
+allowed).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,36 @@ class LatentCodes(nn.Module):
     def forward(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:
         """The codes of the scans ``index``."""
         return self.table(index)
+
+    def of_batch(
+        self,
+        index: Int[Tensor, " B"],
+        points: Float[Tensor, "B N D"],
+        visits: Sequence[int],
+    ) -> tuple[Float[Tensor, "B L"], dict[str, Float[Tensor, " B"]]]:
+        """The codes of some scans in a training step, and further parts of the loss by name.
+
+        A table looks the codes up and adds nothing; a subclass may make them of the points.
+
+        Args:
+            index: rows of the scans.
+            points: on their surfaces.
+            visits: number of the visit of each scan.
+        """
+        return self(index), {}
+
+    def begin(self) -> None:
+        """Begin a step. A table has nothing to prepare."""
+
+    def settle(self, rows: Int[Tensor, " K"] | None, gathered: Callable[[Tensor], Tensor]) -> None:
+        """Finish a step that was taken: shorten the codes that moved.
+
+        Args:
+            rows: of the codes that moved.
+            gathered: stacks the tensors of all ranks along a new first axis.
+        """
+        if rows is not None:
+            self.hold_norms(rows)
 
     @torch.no_grad()
     def hold_norms(self, rows: Int[Tensor, " K"]) -> None:

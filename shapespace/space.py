@@ -1,6 +1,6 @@
 """A trained space of shapes, ready to use from its checkpoint alone: no trainer, no store.
 
-Letters: B scans, N points a scan, V vertices, L code length.
+Letters: B scans, N points a scan, D dimension, V vertices, L code length.
 """
 
 import hashlib
@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.checkpoint import TABLE, check_numbers, read_checkpoint
+from shapespace.checkpoint import build_parts, built_codes, check_numbers, read_checkpoint
 from shapespace.codes import LatentCodes
-from shapespace.config.parts import build_part, check_size
 from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
+from shapespace.encoders.codes import EncodedCodes
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
@@ -31,6 +31,7 @@ from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.fitting.terms import (
+    as_batch,
     draw_samples,
     missing_of,
     posed,
@@ -38,18 +39,20 @@ from shapespace.fitting.terms import (
     with_targets,
 )
 from shapespace.fitting.uncertainty import surface_deviation
-from shapespace.objectives.base import Objective
+from shapespace.objectives.base import FieldKind, Objective
 from shapespace.sampling import Sampler
-from shapespace.scan import Frame, PreparedScan, Scan
+from shapespace.scan import Frame, PreparedScan
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
+from shapespace.utils.notebook import Shown, nothing, shown
+
+NUM_MEASURED = 4
+"""Training shapes at which the slope of a field is measured that is no distance."""
+LEAST_OF_LOGIT = 0.1
+"""Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
-def _nothing() -> None:
-    """Do nothing between two steps."""
-
-
-class TrainedSpace:
+class TrainedSpace(Shown):
     """A decoder and the codes of its training scans.
 
     :meth:`load` builds a space from a checkpoint. The constructor takes parts as they are.
@@ -62,6 +65,7 @@ class TrainedSpace:
         sampler: of the training.
         unit: of the store, "m" or "radius".
         path: the checkpoint, for messages.
+        kind: what the values of the field are; None takes the kind of the objective.
 
     Raises:
         InputError: a weight or a code is no finite real number, or not each code has a scan.
@@ -75,6 +79,7 @@ class TrainedSpace:
         sampler: Sampler,
         unit: str = "m",
         path: Path | None = None,
+        kind: FieldKind | None = None,
     ) -> None:
         codes.check_named()
         for part in (decoder, codes):
@@ -86,6 +91,7 @@ class TrainedSpace:
         self.sampler = sampler
         self.unit = unit
         self.path = path
+        self.kind: FieldKind = objective.kind if kind is None else kind
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> "TrainedSpace":
@@ -102,7 +108,7 @@ class TrainedSpace:
         content = read_checkpoint(path)
         try:
             decoder, objective, sampler = build_parts(content)
-            codes = _built_codes(content, decoder.latent_size)
+            codes = built_codes(content, decoder.latent_size)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path}: its parts do not fit together ({one_line(error)})"
@@ -119,6 +125,7 @@ class TrainedSpace:
             sampler=sampler,
             unit=content["shapespace"].get("unit", "m"),
             path=Path(path),
+            kind=content["shapespace"].get("field"),
         )
 
     def __repr__(self) -> str:
@@ -128,17 +135,11 @@ class TrainedSpace:
             f"{self.decoder.latent_size}, unit {self.unit}, box ±{self.extent:g})"
         )
 
-    def _repr_html_(self) -> str:
-        return f"<code>{escape(repr(self))}</code>"
-
     def __len__(self) -> int:
         return len(self.codes)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.names
 
     def __getitem__(self, name: str) -> Float[Tensor, " L"]:
         """The code of a training scan, as :meth:`code`."""
@@ -151,6 +152,21 @@ class TrainedSpace:
         for part in (*self.decoder.parameters(), *self.codes.parameters()):
             found.update(np.ascontiguousarray(part.detach().cpu().numpy()).data)
         return found.hexdigest()
+
+    @cached_property
+    def metric(self) -> Decoder:
+        """The field as a distance: the decoder itself, or f / |grad f| where f is no distance.
+
+        Fits, error bars, diagnostics and all lengths in reports are measured by it.
+        """
+        if self.kind == "distance":
+            return self.decoder
+        codes = self.codes.table.weight.detach()
+        slope = slope_at_surface(self.decoder, codes[:NUM_MEASURED], self.extent)
+        # A logit may be less steep at a distance, and f / |grad f| then right; a clamped field is
+        # flat where the clamp holds, and f / slope at least no overestimate.
+        least = slope * (LEAST_OF_LOGIT if self.kind == "logit" else 1.0)
+        return FirstOrderDistance(self.decoder, slope, least).eval()
 
     @cached_property
     def size(self) -> float | None:
@@ -236,15 +252,8 @@ class TrainedSpace:
         Raises:
             InputError: there is no viewer, or for a space of 2-D shapes.
         """
-        mesh = self.mesh(self[shape] if isinstance(shape, str) else shape, resolution=resolution)
-        try:
-            return mesh.show()
-        # Each viewer that is missing or has no screen raises errors of its own.
-        except Exception as error:
-            raise InputError(
-                f"no viewer ({one_line(error, 100)}): install pyglet, call it in a notebook, or "
-                "write the mesh: space.mesh(code).export('shape.ply')"
-            ) from error
+        code = self[shape] if isinstance(shape, str) else shape
+        return shown(self.mesh(code, resolution=resolution))
 
     def check_has_meshes(self) -> None:
         """InputError for a space of 2-D shapes."""
@@ -260,7 +269,7 @@ class TrainedSpace:
         num_points: int = 16384,
         search: Search | None = None,
         seed: int = 0,
-        on_stage: Callable[[], object] = _nothing,
+        on_stage: Callable[[], object] = nothing,
     ) -> FitResult:
         """Find the codes of scans that were not trained on; the space stays as it is.
 
@@ -276,7 +285,11 @@ class TrainedSpace:
         search = search or Search()
         scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
         batch = as_batch(scans, num_points).to(codes.device)
-        found = search(self.decoder, batch, codes, on_stage=on_stage)
+        scan = replace(batch, normals=None) if self.kind == "unsigned" else batch
+        if isinstance(self.codes, EncodedCodes) and search.guess is None:
+            # The encoder's guess is looked at first, before the training codes.
+            search = replace(search, guess=torch.cat([self.encode(batch.points), codes]))
+        found = search(self.metric, scan, codes, on_stage=on_stage)
         objective = self.objective.for_unseen()
         if missing_of(scans, objective) is not None:
             return found
@@ -284,6 +297,17 @@ class TrainedSpace:
         samples = draw_samples(self.sampler, posed(batch, found.poses), seed=seed, step=0)
         terms = terms_of(self.decoder, objective, samples=samples, latent=found.codes)
         return replace(found, terms=terms)
+
+    @torch.no_grad()
+    def encode(self, points: Float[Tensor, "B N D"]) -> Float[Tensor, "B L"]:
+        """The codes that the encoder gives to scans in the frame of the space, in one pass.
+
+        Raises:
+            InputError: the space was trained with a table of codes.
+        """
+        if not isinstance(self.codes, EncodedCodes):
+            raise InputError(f"{self.path}: has a table of codes and no encoder; use fit")
+        return self.codes.encoder(points)[0]
 
     @staticmethod
     def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
@@ -299,7 +323,7 @@ class TrainedSpace:
         scan: PreparedScan,
         refinement: Refinement | None = None,
         seed: int = 0,
-        on_step: Callable[[], object] = _nothing,
+        on_step: Callable[[], object] = nothing,
     ) -> "TrainedSpace":
         """A space whose decoder is refined near one fitted scan; this space stays as it is.
 
@@ -331,6 +355,7 @@ class TrainedSpace:
             sampler=self.sampler,
             seed=seed,
             on_step=on_step,
+            metric=self.metric,
         )
         return TrainedSpace(
             decoder=decoder,
@@ -339,6 +364,7 @@ class TrainedSpace:
             sampler=self.sampler,
             unit=self.unit,
             path=self.path,
+            kind=self.kind,
         )
 
     def deviation(
@@ -379,7 +405,7 @@ class TrainedSpace:
         num_points: int = 16384,
         steps: int = 800,
         seed: int = 0,
-        on_step: Callable[[], object] = _nothing,
+        on_step: Callable[[], object] = nothing,
     ) -> FitResult:
         """Find the codes by the published optimisation (800 steps of Adam), to compare with.
 
@@ -402,6 +428,7 @@ class TrainedSpace:
             steps=steps,
             seed=seed,
             on_step=on_step,
+            metric=self.metric,
         )
 
 
@@ -419,77 +446,9 @@ def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
     return found
 
 
-def usable_points(scan: PreparedScan, num_points: int) -> int:
-    """The number of points that a fit uses: ``num_points``, or all of a smaller scan."""
-    return min(num_points, len(scan.points))
-
-
 def _measured(scan: PreparedScan) -> PreparedScan:
     """The scan with sigma; measured here if ``prepare`` did not."""
     if scan.sigma is not None:
         return scan
     again = not scan.num_source_faces and len(scan.points) > scan.num_source_points
     return replace(scan, sigma=sigma_of(scan.points, again))
-
-
-def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
-    """One batch of the first ``num_points`` points of each scan, or of all points of small scans.
-
-    Points are stored shuffled, so that the first are random ones. ValueError if the scans would
-    have different numbers of points.
-    """
-    counts = {usable_points(scan, num_points) for scan in scans}
-    if len(counts) > 1:
-        raise ValueError(f"scans of {sorted(counts)} points: fit each count by itself")
-    (count,) = counts
-    return Scan.cat([_first_points(scan, index, count) for index, scan in enumerate(scans)])
-
-
-def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
-    """A batch of one scan, with normals only where their direction can be trusted."""
-    trusted = scan.trusted_normals
-    return Scan(
-        index=torch.tensor([index]),
-        points=torch.from_numpy(scan.points)[None, :count],
-        normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
-        sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
-    )
-
-
-def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:
-    """Decoder and objective with their weights, and sampler, from the content of a checkpoint.
-
-    Raises:
-        InputError: a part is not known, has other arguments, or its weights are no finite numbers.
-        RuntimeError: the weights are those of another decoder or objective.
-    """
-    hyper = content["hyper_parameters"]
-    weights = _part(content, "decoder.")
-    check_size(hyper["decoder"], Decoder, weights)
-    decoder = build_part(hyper["decoder"], Decoder, "decoder")
-    check_numbers(weights, decoder.state_dict())
-    decoder.load_state_dict(weights)
-    objective = build_part(hyper["objective"], Objective, "objective")
-    learnt = _part(content, "objective.")
-    check_numbers(learnt, objective.state_dict())
-    objective.load_state_dict(learnt)
-    return decoder, objective, build_part(hyper["sampler"], Sampler, "sampler")
-
-
-def _built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
-    """The codes of a checkpoint, with their scans."""
-    state = _part(content, "codes.")
-    num_scans, length = content["state_dict"][TABLE].shape
-    if length != latent_size:
-        raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
-    codes = LatentCodes(num_scans, latent_size)
-    check_numbers(state, codes.state_dict())
-    codes.load_state_dict(state)
-    codes.check_named()
-    return codes
-
-
-def _part(content: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries of the state whose keys begin with ``prefix``, without the prefix."""
-    state = content["state_dict"]
-    return {key[len(prefix) :]: state[key] for key in state if key.startswith(prefix)}

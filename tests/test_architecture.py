@@ -20,8 +20,8 @@ MAX_LINES, MAX_FUNCTION, MAX_FILES, MAX_CHAIN = 320, 50, 12, 13
 LAYERS = (
     "errors version scan",
     "utils config geometry decoders sampling codes",
-    "objectives surface data checkpoint synthetic",
-    "fitting rendering elastic",
+    "objectives surface data synthetic encoders",
+    "checkpoint fitting rendering elastic",
     "training space",
     "planning reconstruction diagnostics baselines",
     "evaluation",

@@ -100,7 +100,7 @@ class Baselines:
         )
         state = State(codes, one.rows(torch.zeros(len(codes), dtype=torch.long)))
         with torch.no_grad():
-            off = distances(self.space.decoder, points.expand(len(codes), -1, -1), state)
+            off = distances(self.space.metric, points.expand(len(codes), -1, -1), state)
         # A raw scan holds floor and flying pixels. Trimmed alike for all shapes, so that clutter
         # does not choose the nearest one.
         return off.sort(dim=1).values[:, : max(1, int(NEAREST_SHARE * len(points)))].mean(1)

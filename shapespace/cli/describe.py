@@ -84,17 +84,19 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
 
 def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
     from shapespace.checkpoint import read_checkpoint
+    from shapespace.objectives.base import FIELDS
     from shapespace.space import TrainedSpace
 
     space = TrainedSpace.load(path)
     content = read_checkpoint(path)
     weights = sum(weight.numel() for weight in space.decoder.parameters())
     norms = space.codes.table.weight.norm(dim=1)
+    field = "" if space.kind == "distance" else f", f is {FIELDS[space.kind]}"
     return [
         f"{path}: space of {len(space.codes)} shapes, dimension {space.decoder.dimension}, "
         f"code length {space.decoder.latent_size}, unit {space.unit}",
         f"{type(space.decoder).__name__} with {weights} weights, objective "
-        f"{type(space.objective).__name__}, box ±{space.extent}",
+        f"{type(space.objective).__name__}{field}, box ±{space.extent}",
         f"trained for {_epochs_done(content)} epochs, {content['global_step']} steps, by version "
         f"{content['shapespace']['version']}",
         f"code norms: {norms.min():.3f} to {norms.max():.3f}, mean {norms.mean():.3f}",

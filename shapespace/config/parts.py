@@ -114,7 +114,7 @@ def known_class(path: str, base: type[Part], where: str) -> type[Part]:
         raise InputError(f"{where}: {not_found(path, error)}") from error
     if not isinstance(kind, type) or not issubclass(kind, base):
         raise InputError(f"{where}: {one_line(path, 80)!r} is no {base.__name__}")
-    if kind is base and is_under(path, PARTS[:3]):
+    if kind is base and is_under(path, PARTS[:4]):
         raise InputError(f"{where}: {base.__name__} is the base of all; name one of them")
     # A module of a known package may hold what another package defines.
     check_class_path(f"{kind.__module__}.{kind.__qualname__}", where)
@@ -130,10 +130,17 @@ def build_part(part: object, base: type[Part], where: str) -> Part:
         where: name of the part, for messages.
 
     Raises:
-        InputError: the class is not known, or an argument is unknown or of another type.
+        InputError: the class is not known, an argument is unknown or of another type, or the class
+            refuses them.
     """
     kind, arguments = part_arguments(part, base, where)
-    return kind(**arguments)
+    try:
+        return kind(**arguments)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+        raise
+    except Exception as error:
+        # The class of a user may raise anything.
+        raise InputError(f"{where}: {_said_by(kind, error)}") from error
 
 
 def part_arguments(
@@ -153,7 +160,14 @@ def part_arguments(
     parameters = inspect.signature(kind).parameters
     takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     initialise = cast("Any", kind).__init__
-    hints = typing.get_type_hints(initialise)
+    try:
+        hints = typing.get_type_hints(initialise)
+    except Exception as error:
+        # A name that was imported for type checkers only is not there.
+        raise InputError(
+            f"{where}: the annotations of {_said_by(kind, error)}; annotate arguments by names "
+            "that can be imported"
+        ) from error
     arguments: dict[str, object] = {}
     for name, value in given.items():
         if name not in parameters and not takes_more:
@@ -162,7 +176,14 @@ def part_arguments(
     return kind, arguments
 
 
-def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any]) -> None:
+def _said_by(kind: type, error: Exception) -> str:
+    """What a class says that raised an error."""
+    return f"{kind.__name__} raised {type(error).__name__} ({one_line(error, 120)})"
+
+
+def check_size(
+    part: object, base: type[nn.Module], weights: Mapping[str, Any], where: str = "decoder"
+) -> None:
     """Raise an error for a module of shapespace that is larger than its weights.
 
     It is built without memory here, so that what a file declares cannot fill the memory. A module
@@ -172,25 +193,26 @@ def check_size(part: object, base: type[nn.Module], weights: Mapping[str, Any]) 
         part: ``class_path`` and ``init_args``.
         base: class of which the part must be an instance.
         weights: of the module, by name.
+        where: name of the part, for messages.
 
     Raises:
         InputError: a number among its arguments is larger than any size of the weights, or the
             weights are those of another module.
     """
-    kind, arguments = part_arguments(part, base, "decoder")
+    kind, arguments = part_arguments(part, base, where)
     if not is_under(kind.__module__, PARTS):
         return
     sizes = [size for value in weights.values() for size in getattr(value, "shape", ())]
     most = max([len(weights), *sizes])
     for name, value in arguments.items():
         if type(value) is int and value > most:
-            raise InputError(f"decoder.{name}={value}: its weights are those of a smaller decoder")
+            raise InputError(f"{where}.{name}={value}: its weights are those of a smaller {where}")
     with torch.device("meta"):
         wanted = kind(**arguments).state_dict()
     for name in sorted(wanted.keys() | weights.keys()):
         shapes = [getattr(each.get(name), "shape", None) for each in (weights, wanted)]
         if shapes[0] != shapes[1]:
-            raise InputError(f"{one_line(name, 80)} differs from what the decoder has")
+            raise InputError(f"{one_line(name, 80)} differs from what the {where} has")
 
 
 def _value(value: object, hint: Any, where: str) -> object:

@@ -33,6 +33,7 @@ PARTS = (
     "shapespace.decoders",
     "shapespace.objectives",
     "shapespace.sampling",
+    "shapespace.encoders",
     "torch.nn",
     "torch.optim",
 )
@@ -147,9 +148,11 @@ def untrusted(path: str) -> str:
 
 def not_found(path: str, reason: object) -> str:
     """Say that a trusted class cannot be imported, and where Python looks for it."""
+    package = one_line(path.partition(".")[0], 60)
     return (
         f"{one_line(path, 80)!r} cannot be imported ({one_line(reason, 120)}): put the folder of "
-        f"{one_line(path.partition('.')[0], 60)} on PYTHONPATH"
+        f"{package} on PYTHONPATH; files that name it need --trust {package} or "
+        f"{TRUST_VARIABLE}={package} too"
     )
 
 

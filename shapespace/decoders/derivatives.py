@@ -1,4 +1,4 @@
-"""Second derivatives of fields, for training: the Hessian, the Laplacian and products H v.
+"""Second derivatives of fields: the Hessian, the Laplacian, products H v; and f / |grad f|.
 
 All are differentiable in weights, codes and points. A :class:`~shapespace.decoders.base.Decoder`
 uses its own closed form where it has one; any other field is differentiated automatically.
@@ -17,6 +17,13 @@ from shapespace.decoders.base import (
     hessian_vector_by_autograd,
 )
 from shapespace.errors import InputError
+
+NUM_LOOKED_AT = 4096
+"""Points at which the zero set of a shape is looked for."""
+NUM_NEAREST = 64
+"""Points of smallest |f| that are kept."""
+REACHES = (0.05, 0.01)
+"""Standard deviation of the points drawn around these, in extents."""
 
 
 def value_gradient_hessian(
@@ -93,3 +100,98 @@ def bytes_of_second_derivatives(decoder: Decoder) -> int:
     Autograd keeps the pass of f, and one like it for each coordinate.
     """
     return (1 + decoder.dimension) * Decoder.bytes_per_point(decoder)
+
+
+class FirstOrderDistance(Decoder):
+    """f / |grad f|: the distance to the zero set of any field, to first order.
+
+    Where f is flat, |grad f| counts as at least ``least``: the result is then too small, and says
+    no more than that the surface is far.
+
+    Args:
+        inner: the field, of any slope; positive outside.
+        slope: the usual |grad f| at its zero set (:func:`slope_at_surface`).
+        least: the least |grad f| that counts.
+    """
+
+    def __init__(self, inner: Decoder, slope: float, least: float) -> None:
+        super().__init__()
+        self.inner = inner
+        self.dimension = inner.dimension
+        self.latent_size = inner.latent_size
+        self.slope = slope
+        self.least = least
+
+    def forward(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> Float[Tensor, "B N"]:
+        """f / |grad f| at each point."""
+        sdf, gradient = self.inner.value_and_gradient(points, latent)
+        return sdf / self._steepness(gradient)
+
+    def value_and_gradient(
+        self,
+        points: Float[Tensor, "B N D"],
+        latent: Float[Tensor, "B L"],
+        *,
+        gradient_from: int = 0,
+        value_until: int | None = None,
+    ) -> tuple[Float[Tensor, "B V"], Float[Tensor, "B K D"]]:
+        """f / |grad f| and its exact gradient, g / s - f H g / s^3 with s = |g|.
+
+        Args:
+            points: of each scan.
+            latent: the code of each scan.
+            gradient_from: the first point whose gradient is wanted.
+            value_until: the first point whose value is not wanted any more; None wants all.
+        """
+        sdf, gradient = self.inner.value_and_gradient(points, latent)
+        steepness = self._steepness(gradient)
+        distance = sdf / steepness
+        bend = self.inner.hessian_vector(points, latent, gradient.detach())
+        # Where s is held at its least value it does not change.
+        changes = torch.linalg.vector_norm(gradient, dim=-1) >= self.least
+        factor = torch.where(changes, distance / steepness.square(), 0.0)
+        slope = gradient / steepness[..., None] - factor[..., None] * bend
+        return distance[:, :value_until], slope[:, gradient_from:]
+
+    @torch.no_grad()
+    def jacobian(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N L"]]:
+        """f, grad f and df/dz, all divided by |grad f|: the derivatives are exact where f is 0."""
+        sdf, gradient, code = self.inner.jacobian(points, latent)
+        steepness = self._steepness(gradient)
+        return sdf / steepness, gradient / steepness[..., None], code / steepness[..., None]
+
+    def _steepness(self, gradient: Float[Tensor, "B N D"]) -> Float[Tensor, "B N"]:
+        """|grad f|, or ``least`` where it is less."""
+        return torch.linalg.vector_norm(gradient, dim=-1).clamp(min=self.least)
+
+
+@torch.no_grad()
+def slope_at_surface(
+    decoder: Decoder, latent: Float[Tensor, "S L"], extent: float, seed: int = 0
+) -> float:
+    """The median |grad f| near the zero set of some shapes; 1 if that is 0.
+
+    Points are drawn in the box, and twice again around those where |f| is smallest.
+
+    Args:
+        decoder: f(x; z).
+        latent: codes of the shapes.
+        extent: half side of the box.
+        seed: of the points.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = (len(latent), NUM_LOOKED_AT, decoder.dimension)
+    points = (torch.rand(size, generator=generator).to(latent) * 2 - 1) * extent
+    for reach in (*REACHES, 0.0):
+        nearest = decoder(points, latent).abs().argsort(1)[:, :NUM_NEAREST]
+        points = points.take_along_dim(nearest[..., None], 1)
+        if reach:
+            around = points.repeat(1, NUM_LOOKED_AT // NUM_NEAREST, 1)
+            noise = torch.randn(around.shape, generator=generator).to(latent)
+            points = torch.cat([points, around + reach * extent * noise], 1)
+    _, gradient = decoder.value_and_gradient(points, latent)
+    return float(torch.linalg.vector_norm(gradient, dim=-1).median()) or 1.0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from shapespace.config.options import DiagnosticsOptions
+from shapespace.decoders.derivatives import FirstOrderDistance
 from shapespace.diagnostics.sdf import (
     FACTS,
     LOW_IS_WORSE,
@@ -22,6 +23,7 @@ from shapespace.diagnostics.sdf import (
     diagnose_field,
 )
 from shapespace.errors import InputError, at_least
+from shapespace.objectives.base import FIELDS
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import read_lines, replacing
 from shapespace.utils.progress import progress
@@ -96,6 +98,7 @@ class DiagnosedSpace:
                 **asdict(self.settings),
                 "extent": self.space.extent,
                 "unit": self.space.unit,
+                "field": self.space.kind,
             },
             "meaning": MEANING,
             "shapes": [
@@ -153,7 +156,7 @@ def diagnose_space(
     codes = {name: space.code(name) for name in _chosen(space, names, num_shapes)}
     options = {**asdict(settings), "dimension": space.decoder.dimension}
     shapes = {
-        name: diagnose_field(space.decoder, code, space.extent, **options)
+        name: diagnose_field(space.metric, code, space.extent, **options)
         for name, code in progress(codes.items(), "diagnose", unit="shape")
     }
     return DiagnosedSpace(space, settings, shapes)
@@ -194,6 +197,7 @@ def verdict(diagnosed: DiagnosedSpace) -> list[str]:
     Sentences about numbers that no shape has are left out.
     """
     return [
+        *_kind(diagnosed.space),
         *_distance(diagnosed),
         *_gradient(diagnosed),
         *_steps(diagnosed),
@@ -216,6 +220,18 @@ def _ends(diagnosed: DiagnosedSpace, column: str, factor: float = 1.0, unit: str
 def _percent(diagnosed: DiagnosedSpace, column: str) -> str:
     """The ends of a column of shares, in percent."""
     return _ends(diagnosed, column, factor=100.0, unit=" %")
+
+
+def _kind(space: TrainedSpace) -> list[str]:
+    metric = space.metric
+    if not isinstance(metric, FirstOrderDistance):
+        return []
+    return [
+        f"The field is {FIELDS[space.kind]}, not a distance: in all numbers f stands for "
+        f"f / |grad f|, the distance to first order, with |grad f| at least "
+        f"{significant(metric.least)}; the usual |grad f| at the surface is "
+        f"{significant(metric.slope)}."
+    ]
 
 
 def _distance(diagnosed: DiagnosedSpace) -> list[str]:

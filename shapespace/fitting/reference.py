@@ -32,6 +32,7 @@ def fit_codes_adam(
     init_std: float = 1 / 256,
     seed: int = 0,
     on_step: Callable[[], object] = lambda: None,
+    metric: Decoder | None = None,
 ) -> FitResult:
     """Find the codes of some scans by Adam, as IGR's released evaluation code does.
 
@@ -49,6 +50,7 @@ def fit_codes_adam(
         init_std: codes begin as N(0, init_std^2), the same for all scans.
         seed: of the initial code and of the space points.
         on_step: called after each step.
+        metric: the field as a distance, by which the result is measured; None for ``decoder``.
     """
     start = time.perf_counter()
     device = scan.points.device
@@ -66,7 +68,7 @@ def fit_codes_adam(
         on_step()
     state = State(latent.detach(), Pose.identity(len(latent), scan.points))
     taken = torch.full((len(latent),), steps, device=device)
-    off = distances(decoder, scan.points, state)
+    off = distances(metric or decoder, scan.points, state)
     return FitResult(
         codes=state.code,
         poses=state.pose,

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Decoder
+from shapespace.decoders.derivatives import FirstOrderDistance
 from shapespace.errors import at_least, positive
 from shapespace.fitting.terms import draw_samples
 from shapespace.objectives.base import Objective
@@ -63,6 +64,7 @@ class Refinement:
         sampler: Sampler,
         seed: int = 0,
         on_step: Callable[[], object] = lambda: None,
+        metric: Decoder | None = None,
     ) -> Decoder:
         """A decoder for this scan and code alone; the given decoder stays as it is.
 
@@ -75,9 +77,12 @@ class Refinement:
             sampler: draws the space points.
             seed: of the points of each step.
             on_step: called after each step.
+            metric: the field as a distance; None for ``decoder``.
         """
+        # A change of f moves the surface by the change over |grad f|.
+        slope = metric.slope if isinstance(metric, FirstOrderDistance) else 1.0
         refined = copy.deepcopy(decoder)
-        scan = _inliers(decoder, scan, code, far=self.outlier * size)
+        scan = _inliers(metric or decoder, scan, code, far=self.outlier * size)
         optimiser = torch.optim.Adam(refined.requires_grad_(True).parameters(), self.lr)
         known = scan.points[:, :: max(1, -(-scan.num_points // MOST_KNOWN))]
         for step in range(self.steps if scan.num_points else 0):
@@ -90,7 +95,7 @@ class Refinement:
             optimiser.zero_grad()
             with torch.enable_grad():
                 loss = objective.total(objective.terms(refined, samples, code)).sum()
-                change = (refined(samples.space, code) - before) / (self.reach * size)
+                change = (refined(samples.space, code) - before) / (self.reach * size * slope)
                 (loss + self.hold * (share * change.square()).mean()).backward()
             optimiser.step()
             on_step()

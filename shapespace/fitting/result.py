@@ -4,7 +4,6 @@ Letters: B scans, N points, D dimension, L code length, K unknowns of a step (co
 """
 
 from dataclasses import dataclass
-from html import escape
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,10 +11,11 @@ from torch import Tensor
 
 from shapespace.config.options import Freedom
 from shapespace.fitting.pose import Pose
+from shapespace.utils.notebook import Shown
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Shown):
     """Codes and poses of some scans, and how well they are known.
 
     Args:
@@ -59,9 +59,6 @@ class FitResult:
             f"FitResult({scans} scan{'' if scans == 1 else 's'}, code length {length}, pose "
             f"{self.freedom}, {done} converged, {self.seconds:.1f} s)"
         )
-
-    def _repr_html_(self) -> str:
-        return f"<code>{escape(repr(self))}</code>"
 
     @property
     def scatter(self) -> Float[Tensor, " B"]:

@@ -24,6 +24,13 @@ FieldKind = Literal["distance", "clamped", "unsigned", "logit"]
 * unsigned: not negative, the distance on both sides.
 * logit: minus the logit of an occupancy, of any slope.
 """
+FIELDS: dict[FieldKind, str] = {
+    "distance": "a signed distance",
+    "clamped": "a clamped distance",
+    "unsigned": "an unsigned distance",
+    "logit": "minus a logit of occupancy",
+}
+"""Each kind in words."""
 
 
 class Objective(nn.Module):

@@ -25,6 +25,7 @@ from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
+from shapespace.fitting.terms import as_batch
 from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
 from shapespace.reconstruction.export import remark, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
@@ -49,7 +50,7 @@ from shapespace.reconstruction.results import (
     read_result,
 )
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace, as_batch
+from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
 
@@ -114,10 +115,9 @@ def reconstruct_files(
     # Each frame of a sequence needs the code of the one before it.
     batch = 1 if sequence else meshing.batch
     with progress(total=len(sources), desc="reconstructing", unit="scan", parts=True) as bar:
-        advance = partial(bar.update_parts, num_rounds(fit))
         for start in range(0, len(sources), batch):
             try:
-                work.do(sources[start : start + batch], advance)
+                work.do(sources[start : start + batch], partial(bar.update_parts, num_rounds(fit)))
             except DiskError as error:
                 done = len(work.result.done)
                 raise DiskError(
@@ -368,5 +368,5 @@ class _Reconstructor:
         batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)
         which = torch.tensor([row], device=fitted.codes.device)
         state = State(fitted.codes, fitted.poses).rows(which)
-        off = distances(space.decoder, batch.points, state)
+        off = distances(space.metric, batch.points, state)
         return facts_of_refinement(off[0].double().cpu().numpy(), space.unit)

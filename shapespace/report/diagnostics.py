@@ -135,7 +135,7 @@ def _drawn(diagnosed: DiagnosedSpace, name: str, path: Path) -> Path:
     settings = diagnosed.settings
     code = space.code(name)
     found = sample_field(
-        space.decoder,
+        space.metric,
         code,
         space.extent,
         num_points=settings.num_points,
@@ -143,7 +143,7 @@ def _drawn(diagnosed: DiagnosedSpace, name: str, path: Path) -> Path:
         resolution=settings.resolution,
         dimension=space.decoder.dimension,
     )
-    return draw_slices(found, slice_of(space.decoder, code, found), path)
+    return draw_slices(found, slice_of(space.metric, code, found), path)
 
 
 def draw_slices(found: SampledField, plane: Slice, path: Path) -> Path:

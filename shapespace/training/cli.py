@@ -124,6 +124,12 @@ class TrainingCLI(LightningCLI):
             default="off",
             help="Log to Weights & Biases; auto is online with a key and offline without.",
         )
+        parser.add_argument(
+            "--change_objective",
+            type=bool,
+            default=False,
+            help="Resume with another objective than the checkpoint was trained by.",
+        )
         # add_lightning_class_args would put them into the trainer in an order of its own.
         for name, callback in CALLBACKS.items():
             parser.add_class_arguments(callback, name, fail_untyped=False, sub_configs=True)
@@ -225,7 +231,11 @@ class TrainingCLI(LightningCLI):
             options.ckpt_path = None if newest is None else str(newest)
         if options.ckpt_path is not None:
             step = check_same_run(
-                Path(options.ckpt_path), self.trainer, model=self.model, data=self.datamodule
+                Path(options.ckpt_path),
+                self.trainer,
+                model=self.model,
+                data=self.datamodule,
+                change_objective=options.change_objective,
             )
             if remark:
                 rank_zero_warn(remark)

@@ -1,5 +1,6 @@
 """The check that a checkpoint is whole and belongs to the training that is resumed from it."""
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from shapespace.checkpoint import PLACE, check_numbers, is_finite, read_checkpoint
-from shapespace.config.parts import check_like
+from shapespace.config.parts import check_like, part_arguments
 from shapespace.errors import InputError, one_line
+from shapespace.objectives.base import Objective
 from shapespace.training.datamodule import ScanData
 from shapespace.training.module import ShapeSpace
 from shapespace.training.optimisers import shapes_of_state
@@ -47,7 +49,13 @@ FIRST_LOSSES = {"values": list[float], "odd": list[int]}
 """What the losses of scans are compared with."""
 
 
-def check_same_run(path: Path, trainer: pl.Trainer, model: ShapeSpace, data: ScanData) -> int:
+def check_same_run(
+    path: Path,
+    trainer: pl.Trainer,
+    model: ShapeSpace,
+    data: ScanData,
+    change_objective: bool = False,
+) -> int:
     """Check that a checkpoint is whole and holds this model, trained on these scans.
 
     Args:
@@ -55,13 +63,14 @@ def check_same_run(path: Path, trainer: pl.Trainer, model: ShapeSpace, data: Sca
         trainer: trainer of the run.
         model: model as the options build it.
         data: scans as the options name them.
+        change_objective: go on with another objective than before.
 
     Returns:
         The number of steps that were taken before the checkpoint.
 
     Raises:
-        InputError: a part is missing or of another type; or scans, shapes of parameters or
-            optimisers differ.
+        InputError: a part is missing or of another type; or scans, shapes of parameters,
+            optimisers or the objective differ.
     """
     content = read_checkpoint(path)
     other = "start in another run folder, --trainer.default_root_dir"
@@ -70,6 +79,8 @@ def check_same_run(path: Path, trainer: pl.Trainer, model: ShapeSpace, data: Sca
         _check_progress(content, trainer)
         model.codes.set_extra_state(content["state_dict"]["codes._extra_state"])
         model.codes.assign(data.names, data.frames)
+        if not change_objective:
+            _check_objective(content["hyper_parameters"]["objective"], model, other)
         _check_weights(content["state_dict"], model, other)
         _check_optimisers(content, model, other)
     except InputError as error:
@@ -95,6 +106,35 @@ def _check_progress(content: Mapping[str, Any], trainer: pl.Trainer) -> None:
     name = type(trainer.precision_plugin).__qualname__
     if name in content:
         check_like(content[name], scaler, name)
+
+
+def _check_objective(before: object, model: ShapeSpace, other: str) -> None:
+    """Raise InputError unless the objective is the one that the checkpoint was trained by."""
+    now = model.hparams.get("objective")
+    if not isinstance(now, dict):
+        return  # a model that was built of objects, without options
+    kind, then = _options(before)
+    wanted, here = _options(now)
+    changed = [name for name in {**then, **here} if then.get(name) != here.get(name)]
+    if kind is wanted and not changed:
+        return
+    was, is_now = (
+        (kind.__name__, wanted.__name__)
+        if kind is not wanted
+        else (f"{changed[0]}={then.get(changed[0])!r}", f"{changed[0]}={here.get(changed[0])!r}")
+    )
+    raise InputError(
+        f"was trained by the objective {one_line(was, 80)}, not {one_line(is_now, 80)}: resume "
+        f"with the config beside it, {other}, or go on with the new one by --change_objective=true"
+    )
+
+
+def _options(part: object) -> tuple[type[Objective], dict[str, object]]:
+    """The class of an objective and all of its arguments, those by default too."""
+    kind, arguments = part_arguments(part, Objective, "objective")
+    parameters = inspect.signature(kind).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return kind, defaults | arguments
 
 
 def _check_weights(before: Mapping[str, Any], model: ShapeSpace, other: str) -> None:
@@ -131,6 +171,8 @@ def _check_optimisers(content: Mapping[str, Any], model: ShapeSpace, other: str)
             raise InputError(f"{where}.state is of other parameters")
         for row, parameter in enumerate(parameters):
             name = names[id(parameter)]
+            if row not in state["state"] and not parameter.requires_grad:
+                continue
             if row not in state["state"]:
                 rank_zero_warn(f"{where} has no state of {name}, which begins at zero")
                 continue

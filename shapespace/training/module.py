@@ -4,7 +4,7 @@ Read ``ShapeSpace.training_step`` first. Letters: V visits of this rank in a ste
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal
@@ -16,9 +16,10 @@ from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
 
 from shapespace.checkpoint import FORMAT, PLACE, with_scans
-from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
 from shapespace.decoders.derivatives import bytes_of_second_derivatives
+from shapespace.encoders.base import Encoder
+from shapespace.encoders.codes import codes_of
 from shapespace.errors import InputError, at_least, positive
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
@@ -30,6 +31,7 @@ from shapespace.training.optimisers import (
     CodeOptimiser,
     Optimiser,
     RateSchedule,
+    check_warm_up,
     code_optimiser,
     decoder_optimisers,
 )
@@ -83,6 +85,8 @@ class ShapeSpace(pl.LightningModule):
             bounds the memory and changes nothing but rounding. "auto" fits a quarter of the memory
             that is free at the start; None takes the batch at once.
         seed: seed of codes and samples; the weights follow seed_everything.
+        encoder: gives the code of a scan from its surface points, in place of a table that is
+            learnt; None for the table.
     """
 
     # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
@@ -110,20 +114,20 @@ class ShapeSpace(pl.LightningModule):
         code_max_norm: float | None = None,
         points_per_chunk: int | Literal["auto"] | None = "auto",
         seed: int = 0,
+        encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
         positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
         at_least(1, halve_every=halve_every)
         at_least(0, seed=seed)
-        _check_warm_up(warm_up)
-        _check_gradients_begin(decoder, code_init_std)
+        check_warm_up(warm_up)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
         self.decoder = decoder
         self.objective = objective
         self.sampler = sampler
-        self.codes = LatentCodes(
-            num_scans, decoder.latent_size, code_init_std, seed=seed, max_norm=code_max_norm
+        self.codes = codes_of(
+            decoder, encoder, num_scans, init_std=code_init_std, max_norm=code_max_norm, seed=seed
         )
         self.lr = lr
         self.code_lr = code_lr
@@ -181,6 +185,8 @@ class ShapeSpace(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add format, version, unit, the means of the epoch so far and the first losses."""
         kind = {"format": FORMAT, "version": __version__, "unit": self.unit}
+        if self.objective.kind != "distance":
+            kind["field"] = self.objective.kind
         checkpoint["shapespace"] = kind | {
             "means": asdict(self.means),
             "first_losses": asdict(self.first_losses),
@@ -200,10 +206,11 @@ class ShapeSpace(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers of decoder and objective and, last, the optimiser of the codes."""
-        weights = [*self.decoder.parameters(), *self.objective.parameters()]
+        table = self.codes.table.weight
+        weights = [weight for weight in self.parameters() if weight is not table]
         return [
             *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
-            code_optimiser(self.codes.parameters(), self.code_optimiser, self.code_lr),
+            code_optimiser([table], self.code_optimiser, self.code_lr),
         ]
 
     def learning_rate(self, start: float) -> float:
@@ -274,6 +281,7 @@ class ShapeSpace(pl.LightningModule):
         Ranks may have different numbers of chunks, so they exchange gradients in the last one only.
         """
         numbers = [number for _, number in batch.step.visits]
+        self.codes.begin()
         samples = samples_of_visits(self.sampler, batch.scan, seed=self.seed, visits=numbers)
         weights = samples.surface.new_tensor(batch.step.weights)
         shares: dict[str, Tensor] = {}
@@ -282,25 +290,40 @@ class ShapeSpace(pl.LightningModule):
         for rows in rest:
             with self._alone():
                 losses += self._backward_of(
-                    samples[rows], batch.scan.index[rows], weights=weights[rows], shares=shares
+                    samples[rows],
+                    batch.scan.index[rows],
+                    visits=numbers[rows],
+                    weights=weights[rows],
+                    shares=shares,
                 )
         losses += self._backward_of(
-            samples[last], batch.scan.index[last], weights=weights[last], shares=shares
+            samples[last],
+            batch.scan.index[last],
+            visits=numbers[last],
+            weights=weights[last],
+            shares=shares,
         )
         return shares, torch.stack(losses)
 
     def _backward_of(
-        self, samples: Samples, index: Tensor, weights: Tensor, shares: dict[str, Tensor]
+        self,
+        samples: Samples,
+        index: Tensor,
+        *,
+        visits: Sequence[int],
+        weights: Tensor,
+        shares: dict[str, Tensor],
     ) -> list[Tensor]:
         """Add gradient and terms of some scans; return their losses.
 
         The autograd graph is freed when this returns.
         """
-        terms = self.objective.terms(self.decoder, samples, self.codes(index))
-        loss = self.objective.total(terms)
+        codes, more = self.codes.of_batch(index, samples.surface, visits)
+        terms = self.objective.terms(self.decoder, samples, codes)
+        loss = sum(more.values(), start=self.objective.total(terms))
         # DDP takes the mean over ranks of what are shares of a sum.
         self.manual_backward((weights * loss).sum() * self.trainer.world_size)
-        for name, value in {"loss": loss, **terms}.items():
+        for name, value in {"loss": loss, **terms, **more}.items():
             shares[name] = shares.get(name, 0.0) + (weights * value.detach()).sum()
         return list(loss.detach().expand(len(weights)))
 
@@ -313,7 +336,8 @@ class ShapeSpace(pl.LightningModule):
     def _share_code_gradients(self, num_scans: int) -> None:
         """Give every rank the mean over ranks of the code gradients, each row once."""
         weight = self.codes.table.weight
-        assert weight.grad is not None
+        if weight.grad is None:
+            return  # an encoder's gradients are shared as the decoder's are
         is_shared = self.trainer.world_size > 1
         shared = mean_of_rows(weight.grad, num_scans) if is_shared else weight.grad
         weight.grad = shared.coalesce()
@@ -375,33 +399,16 @@ class ShapeSpace(pl.LightningModule):
     def _move(self) -> None:
         """Let all optimisers take their step; shorten codes that have become too long."""
         weight = self.codes.table.weight
-        assert weight.grad is not None
-        rows = weight.grad.indices()[0]
-        if self.code_optimiser == "dense":
+        rows = None if weight.grad is None else weight.grad.indices()[0]
+        if weight.grad is not None and self.code_optimiser == "dense":
             weight.grad = weight.grad.to_dense()
-            rows = torch.arange(len(self.codes), device=rows.device)
+            rows = torch.arange(len(self.codes), device=weight.device)
         # Lightning counts a step for each wrapped optimiser, and one batch is to count as one step.
         wrapped, *others = self._optimisers()
         wrapped.step()
         for optimiser in others:
             getattr(optimiser, "optimizer", optimiser).step()
-        self.codes.hold_norms(rows)
+        self.codes.settle(rows, gathered)
 
     def _optimisers(self) -> list[LightningOptimizer]:
         return self.optimizers()  # pyright: ignore[reportReturnType]
-
-
-def _check_warm_up(warm_up: float) -> None:
-    """Raise ValueError for a fraction of the run that is negative or the whole run."""
-    if not 0 <= warm_up < 1:
-        raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
-
-
-def _check_gradients_begin(decoder: Decoder, code_init_std: float) -> None:
-    """Raise ValueError if codes and the decoder's columns for them both begin as zero."""
-    # The gradient of each is proportional to the other.
-    if code_init_std == 0 and decoder.zero_latent_columns:
-        raise ValueError(
-            "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
-            "set one of the two"
-        )

@@ -145,3 +145,9 @@ def shapes_of_state(
     if isinstance(optimiser, torch.optim.Muon):
         return {"momentum_buffer": shape}
     return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+
+
+def check_warm_up(warm_up: float) -> None:
+    """Raise ValueError for a fraction of the run that is negative or the whole run."""
+    if not 0 <= warm_up < 1:
+        raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")

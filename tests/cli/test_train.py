@@ -62,4 +62,9 @@ def test_the_end_names_the_checkpoint_and_what_takes_it(
     # A run that is done says the same again.
     options = ["--trainer.max_epochs=2", f"--trainer.default_root_dir={folder}"]
     assert main(["train", *toy_arguments, *options]) == 0
-    assert capsys.readouterr().out.splitlines() == [trained, checkpoint, *rest]
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [trained, checkpoint, *rest] and "a batch of" not in said.err
+    options = ["--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path / 'b'}"]
+    assert main(["train", *toy_arguments, *options, "--data.batch_size=16"]) == 0
+    remark = "a batch of 16 is larger than the 4 scans of an epoch: each step has all of them"
+    assert remark in capsys.readouterr().err.splitlines()

@@ -165,3 +165,33 @@ def test_nothing_foreign_is_imported_or_opened(train, tmp_path):
         or "do-not-show" in line["outcome"]
     ]
     assert wrong == []
+
+
+ODD = """
+from typing import TYPE_CHECKING
+from shapespace.sampling import NearSurface
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+class Annotated(NearSurface):
+    def __init__(self, sigma: "Fraction" = 1):
+        super().__init__()
+
+class Raising(NearSurface):
+    def __init__(self, sigma: float = 1.0):
+        raise ZeroDivisionError("by nought")
+"""
+
+
+def test_a_class_of_a_user_that_cannot_be_built_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "oddpackage.py").write_text(ODD)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, fault in {
+        "Annotated": "sampler: the annotations of Annotated raised NameError .*'Fraction'",
+        "Raising": r"sampler: Raising raised ZeroDivisionError \(by nought\)",
+        "Missing": "cannot be imported .*on PYTHONPATH; .* --trust oddpackage",
+    }.items():
+        with trusting(["oddpackage"]), pytest.raises(InputError, match=fault):
+            part = {"class_path": f"oddpackage.{name}", "init_args": {"sigma": 1.0}}
+            build_part(part, Sampler, "sampler")

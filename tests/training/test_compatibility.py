@@ -11,6 +11,7 @@ import torch
 
 from shapespace.checkpoint import CHECKPOINT, write_checkpoint
 from shapespace.cli.main import main
+from shapespace.errors import InputError
 from tests.conftest import ROOT
 from tests.damaged import damaged, damages
 
@@ -102,3 +103,19 @@ def test_commands_that_change_scans_name_the_damage(train, tmp_path, toy_store, 
         assert main(words) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and "of the checkpoint are damaged" in error, error
+
+
+def test_another_objective_is_refused_unless_it_is_asked_for(train, tmp_path):
+    folder = tmp_path / "run"
+    train(folder, 1)
+    # The same by another name of the class, or by an argument that is the default.
+    same = ["--model.objective=shapespace.objectives.igr.IGR", "--model.objective.eikonal=0.1"]
+    train(folder, 2, *same)
+    changed = "--model.objective.init_args.eikonal=0.2"
+    with pytest.raises(InputError, match=r"objective eikonal=0.1, not eikonal=0.2: resume with"):
+        train(folder, 3, changed)
+    with pytest.raises(InputError, match="by the objective IGR, not PublishedIGR"):
+        train(folder, 3, "--model.objective=shapespace.objectives.reference.PublishedIGR")
+    path = train(folder, 3, changed, "--change_objective=true")
+    assert torch.load(path, weights_only=True)["global_step"] == 6
+    train(folder, 4, changed)

@@ -96,6 +96,13 @@ SETTINGS = {
     "dense": ["--trainer.max_epochs=10", "--model.code_optimiser=dense"],
     "learnt": ["--trainer.max_epochs=10", "--model.objective=tests.parts.Learnt"],
     "targets": ["--trainer.max_epochs=10", "--model.objective=tests.parts.FromTargets"],
+    "encoder": [
+        "--trainer.max_epochs=10",
+        "--model.encoder=shapespace.encoders.PointNet",
+        "--model.encoder.latent_size=8",
+        "--model.encoder.width=16",
+        "--model.encoder.variational=true",
+    ],
     "muon": ["--trainer.max_epochs=10", "--model.optimiser=muon", "--model.schedule=cosine"],
 }
 """Each of 20 steps of four scans, of five scans but where four are named."""

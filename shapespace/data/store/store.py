@@ -8,7 +8,6 @@ Letters: n points of one scan, m targets, K points asked for, D dimension (2 or 
 
 import os
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from shapespace.scan import (
     decoded_normals,
     is_scan_name,
 )
+from shapespace.utils.notebook import Shown
 
 MAX_ENTRIES = 65536
 """Most entries that a process keeps in memory, about 600 bytes each."""
@@ -42,7 +42,7 @@ Points = Float32[np.ndarray, "K D"]
 Sigma = Float32[np.ndarray, " K"]
 
 
-class ScanStore:
+class ScanStore(Shown):
     """The scans of a store, read a window at a time.
 
     Each process opens the file itself at its first read, so a store can be pickled, and used after
@@ -84,9 +84,6 @@ class ScanStore:
         shard = f", shard {self.shard}" if self.shard else ""
         path = one_line(self.path)
         return f"ScanStore({path}: {scans}, {self.dimension}-D, unit {self.unit}{shard})"
-
-    def _repr_html_(self) -> str:
-        return f"<code>{escape(repr(self))}</code>"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)

@@ -250,10 +250,10 @@ def nearest_shapes(
     rows, gaps = nearest_codes(case.code[None].astype(np.float64), table, NUM_NEAREST)
     known = by_surface in space.names
     candidates = [space.names.index(by_surface)] if known else rows[0].tolist()
-    # |f| is a distance only where the field is one, but needs no mesh of each training shape.
+    # f / |grad f| where f is no distance, which needs no mesh of each training shape.
     points = case.in_space(case.placement, NUM_POINTS).to(weight)
     mean_abs_f = [
-        float(field_values(space.decoder, weight[row], points).abs().mean()) for row in candidates
+        float(field_values(space.metric, weight[row], points).abs().mean()) for row in candidates
     ]
     best = int(np.argmin(mean_abs_f))
     shown_per_unit = 100.0 if space.unit == "radius" else 1000.0
