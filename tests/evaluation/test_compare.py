@@ -96,7 +96,7 @@ def test_compare_prints_every_convention_and_writes_exact_numbers(files, tmp_pat
 
 def test_five_numbers_stand_first(files, capsys):
     first = ["point_to_mesh", "chamfer_half_unsquared", "hausdorff"]
-    for unit, fscore in (("m", "fscore_5mm"), ("none", "fscore_1_percent")):
+    for unit, fscore in (("m", "fscore_5mm"), ("none", "fscore_0.5_percent")):
         assert main(["compare", *files[:2], "--num-samples", "500", "--unit", unit]) == 0
         lines = capsys.readouterr().out.splitlines()
         found = [line.split()[0] for line in lines[1:6]]
