@@ -78,13 +78,7 @@ class ReluMLP(Decoder):
         inputs = dimension + latent_size
         if not 0 <= dropout < 1:
             raise InputError(f"dropout={dropout:g}: give a share, 0 or more, below 1")
-        if skip >= depth:
-            raise InputError(f"skip={skip}: must name one of the {depth} hidden layers, or be 0")
-        if skip and width <= inputs:
-            raise InputError(
-                f"width={width}: must exceed dimension + latent_size = {inputs}, which the layer "
-                "before the skip gives up; widen it, shorten the code, or give skip=0"
-            )
+        _check_skip(skip, depth=depth, width=width, inputs=inputs)
         self.dimension = dimension
         self.latent_size = latent_size
         self.skip = skip
@@ -189,3 +183,14 @@ def _bits(values: Tensor) -> Tensor:
     """The sum of the bits of numbers, as a whole number that may wrap around."""
     whole = torch.int64 if values.dtype == torch.float64 else torch.int32
     return values.contiguous().view(whole).sum(dtype=torch.int64)
+
+
+def _check_skip(skip: int, *, depth: int, width: int, inputs: int) -> None:
+    """Raise InputError unless the skip layer exists and the one before it is wide enough."""
+    if skip >= depth:
+        raise InputError(f"skip={skip}: must name one of the {depth} hidden layers, or be 0")
+    if skip and width <= inputs:
+        raise InputError(
+            f"width={width}: must exceed dimension + latent_size = {inputs}, which the layer "
+            "before the skip gives up; widen it, shorten the code, or give skip=0"
+        )
