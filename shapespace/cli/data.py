@@ -57,7 +57,8 @@ def prepare(
             without any; none stores no normals.
         cameras: text file with the positions from which the scans were taken, x y z a line, in
             the frame and unit of the scans. They decide the outer side of estimated normals.
-        targets: points around each scan whose distances are stored, signed for closed meshes.
+        targets: points around each scan whose distances are stored, signed for closed meshes. The
+            samples of a DeepSDF NPZ are stored without it.
         sigma: measure the distance of each point to its 50th neighbour, which takes longer than all
             else. Only samplers with sigma null read it, and training says so.
         clean: leave out what is not the shape: small parts apart from it, points in the air.

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -80,13 +81,18 @@ class CodeLinear(nn.Module):
             points: of each scan.
             factor: of all inputs, such as sqrt(1/2) at a skip.
         """
-        of_hidden, of_latent, of_points = (matrix * factor for matrix in self.columns())
-        out = self.bias
-        if self.parts[1]:
-            out = out + (latent @ of_latent.mT).unsqueeze(1)
-        if self.parts[2]:
-            out = out + points @ of_points.mT
-        return out if hidden is None else out + hidden @ of_hidden.mT
+        of_hidden, of_latent, of_points = self.columns()
+        if factor != 1:
+            # Matrices are smaller than activations.
+            of_hidden, of_latent, of_points = (
+                matrix * factor for matrix in (of_hidden, of_latent, of_points)
+            )
+        sees_hidden = hidden is not None
+        _, sees_code, sees_points = self.parts
+        out = F.linear(hidden, of_hidden, self.bias) if sees_hidden else self.bias
+        if sees_points:
+            out = out + F.linear(points, of_points)
+        return out + (latent @ of_latent.mT).unsqueeze(1) if sees_code else out
 
 
 @torch.no_grad()

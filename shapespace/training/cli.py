@@ -33,6 +33,7 @@ from shapespace.config.trust import (
     trusting,
 )
 from shapespace.decoders.base import Decoder
+from shapespace.encoders.base import Encoder
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
@@ -68,7 +69,12 @@ CALLBACKS = {
     "ranks": Ranks,
 }
 """Sections of a config, and the callback that each of them builds."""
-PARTS = {"model.decoder": Decoder, "model.objective": Objective, "model.sampler": Sampler}
+PARTS = {
+    "model.decoder": Decoder,
+    "model.objective": Objective,
+    "model.sampler": Sampler,
+    "model.encoder": Encoder,
+}
 TEXTS = ("data.store", "data.scans", "data.cache", "trainer.default_root_dir", "ckpt_path")
 """Options that name a file or a folder."""
 HINTS = (
@@ -172,7 +178,8 @@ class TrainingCLI(LightningCLI):
         The run folder is made first: whether it can be written is known before the parts are built.
         """
         for name, base in PARTS.items():
-            if str(self.config["fit"][name].class_path).endswith(f".{base.__name__}"):
+            part = self.config["fit"][name]
+            if part is not None and str(part.class_path).endswith(f".{base.__name__}"):
                 raise InputError(f"{name}: {base.__name__} is the base of all; name one of them")
         folder = self.config["fit"].trainer.default_root_dir
         with empty_again(folder):

@@ -95,3 +95,12 @@ def test_a_space_with_an_encoder_trains_resumes_and_fits(train, toy_store, tmp_p
 def test_a_table_has_no_encoder(toy_checkpoint):
     with pytest.raises(InputError, match="has a table of codes and no encoder; use fit"):
         TrainedSpace.load(toy_checkpoint, "cpu").encode(torch.zeros(1, 5, 3))
+
+
+def test_an_unknown_encoder_and_the_base_are_one_line(train, tmp_path):
+    for name, fault in {
+        "shapespace.encoders.PointNett": "did you mean 'shapespace.encoders.PointNet'",
+        "shapespace.encoders.Encoder": "Encoder is the base of all; name one of them",
+    }.items():
+        with pytest.raises(InputError, match=f"model.encoder: .*{fault}"):
+            train(tmp_path / "run", 1, f"--model.encoder={name}")

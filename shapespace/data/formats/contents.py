@@ -28,6 +28,8 @@ class Contents:
         used: what else was read, such as "2 of 3 meshes".
         unused: what the file holds beside that, such as "red green blue".
         repaired: what was mended or left out, each a phrase, as "left out: 3 of 9 points, NaN".
+        samples: [M,D+1] points around the surface with their signed distances, positive outside;
+            None if the file has none.
     """
 
     vertices: np.ndarray
@@ -37,6 +39,7 @@ class Contents:
     used: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
+    samples: np.ndarray | None = None
 
     def account(self) -> str:
         """Say in one line what was read, what was not used, and what was mended or left out."""

@@ -7,7 +7,8 @@ Meshes other than GLB are parsed here and not by trimesh, which loads files with
 faces out of range and with false headers without complaint. Counts must be checked before memory
 is taken for them.
 
-Letters: V vertices, F faces, D dimension (2 or 3).
+Letters: V vertices, F faces, M samples around the surface, D dimension (2 or 3),
+E = D + 1 (a point and its distance).
 """
 
 from collections.abc import Callable, Sequence
@@ -81,12 +82,15 @@ class RawScan:
         normals: normals at the vertices, of length 1; a zero row is an unknown normal. None if all
             are unknown.
         account: one line: what was read, what was not used, and what was mended or left out.
+        samples: points around the surface and their signed distances, positive outside, where the
+            file holds such targets; else None.
     """
 
     vertices: Float64[np.ndarray, "V D"]
     faces: Int64[np.ndarray, "F 3"] | None
     normals: Float64[np.ndarray, "V D"] | None
     account: str = ""
+    samples: Float64[np.ndarray, "M E"] | None = None
 
 
 def read_raw(path: str | Path, options: ReadOptions = ReadOptions()) -> RawScan:
@@ -140,7 +144,7 @@ def parse_raw(path: Path, content: bytes, options: ReadOptions = ReadOptions()) 
     except Exception as error:
         detail = str(error) or type(error).__name__
         raise InputError(one_line(f"{path}: {detail}; repair or remove the file")) from error
-    return replace(raw, account=one_line(contents.account()))
+    return replace(raw, account=one_line(contents.account()), samples=contents.samples)
 
 
 def read_positions(path: str | Path) -> Float64[np.ndarray, "C D"]:

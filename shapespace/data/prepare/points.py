@@ -18,7 +18,7 @@ from shapespace.data.extent import NUM_MEASURED, check_not_far, extent_of
 from shapespace.data.formats.readers import RawScan, double_area_normals
 from shapespace.data.prepare.neighbours import NEIGHBOUR, neighbour_distance
 from shapespace.data.prepare.normals import normals_of_cloud
-from shapespace.data.prepare.targets import surface_targets
+from shapespace.data.prepare.targets import given_targets, surface_targets
 from shapespace.data.rounding import rounding_of
 from shapespace.errors import InputError, one_line
 from shapespace.scan import Frame, NormalsKind, PreparedScan, rounded_normals
@@ -41,7 +41,8 @@ class PointOptions:
         normals: "source" keeps the normals of the file or of the faces; "estimate" also estimates
             normals for a cloud that has none; "none" keeps none.
         num_targets: number of points around the scan that are stored with their distance, see
-            :func:`~shapespace.data.prepare.targets.surface_targets`.
+            :func:`~shapespace.data.prepare.targets.surface_targets`. Of a file that holds such
+            points itself, 0 stores all.
         sigma: measure the distance of each point to its 50th neighbour. Targets need it, too.
         clean: leave out what is not the shape, see ``clean.py``.
     """
@@ -122,6 +123,8 @@ def prepare_scan(
         stamp=stamp,
         account=_account(raw, len(points)),
     )
+    if raw.samples is not None:
+        return replace(scan, targets=given_targets(raw.samples, scan, options.num_targets, rng))
     if not options.num_targets:
         return scan
     with timings("targets"):

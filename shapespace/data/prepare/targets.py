@@ -5,7 +5,8 @@ from signed distances to a closed mesh. Both draw most points near the surface. 
 the source itself, to all its triangles or points, not to the points that were sampled from it.
 
 Frame: that of the store, distances in its units. Sign: positive outside.
-Letters: n points, m targets, V vertices, F faces, D dimension.
+Letters: n points, m targets, M samples of a file, E = D + 1 (a point and its distance), V vertices,
+F faces, D dimension.
 """
 
 import numpy as np
@@ -62,6 +63,26 @@ def surface_targets(
     signed = is_closed(welded(raw.vertices, raw.faces))
     distance = _mesh_distance(queries, vertices, faces=raw.faces, signed=signed)
     return Targets(points, distance.astype(np.float32), signed)
+
+
+def given_targets(
+    samples: Float64[np.ndarray, "M E"],
+    scan: PreparedScan,
+    count: int,
+    rng: np.random.Generator,
+) -> Targets:
+    """The targets that a file holds itself, in random order.
+
+    Args:
+        samples: points in the source's frame and their signed distances.
+        scan: the scan prepared from the same file.
+        count: number of targets, at most; 0 for all.
+        rng: source of the order.
+    """
+    rows = rng.permutation(len(samples))[: count or len(samples)]
+    points = scan.frame.to_store(samples[rows, :-1])
+    distance = samples[rows, -1] / scan.frame.scale
+    return Targets(points.astype(np.float32), distance.astype(np.float32), signed=True)
 
 
 def welded(

@@ -43,11 +43,12 @@ READ = {
     "occnet_layout/obj1/pointcloud.npz": "read x y z, normals; not used: array loc scale "
     "(the points stay in the frame of the file)",
     "folder_mixed_ply_pcd/t0.pcd": "read x y z",
+    "deepsdf_samples_pos_neg.npz": "read x y z, samples pos neg of DeepSDF, "
+    "with surface points between them",
 }
 REFUSED = {
     "draco_one_part_of_two.glb": "uses KHR_draco_mesh_compression",
     "draco_compressed.glb": "uses KHR_draco_mesh_compression",
-    "deepsdf_samples_pos_neg.npz": "no scan but samples of a volume .*DeepSDF",
     "occnet_layout/obj1/points.npz": "no scan but samples of a volume .*occupancies",
 }
 

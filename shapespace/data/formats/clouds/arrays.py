@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from shapespace.data.formats.clouds.columns import cloud, named_cloud
+from shapespace.data.formats.clouds.samples import read_deepsdf
 from shapespace.data.formats.contents import Contents
 from shapespace.data.formats.words import listed
 from shapespace.errors import InputError
@@ -31,8 +32,8 @@ def read_npz(content: bytes, chosen: Sequence[str] | None = None) -> Contents:
     """Read the points or the mesh of an NPZ, and name its other arrays.
 
     Known are points or vertices, faces and normals, under their usual names, and the layout of
-    Occupancy Networks, whose points stay in the frame that ``loc`` and ``scale`` belong to. One
-    array alone is read as an NPY.
+    Occupancy Networks, whose points stay in the frame that ``loc`` and ``scale`` belong to. The
+    samples of DeepSDF are read as ``samples.py`` says. One array alone is read as an NPY.
 
     Args:
         content: the file.
@@ -44,6 +45,8 @@ def read_npz(content: bytes, chosen: Sequence[str] | None = None) -> Contents:
     # A pickle runs code of its author when it is loaded.
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         keys = {key.lower(): key for key in arrays.files}
+        if {"pos", "neg"} <= keys.keys():
+            return read_deepsdf(*(_numbers(arrays[keys[side]]) for side in ("pos", "neg")))
         _check_no_samples(keys)
         used = {what: _key(keys, names) for what, names in PARTS.items()}
         # np.savez names an array that is given without a name arr_0.
@@ -94,8 +97,6 @@ def _check_no_samples(keys: Mapping[str, str]) -> None:
     volume = [key for key in keys if key.startswith(VOLUME)]
     if volume and not mesh:
         what = f"array {keys[volume[0]]!r}"
-    elif {"pos", "neg"} <= keys.keys():
-        what = "arrays 'pos' and 'neg' of DeepSDF"
     else:
         return
     raise InputError(

@@ -1,11 +1,14 @@
 """NPZ and NPY: all arrays of a file say what it is."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from shapespace.data.formats.clouds.arrays import read_npy, read_npz
+from shapespace.data.formats.readers import checked
+from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.errors import InputError
 from tests.data.formats.writers import sphere
 
@@ -45,7 +48,6 @@ LAYOUTS = [
     ({"points": POINTS[:, :2]}, "read x y (2-D)"),
 ]  # fmt: skip
 SAMPLES = [
-    {"pos": np.zeros((9, 4)), "neg": np.zeros((9, 4))},
     {"points": POINTS, "occupancies": OTHER},
     {"points": POINTS, "sdf": OTHER},
     {"points": POINTS, "SDF_values": OTHER},
@@ -101,3 +103,35 @@ def test_arrays_with_fields_and_of_any_type():
     for array in (POINTS.T, POINTS[None], np.array(["a"]), np.zeros(3, [("x", "f4", (2,))])):
         with pytest.raises(ValueError, match="array"):
             read_npy(npy(array))
+
+
+def test_samples_of_deepsdf_are_targets_and_their_crossings_the_surface():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(20_000, 3))
+    points *= ((0.5 + 0.02 * rng.normal(size=20_000)) / np.linalg.norm(points, axis=1))[:, None]
+    samples = np.c_[points, np.linalg.norm(points, axis=1) - 0.5].astype("f4")
+    samples = np.concatenate([samples, np.full((3, 4), np.nan, "f4")])
+    outside = samples[:, 3] > 0
+    found = read_npz(npz(pos=samples[outside], neg=samples[~outside]))
+    assert "samples pos neg of DeepSDF" in found.account() and "3 samples, NaN" in found.account()
+    assert len(found.samples) == 20_000 and len(found.vertices) > 4000
+    assert np.abs(np.linalg.norm(found.vertices, axis=1) - 0.5).max() < 2e-3
+    raw = checked(found.vertices)
+    options = PointOptions(scale=2.0, sigma=False)
+    scan = prepare_scan(replace(raw, samples=found.samples), "a", options)
+    assert scan.targets.signed and len(scan.targets.points) == 20_000
+    exact = np.linalg.norm(scan.frame.to_source(scan.targets.points), axis=1) - 0.5
+    np.testing.assert_allclose(2 * scan.targets.distance, exact, atol=1e-5)
+    some = prepare_scan(replace(raw, samples=found.samples), "a", replace(options, num_targets=70))
+    assert len(some.targets.points) == 70
+
+
+def test_odd_samples_of_deepsdf_are_refused():
+    good = np.ones((5, 4))
+    for pos, neg, fault in (
+        (good[:, :3], -good, "rows of x y z d"),
+        (good[:0], -good, "none inside; both are needed"),
+        (-good, -good, "'pos' holds a negative distance"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            read_npz(npz(pos=pos, neg=neg))
