@@ -98,6 +98,7 @@ def test_units_that_fit(times, words):
 
 def test_clutter_has_a_remedy_that_was_not_tried():
     for cleaned, remedy in ((False, "prepare with --clean, or"), (True, "--clean took it for the")):
-        facts = replace(FACTS, reach_all=9.0, isolated=0.1, reading=Reading(cleaned=cleaned))
+        reading = Reading(cleaned=cleaned)
+        facts = replace(FACTS, num_points=900, reach_all=9.0, isolated=0.1, reading=reading)
         (found,) = [each for each in findings_of(facts, 1.8) if each.kind == "clutter"]
         assert found.remedy.startswith(remedy) and "stray points reach 9" in found.measured
