@@ -29,6 +29,7 @@ from shapespace.objectives.base import FIELDS, Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame
 from shapespace.utils.files import replacing
+from shapespace.utils.kinds import kind_of
 
 FORMAT = 1
 CHECKPOINT = "last.ckpt"
@@ -67,6 +68,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: for any other file.
     """
     path = Path(path)
+    kind = kind_of(path)
+    if kind not in ("", "a checkpoint"):
+        raise InputError(f"{path}: is {kind}; give a checkpoint, such as runs/NAME/last.ckpt")
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; a run keeps its newest in <run>/last.ckpt")
     try:
@@ -79,14 +83,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             else one_line(error, 120)
         )
         raise InputError(f"{path}: is not a readable checkpoint ({reason})") from error
-    kind = content.get("shapespace") if isinstance(content, dict) else None
-    if not isinstance(kind, dict) or "hyper_parameters" not in content:
+    ours = content.get("shapespace") if isinstance(content, dict) else None
+    if not isinstance(ours, dict) or "hyper_parameters" not in content:
         raise InputError(
             f"{path}: is not a shapespace checkpoint; give one made by shapespace train"
         )
-    if kind.get("format") != FORMAT:
+    if ours.get("format") != FORMAT:
         raise InputError(
-            f"{path}: has checkpoint format {kind.get('format')}, this version reads {FORMAT}"
+            f"{path}: has checkpoint format {ours.get('format')}, this version reads {FORMAT}"
         )
     _check_content(path, content)
     return content

@@ -5,10 +5,11 @@ Letters: B scans, N points a scan, D dimension, V vertices, L code length.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.fitting.terms import (
+    as_batch,
     draw_samples,
     missing_of,
     posed,
@@ -39,9 +41,10 @@ from shapespace.fitting.terms import (
 from shapespace.fitting.uncertainty import surface_deviation
 from shapespace.objectives.base import FieldKind, Objective
 from shapespace.sampling import Sampler
-from shapespace.scan import Frame, PreparedScan, Scan
+from shapespace.scan import Frame, PreparedScan
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
+from shapespace.utils.notebook import Shown, nothing, shown
 
 NUM_MEASURED = 4
 """Training shapes at which the slope of a field is measured that is no distance."""
@@ -49,7 +52,7 @@ LEAST_OF_LOGIT = 0.1
 """Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
-class TrainedSpace:
+class TrainedSpace(Shown):
     """A decoder and the codes of its training scans.
 
     :meth:`load` builds a space from a checkpoint. The constructor takes parts as they are.
@@ -124,6 +127,23 @@ class TrainedSpace:
             path=Path(path),
             kind=content["shapespace"].get("field"),
         )
+
+    def __repr__(self) -> str:
+        shapes = f"{len(self)} shape{'' if len(self) == 1 else 's'}"
+        return (
+            f"TrainedSpace({shapes}, {self.decoder.dimension}-D, code length "
+            f"{self.decoder.latent_size}, unit {self.unit}, box ±{self.extent:g})"
+        )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, name: str) -> Float[Tensor, " L"]:
+        """The code of a training scan, as :meth:`code`."""
+        return self.code(name)
 
     @property
     def digest(self) -> str:
@@ -219,6 +239,22 @@ class TrainedSpace:
         mesh = extract_mesh(self.decoder, code, resolution, extent=self.extent, cell=cell, bar=True)
         return placed(mesh, frame, pose)
 
+    def show(self, shape: str | Float[Tensor, " L"], resolution: int = 128) -> Any:
+        """Show the shape of a code, or of a training scan by its name, in a notebook or a window.
+
+        Args:
+            shape: name of a training scan, or a code.
+            resolution: grid nodes along the longest side of the shape.
+
+        Returns:
+            What trimesh's viewer returns, which a notebook displays.
+
+        Raises:
+            InputError: there is no viewer, or for a space of 2-D shapes.
+        """
+        code = self[shape] if isinstance(shape, str) else shape
+        return shown(self.mesh(code, resolution=resolution))
+
     def check_has_meshes(self) -> None:
         """InputError for a space of 2-D shapes."""
         if self.decoder.dimension != 3:
@@ -233,7 +269,7 @@ class TrainedSpace:
         num_points: int = 16384,
         search: Search | None = None,
         seed: int = 0,
-        on_stage: Callable[[], object] = lambda: None,
+        on_stage: Callable[[], object] = nothing,
     ) -> FitResult:
         """Find the codes of scans that were not trained on; the space stays as it is.
 
@@ -287,7 +323,7 @@ class TrainedSpace:
         scan: PreparedScan,
         refinement: Refinement | None = None,
         seed: int = 0,
-        on_step: Callable[[], object] = lambda: None,
+        on_step: Callable[[], object] = nothing,
     ) -> "TrainedSpace":
         """A space whose decoder is refined near one fitted scan; this space stays as it is.
 
@@ -369,7 +405,7 @@ class TrainedSpace:
         num_points: int = 16384,
         steps: int = 800,
         seed: int = 0,
-        on_step: Callable[[], object] = lambda: None,
+        on_step: Callable[[], object] = nothing,
     ) -> FitResult:
         """Find the codes by the published optimisation (800 steps of Adam), to compare with.
 
@@ -410,38 +446,9 @@ def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
     return found
 
 
-def usable_points(scan: PreparedScan, num_points: int) -> int:
-    """The number of points that a fit uses: ``num_points``, or all of a smaller scan."""
-    return min(num_points, len(scan.points))
-
-
 def _measured(scan: PreparedScan) -> PreparedScan:
     """The scan with sigma; measured here if ``prepare`` did not."""
     if scan.sigma is not None:
         return scan
     again = not scan.num_source_faces and len(scan.points) > scan.num_source_points
     return replace(scan, sigma=sigma_of(scan.points, again))
-
-
-def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
-    """One batch of the first ``num_points`` points of each scan, or of all points of small scans.
-
-    Points are stored shuffled, so that the first are random ones. ValueError if the scans would
-    have different numbers of points.
-    """
-    counts = {usable_points(scan, num_points) for scan in scans}
-    if len(counts) > 1:
-        raise ValueError(f"scans of {sorted(counts)} points: fit each count by itself")
-    (count,) = counts
-    return Scan.cat([_first_points(scan, index, count) for index, scan in enumerate(scans)])
-
-
-def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
-    """A batch of one scan, with normals only where their direction can be trusted."""
-    trusted = scan.trusted_normals
-    return Scan(
-        index=torch.tensor([index]),
-        points=torch.from_numpy(scan.points)[None, :count],
-        normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
-        sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
-    )

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.checkpoint import CHECKPOINT
 from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.store.hdf5 import is_hdf5
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError, one_line, printable
+from shapespace.utils.kinds import kind_of
 from shapespace.utils.progress import progress
 
 SHOWN = 10
 """Number of scans that are named unless all are asked for."""
+EITHER = "give a store or a checkpoint"
+"""What ``shapespace info`` takes."""
 
 
 def describe(path: str | Path, all_names: bool = False) -> str:
@@ -43,8 +47,13 @@ def faults(path: str | Path) -> list[str]:
 
 
 def _is_hdf5(path: Path) -> bool:
+    kind = kind_of(path)
+    if kind == "a folder" and (path / CHECKPOINT).is_file():
+        raise InputError(f"{path}: is the folder of a run; give {path / CHECKPOINT}")
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give a store or a checkpoint")
+        raise InputError(f"{path}: {f'is {kind}' if kind else 'no such file'}; {EITHER}")
+    if not kind:
+        raise InputError(f"{path}: is neither a store nor a checkpoint; {EITHER}")
     return is_hdf5(path)
 
 

@@ -15,9 +15,9 @@ from shapespace.version import __version__
 COMMANDS = {
     "demo": ("cli.demo", "people from formulas, trained, reconstructed, interpolated: one page"),
     "prepare": ("cli.data", "scans on disk -> one store"),
-    "train": ("training.cli", "store -> a trained space of shapes"),
+    "train": ("cli.train", "store -> a trained space of shapes"),
     "methods": ("cli.methods", "the methods of the field, each an overlay for a recipe"),
-    "plan": ("planning.cli", "what a training would take: memory, time, bytes between ranks"),
+    "plan": ("cli.train", "what a training would take: memory, time, bytes between ranks"),
     "reconstruct": ("cli.shapes", "unseen scans -> meshes, by finding their codes"),
     "interpolate": ("cli.shapes", "two or more shapes -> the shapes between them"),
     "mesh": ("cli.shapes", "training shapes of a checkpoint -> meshes"),

@@ -74,7 +74,7 @@ class GridMLP(EncodedMLP):
         self.extent = extent
         self.sides = [max(1, round(cells * growth**level)) for level in range(levels)]
         self.grids = nn.ParameterList(
-            torch.zeros((side + 1) ** dimension, features) for side in self.sides
+            torch.zeros(*[side + 1] * dimension, features) for side in self.sides
         )
 
     def encode(
@@ -82,7 +82,7 @@ class GridMLP(EncodedMLP):
     ) -> tuple[Float[Tensor, "B N E"], Float[Tensor, "B N S D"]]:
         """[x, features] of each point, and the gradient of each feature."""
         levels = [
-            self._level(points, side, grid)
+            self._level(points, side, grid.flatten(0, -2))
             for side, grid in zip(self.sides, self.grids, strict=True)
         ]
         encoded = torch.cat([points, *(value for value, _ in levels)], -1)
@@ -98,7 +98,7 @@ class GridMLP(EncodedMLP):
 
     def bytes_per_point(self) -> int:
         """The bytes of the perceptron, and the features of all corners with their slopes."""
-        features = sum(grid.shape[1] for grid in self.grids)
+        features = sum(grid.shape[-1] for grid in self.grids)
         corners = 2**self.dimension
         return super().bytes_per_point() + 4 * 3 * corners * features * (1 + self.dimension)
 

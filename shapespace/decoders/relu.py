@@ -31,9 +31,9 @@ class ReluMLP(Decoder):
     DeepSDF trains from: it is no sphere, because signed distances need none.
 
     Dropout acts in steps of a training alone, never in a fit, an evaluation or a preview: in
-    training mode and where gradients are enabled. Its masks depend on the weights, the code and the
-    points of the scan and on nothing else. So they change with every step, a resumed run repeats an
-    undisturbed one bit for bit, and any number of ranks or chunks draws the same masks.
+    training mode and where gradients are enabled. Its masks depend on the number of the step, which
+    a checkpoint keeps, and on the points of the scan. So they change with every step, a resumed run
+    repeats an undisturbed one bit for bit, and any number of ranks or chunks draws the same masks.
 
     Args:
         latent_size: L, the code length; 0 for a single shape.
@@ -53,6 +53,8 @@ class ReluMLP(Decoder):
     """
 
     twice_differentiable = False
+    steps: Tensor
+    """Steps of the training so far, with dropout: the weights have changed this many times."""
 
     def __init__(
         self,
@@ -76,13 +78,7 @@ class ReluMLP(Decoder):
         inputs = dimension + latent_size
         if not 0 <= dropout < 1:
             raise InputError(f"dropout={dropout:g}: give a share, 0 or more, below 1")
-        if skip >= depth:
-            raise InputError(f"skip={skip}: must name one of the {depth} hidden layers, or be 0")
-        if skip and width <= inputs:
-            raise InputError(
-                f"width={width}: must exceed dimension + latent_size = {inputs}, which the layer "
-                "before the skip gives up; widen it, shorten the code, or give skip=0"
-            )
+        _check_skip(skip, depth=depth, width=width, inputs=inputs)
         self.dimension = dimension
         self.latent_size = latent_size
         self.skip = skip
@@ -90,6 +86,9 @@ class ReluMLP(Decoder):
         self.dropout = dropout
         self.output = output
         self.zero_latent_columns = zero_latent_columns
+        if dropout:
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self._weights: int | None = None
         self.layers = nn.ModuleList()
         before = 0
         for index in range(depth):
@@ -124,7 +123,7 @@ class ReluMLP(Decoder):
         """f at ``points``, positive outside."""
         *hidden_layers, last = self._linears()
         drops = self.training and self.dropout and torch.is_grad_enabled()
-        seeds = self._seeds(points, latent) if drops else []
+        seeds = self._seeds(points) if drops else []
         hidden = None
         for index, layer in enumerate(hidden_layers):
             factor = self.factor if index and index == self.skip else 1.0
@@ -152,11 +151,19 @@ class ReluMLP(Decoder):
         return [layer for layer in self.layers if isinstance(layer, CodeLinear)]
 
     @torch.no_grad()
-    def _seeds(self, points: Tensor, latent: Tensor) -> list[int]:
-        """A seed for each scan, from the bits of the weights, of its code and of its points."""
-        shared = sum(_bits(weight.flatten()) for weight in self.parameters())
-        own = _bits(points.flatten(1)) * 3 + _bits(latent) * 5
-        return ((own + shared) & (2**62 - 1)).tolist()
+    def _seeds(self, points: Tensor) -> list[int]:
+        """A seed for each scan, from the number of the step and the bits of its points.
+
+        The weights themselves give no seed: several ranks round them differently. That they have
+        changed since the last evaluation, by an optimiser or a checkpoint, says that this is
+        another step.
+        """
+        weights = int(sum(_bits(weight) for weight in self.parameters()))
+        if weights != self._weights:
+            self._weights = weights
+            self.steps += 1
+        bits = torch.stack([_bits(scan) for scan in points])
+        return ((bits + 1_000_003 * self.steps) % 2**61).tolist()
 
     def _kept(
         self, hidden: Float[Tensor, "B N H"], seeds: list[int], index: int
@@ -173,6 +180,17 @@ class ReluMLP(Decoder):
 
 
 def _bits(values: Tensor) -> Tensor:
-    """The sum over the last axis of the bits of numbers, as whole numbers that may wrap around."""
+    """The sum of the bits of numbers, as a whole number that may wrap around."""
     whole = torch.int64 if values.dtype == torch.float64 else torch.int32
-    return values.contiguous().view(whole).sum(-1, dtype=torch.int64)
+    return values.contiguous().view(whole).sum(dtype=torch.int64)
+
+
+def _check_skip(skip: int, *, depth: int, width: int, inputs: int) -> None:
+    """Raise InputError unless the skip layer exists and the one before it is wide enough."""
+    if skip >= depth:
+        raise InputError(f"skip={skip}: must name one of the {depth} hidden layers, or be 0")
+    if skip and width <= inputs:
+        raise InputError(
+            f"width={width}: must exceed dimension + latent_size = {inputs}, which the layer "
+            "before the skip gives up; widen it, shorten the code, or give skip=0"
+        )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -106,8 +107,84 @@ class Siren(Decoder):
         a = last(hidden, latent, points).squeeze(-1)
         if self.start == "siren":
             return a
-        # DiGS adds 1e-8 below the root, whose slope at 0 is infinite.
-        return (torch.sign(a) * torch.sqrt(a.abs() + 1e-8) - self.offset) * self.scale
+        return (torch.sign(a) * self._root(a) - self.offset) * self.scale
+
+    def value_gradient_hessian(
+        self, points: Float[Tensor, "B N D"], latent: Float[Tensor, "B L"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N D"], Float[Tensor, "B N D D"]]:
+        """f, grad f and the Hessian, in closed form for linear neurons.
+
+        With u the derivative of the last layer a in a neuron sin(omega b), the Hessian of a is the
+        sum over all neurons of -u omega^2 sin(omega b) grad b grad b^T: only the sines bend.
+        """
+        layers = [layer for layer in self.layers if isinstance(layer, CodeLinear)]
+        if len(layers) < len(self.layers):
+            return super().value_gradient_hessian(points, latent)
+        *hidden_layers, last = layers
+        hidden = None
+        # sin(omega b), its slope in b, and grad b [B, N, D, O] of each layer.
+        sines: list[Tensor] = []
+        slopes: list[Tensor] = []
+        tangents: list[Tensor] = []
+        for layer in hidden_layers:
+            b = layer(hidden, latent, points)
+            of_hidden, _, of_points = layer.columns()
+            tangent = of_points.mT.expand(*points.shape[:2], -1, -1)
+            if hidden is not None:
+                tangent = F.linear(slopes[-1].unsqueeze(-2) * tangents[-1], of_hidden)
+            tangents.append(tangent)
+            slopes.append(self.omega * torch.cos(self.omega * b))
+            hidden = torch.sin(self.omega * b)
+            sines.append(hidden)
+        a = last(hidden, latent, points).squeeze(-1)
+        gradient = F.linear(slopes[-1].unsqueeze(-2) * tangents[-1], last.weight).squeeze(-1)
+        hessian = torch.zeros((), dtype=points.dtype, device=points.device)
+        back: Tensor = last.weight
+        for layer, sine, slope, tangent in zip(
+            reversed(hidden_layers),
+            reversed(sines),
+            reversed(slopes),
+            reversed(tangents),
+            strict=True,
+        ):
+            bend = back * sine * -(self.omega**2)
+            hessian = hessian + (tangent * bend.unsqueeze(-2)) @ tangent.mT
+            back = (back * slope) @ layer.columns()[0]
+        if self.start == "siren":
+            return a, gradient, hessian
+        root = self._root(a)
+        value = (torch.sign(a) * root - self.offset) * self.scale
+        rise = self.scale / (2 * root)
+        bend = -torch.sign(a) * self.scale / (4 * root**3)
+        outer = gradient.unsqueeze(-1) * gradient.unsqueeze(-2)
+        return (
+            value,
+            rise.unsqueeze(-1) * gradient,
+            rise[..., None, None] * hessian + bend[..., None, None] * outer,
+        )
+
+    def hessian_vector(
+        self,
+        points: Float[Tensor, "B N D"],
+        latent: Float[Tensor, "B L"],
+        vector: Float[Tensor, "B N D"],
+    ) -> Float[Tensor, "B N D"]:
+        """The Hessian times a vector, from the whole Hessian where that has a closed form.
+
+        Args:
+            points: of each scan, in the frame of the space.
+            latent: the code of each scan.
+            vector: at each point.
+        """
+        if not all(isinstance(layer, CodeLinear) for layer in self.layers):
+            return super().hessian_vector(points, latent, vector)
+        _, _, hessian = self.value_gradient_hessian(points, latent)
+        return (hessian @ vector[..., None])[..., 0]
+
+    @staticmethod
+    def _root(a: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
+        """sqrt(|a|), with the 1e-8 of DiGS below the root, whose slope at 0 is infinite."""
+        return torch.sqrt(a.abs() + 1e-8)
 
     def lipschitz_bound(self) -> float:
         """The product of omega and the spectral norms; infinite if no bound is known.

@@ -12,9 +12,10 @@ from torch import Tensor
 from shapespace.config.options import FitOptions
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.terms import usable_points
 from shapespace.reconstruction.detail import NUM_STEPS
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace, usable_points
+from shapespace.space import TrainedSpace
 
 
 def fit_scans(

@@ -25,6 +25,7 @@ from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
+from shapespace.fitting.terms import as_batch
 from shapespace.reconstruction.detail import (
     detailed,
     detailed_mesh,
@@ -55,7 +56,7 @@ from shapespace.reconstruction.results import (
     read_result,
 )
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace, as_batch
+from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
 
@@ -119,11 +120,10 @@ def reconstruct_files(
     )
     # Each frame of a sequence needs the code of the one before it.
     batch = 1 if sequence else meshing.batch
-    total = num_rounds(fit) * len(sources)
-    with progress(total=total, desc="reconstructing", unit="round") as bar:
+    with progress(total=len(sources), desc="reconstructing", unit="scan", parts=True) as bar:
         for start in range(0, len(sources), batch):
             try:
-                work.do(sources[start : start + batch], bar.update)
+                work.do(sources[start : start + batch], partial(bar.update_parts, num_rounds(fit)))
             except DiskError as error:
                 done = len(work.result.done)
                 raise DiskError(

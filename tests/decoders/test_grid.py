@@ -3,12 +3,13 @@
 import torch
 
 from shapespace.decoders import GridMLP
+from shapespace.decoders.derivatives import bytes_of_second_derivatives
 
 
 def test_features_at_corners_and_between_them():
     made = GridMLP(0, 2, levels=1, cells=4, features=1, extent=2.0).double()
     with torch.no_grad():
-        made.grids[0].copy_(torch.arange(25.0)[:, None])
+        made.grids[0].copy_(torch.arange(25.0).reshape(5, 5, 1))
     # Corner (i, k) lies at (i - 2, k - 2) and has the number 5 i + k.
     corners = torch.cartesian_prod(torch.arange(5), torch.arange(5)).double()
     encoded, _ = made.encode(corners[None] - 2)
@@ -37,6 +38,12 @@ def test_a_change_in_one_cell_stays_there():
     points = torch.rand(1, 500, 3) * 2 - 1
     before = made(points, torch.zeros(1, 0))
     with torch.no_grad():
-        made.grids[0][0] += 1.0
+        made.grids[0][0, 0, 0] += 1.0
     moved = made(points, torch.zeros(1, 0)).ne(before)
     assert (points[moved] < -0.5).all()
+
+
+def test_the_memory_of_a_point_does_not_count_the_corners_of_the_grids():
+    assert bytes_of_second_derivatives(GridMLP(cells=64, levels=1)) == bytes_of_second_derivatives(
+        GridMLP(cells=8, levels=1)
+    )

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from shapespace.decoders import Siren
+from shapespace.decoders.base import hessian_by_autograd
 from shapespace.errors import InputError
 
 
@@ -110,3 +111,33 @@ def test_a_wrong_argument():
     ):
         with pytest.raises(InputError, match=named):
             Siren(**given)
+
+
+@pytest.mark.parametrize("start", ["siren", "mfgi"])
+@pytest.mark.parametrize("neurons", ["linear", "quadratic"])
+def test_second_derivatives_in_closed_form_are_those_of_autograd(start, neurons):
+    for latent_size, dimension, codes in ((0, 3, "concatenated"), (3, 2, "modulated")):
+        torch.manual_seed(0)
+        made = Siren(
+            latent_size, dimension, 12, 3, omega=5.0, start=start, codes=codes, neurons=neurons
+        ).double()
+        points = torch.randn(2, 6, dimension).double()
+        latent = torch.randn(2, latent_size).double().requires_grad_()
+        learnt = [*made.parameters(), latent]
+        slopes = []
+        pairs = (
+            made.value_gradient_hessian(points, latent),
+            hessian_by_autograd(made, points, latent),
+        )
+        for found, expected in zip(*pairs, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        for _, g, hessian in pairs:
+            loss = hessian.square().sum() + g.sum()
+            slopes.append(
+                torch.autograd.grad(loss, learnt, allow_unused=True, materialize_grads=True)
+            )
+        for found, expected in zip(*slopes, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        g = pairs[0][1]
+        along = (pairs[0][2] @ g[..., None])[..., 0]
+        torch.testing.assert_close(made.hessian_vector(points, latent, g), along)

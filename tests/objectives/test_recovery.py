@@ -1,4 +1,9 @@
-"""Every method recovers a circle that is not the sphere it begins as, within a small budget."""
+"""Every method recovers a circle that is not the sphere it begins as, within a small budget.
+
+The budget is 140 steps of Adam with 48 points on the circle and as many near it and in the square,
+and networks of 32 to 64 neurons. The zero set is then off by less than 0.03 on average, at a radius
+of 0.5.
+"""
 
 import pytest
 import torch
@@ -11,7 +16,7 @@ from shapespace.objectives import Objective
 from shapespace.scan import Samples, TargetSamples
 from shapespace.utils.schedules import RunProgress
 
-STEPS = 200
+STEPS = 140
 CENTRE = torch.tensor([0.2, -0.1])
 RADIUS = 0.5
 SIZES = {
@@ -39,7 +44,7 @@ def part_of(recipe, kind, base, **more):
     return build_part({"class_path": part["class_path"], "init_args": init_args}, base, kind)
 
 
-def samples_of_circle(generator, count=64):
+def samples_of_circle(generator, count=48):
     """Points on the circle with normals, uniform points, targets near and far."""
 
     def around(width):
@@ -89,4 +94,4 @@ def test_it_recovers_a_circle(recipe):
     error = (found / slope.norm(dim=-1).clamp(min=1e-6)).abs()
     inside, outside = decoder((CENTRE + torch.tensor([[0.0, 0.0], [0.7, 0.0]]))[None], latent)[0]
     assert inside < 0 < outside
-    assert error.mean() < 0.02
+    assert error.mean() < 0.03
