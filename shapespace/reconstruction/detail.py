@@ -25,12 +25,12 @@ from shapespace.data.extent import extent_of
 from shapespace.data.formats.readers import RawScan
 from shapespace.decoders.base import Field
 from shapespace.elastic.correction import CorrectedField, corrected, point_spacing
+from shapespace.elastic.error_bars import standard_deviation
 from shapespace.elastic.graph import DeformationGraph, Motion, deformation_graph, transferred
 from shapespace.elastic.register import BendStage, Target, bend
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.starts import nearest_starts
 from shapespace.geometry.components import largest_component
-from shapespace.reconstruction.error_bars import standard_deviation
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
 from shapespace.surface.query import field_gradients, field_values

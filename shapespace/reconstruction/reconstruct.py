@@ -23,9 +23,7 @@ from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
 from shapespace.data.sources import AnySource, Source, StoredScan
 from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
-from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
-from shapespace.fitting.terms import as_batch
 from shapespace.reconstruction.detail import (
     detailed,
     detailed_mesh,
@@ -39,7 +37,7 @@ from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
     facts_of_fit,
     facts_of_meshing,
-    facts_of_refinement,
+    facts_of_refined,
     facts_of_surface,
     share_far,
     share_without_points,
@@ -53,6 +51,7 @@ from shapespace.reconstruction.results import (
     Reconstruction,
     Reconstructions,
     bytes_of_code,
+    part_of,
     read_result,
 )
 from shapespace.scan import PreparedScan
@@ -101,7 +100,7 @@ def reconstruct_files(
             the scans can.
     """
     fit, meshing = fit or FitOptions(), meshing or MeshOptions()
-    sources = _part(sources, share, sequence)
+    sources = part_of(sources, share, sequence)
     if not sources:
         return Reconstructions(share)
     space = space_of_meshes(checkpoint)
@@ -136,21 +135,6 @@ def reconstruct_files(
     if not work.result.done and share[1] == 1:
         raise InputError("; ".join(reason for _, reason in work.result.skipped[:3]))
     return work.result
-
-
-def _part(
-    sources: Sequence[AnySource], share: tuple[int, int], sequence: bool
-) -> Sequence[AnySource]:
-    """The scans of one share."""
-    part, of = share
-    if not 1 <= part <= of:
-        raise InputError(f"share={part, of}: give (i, n) with i from 1 to n")
-    if sequence and of > 1:
-        raise InputError(
-            f"sequence in {of} shares: each frame begins where the one before it ended, so one "
-            "process does them all; give --shard 1/1, and a process of its own to each sequence"
-        )
-    return sources[part - 1 :: of]
 
 
 @dataclass
@@ -343,7 +327,8 @@ class _Reconstructor:
             cell=self.meshing.cell,
             pose=fitted.poses.rows(torch.tensor([row])),
         )
-        return mesh, self._facts_of_refinement(space, fitted, row, scan)
+        more = {} if space is self.space else facts_of_refined(space, fitted, row, scan)
+        return mesh, more
 
     def _detailed(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
@@ -374,15 +359,3 @@ class _Reconstructor:
             seed=self.fit.seed,
             on_step=on_step,
         )
-
-    def _facts_of_refinement(
-        self, space: TrainedSpace, fitted: FitResult, row: int, scan: PreparedScan
-    ) -> dict[str, float]:
-        """Distances of the points to the refined surface; nothing without a refinement."""
-        if space is self.space:
-            return {}
-        batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)
-        which = torch.tensor([row], device=fitted.codes.device)
-        state = State(fitted.codes, fitted.poses).rows(which)
-        off = distances(space.metric, batch.points, state)
-        return facts_of_refinement(off[0].double().cpu().numpy(), space.unit)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from shapespace.data.formats.ply import read_ply
 from shapespace.data.formats.readers import MAX_COORDINATE, check_faces
+from shapespace.data.sources import AnySource
 from shapespace.errors import InputError, one_line, printable
 from shapespace.reconstruction.record import check_facts, summary_line, verdict, with_dropped
 from shapespace.utils.files import find_inside, read_inside
@@ -226,3 +227,27 @@ def code_of(content: bytes) -> Float[np.ndarray, " L"]:
     if not np.isfinite(code).all():
         raise ValueError("a number of the code is not finite")
     return code
+
+
+def part_of(
+    sources: Sequence[AnySource], share: tuple[int, int], sequence: bool
+) -> Sequence[AnySource]:
+    """The scans of one share.
+
+    Args:
+        sources: all scans.
+        share: (i, n), the i-th of n parts, from 1.
+        sequence: the scans are the frames of a motion.
+
+    Raises:
+        InputError: there is no such part, or the frames would be torn apart.
+    """
+    part, of = share
+    if not 1 <= part <= of:
+        raise InputError(f"share={part, of}: give (i, n) with i from 1 to n")
+    if sequence and of > 1:
+        raise InputError(
+            f"sequence in {of} shares: each frame begins where the one before it ended, so one "
+            "process does them all; give --shard 1/1, and a process of its own to each sequence"
+        )
+    return sources[part - 1 :: of]

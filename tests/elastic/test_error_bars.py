@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shapespace.reconstruction.error_bars import FLOOR, HOLE, NOISE, standard_deviation
+from shapespace.elastic.error_bars import FLOOR, HOLE, NOISE, standard_deviation
 
 
 def plane(count=40):
