@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -71,6 +71,11 @@ limbs were wrong 0.0057 to 0.03 (experiments/unseen_scans).
 """
 STRETCH_COST = 0.1
 """Distance that a start may be farther off for each unit of stretch that it is spared."""
+BEHIND = -0.2
+"""Height above the plane of the nearest point, as a share of the distance to it, below which a
+place lies behind that point."""
+ISOLATED = 4.0
+"""A point is isolated if its fourth neighbour is so many spacings away."""
 FAR = 0.12
 """Distance, as a share of the size, beyond which a point counts alike however far it is."""
 
@@ -86,8 +91,9 @@ class BentShape:
         motion: motion of the nodes.
         misfit: mean distance of the points of the scan from the bent shape, far ones counted as
             ``FAR``, as a share of the size.
-        unseen: mean distance of the bent shape from the points, in the same way; the part within
-            two spacings of the points counts 0. A limb that the scan does not have makes it large.
+        unseen: mean distance of the bent shape from the points, in the same way, where it does not
+            lie behind seen surface; the part within two spacings of the points counts 0. A limb
+            that the scan does not have makes it large, and a side that was not scanned does not.
         stretch: root mean square of the stretch of the graph, as a share of the size.
     """
 
@@ -212,9 +218,16 @@ def measured_points(
     if normals is None and raw.faces is not None:
         mesh = trimesh.Trimesh(raw.vertices, raw.faces, process=False)
         normals = np.array(mesh.vertex_normals)
-    used = np.flatnonzero(extent_of(points).holds(points))
+    used = np.flatnonzero(extent_of(points).holds(points) & ~_isolated(points))
     used = np.random.default_rng(0).permutation(used)[:MOST_POINTS]
     return points[used], None if normals is None else normals[used]
+
+
+def _isolated(points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
+    """True for clutter: points that stand alone."""
+    tree = KDTree(points)
+    fourth = tree.query(points, min(5, len(points)))[0][:, -1]
+    return fourth > ISOLATED * point_spacing(points, tree)
 
 
 def _samples(
@@ -343,8 +356,15 @@ def _measured(
     if target.normals is not None:
         faces_away = (target.normals * normals[row]).sum(1) < 0
         off = np.where(faces_away & target.normals.any(1), FAR * target.size, off)
-    gap = KDTree(target.points).query(vertices)[0]
+    gap, row = KDTree(target.points).query(vertices)
     beyond = np.maximum(gap - 2 * point_spacing(target.points), 0)
+    if target.normals is None:
+        # Nothing says which side of the points is free.
+        beyond = np.zeros_like(beyond)
+    else:
+        # Behind seen surface lies what the scanner could not see, such as a back.
+        height = ((vertices - target.points[row]) * target.normals[row]).sum(1)
+        beyond[height < BEHIND * gap] = 0
     stretch = np.sqrt((graph.stretch(motion) ** 2).sum(1).mean()) if len(graph.edges) else 0.0
     return BentShape(
         start=start,
