@@ -27,17 +27,18 @@ from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.terms import as_batch
 from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
-from shapespace.reconstruction.export import remark, write_mesh
-from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
+from shapespace.reconstruction.export import facts_of_reconstruction, write_mesh
+from shapespace.reconstruction.inputs import (
+    MIN_SAMPLES,
+    check_store,
+    prepare_for,
+    space_of_meshes,
+)
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
-    facts_of_fit,
     facts_of_meshing,
     facts_of_refinement,
-    facts_of_surface,
-    share_far,
-    share_without_points,
 )
 from shapespace.reconstruction.results import (
     CODE,
@@ -53,9 +54,6 @@ from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
-
-MIN_SAMPLES = 20_000
-"""Fewest points that are sampled from a mesh, even if the fit uses fewer of them."""
 
 
 def reconstruct_files(
@@ -291,23 +289,10 @@ class _Reconstructor:
         path = write_mesh(mesh, self._path(scan, MESH), known)
         with replacing(self._path(scan, CODE)) as part:
             part.write_bytes(bytes_of_code(code))
-        facts = {
-            "scan": scan.source,
-            "scan_sha256": scan.source_hash,
-            "account": scan.account,
-            "checkpoint": str(self.space.path),
-            "made_by": self.made_by,
-            "remark": remark(mesh),
-            **made,
-            "unit": unit_of(self.space, scan.frame),
-            "centre": scan.frame.centre.tolist(),
-            "scale": scan.frame.scale,
-            **facts_of_fit(fitted, row, self.space.unit),
-            **facts_of_surface(known, scan.frame.scale, self.space.unit),
-            "share_far": share_far(mesh, scan),
-            "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
-            **more,
-        }
+        facts = facts_of_reconstruction(
+            self.space, scan, fitted, row, mesh=mesh, deviation=known, made=made, by=self.made_by
+        )
+        facts |= more
         with replacing(self._path(scan, FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
