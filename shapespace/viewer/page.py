@@ -200,7 +200,7 @@ class OpenPage:
         try:
             space, losses = self.watch.new_space(), self.watch.new_losses()
         except InputError as error:
-            self.session.stage.say(str(error))
+            self.session.display.say(str(error))
             return
         if space is not None:
             self.session.replace(space)

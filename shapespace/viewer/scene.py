@@ -61,16 +61,16 @@ class Scene:
         mesh = picture.mesh
         with self._lock, self._server.atomic():
             if not len(mesh.faces):
-                self._server.scene.remove_by_name("/shape")
+                self._server.scene.remove_by_name("shape")
             elif picture.colours is None:
                 self._server.scene.add_mesh_simple(
-                    "/shape", mesh.vertices, mesh.faces, color=COLOUR, side="double"
+                    "shape", mesh.vertices, mesh.faces, color=COLOUR, side="double"
                 )
             else:
                 coloured = trimesh.Trimesh(
                     mesh.vertices, mesh.faces, vertex_colors=picture.colours, process=False
                 )
-                self._server.scene.add_mesh_trimesh("/shape", coloured)
+                self._server.scene.add_mesh_trimesh("shape", coloured)
             self._write("legend", [picture.legend] if picture.legend else [])
             if picture.is_fine and len(mesh.faces):
                 self._look_at(np.asarray(mesh.bounds))
@@ -80,7 +80,7 @@ class Scene:
         with self._lock:
             self._points = points
             if points is None:
-                self._server.scene.remove_by_name("/scan")
+                self._server.scene.remove_by_name("scan")
                 return
             # The width of the scan itself: outliers of a scan may be far away.
             low, high = np.quantile(points, [0.01, 0.99], axis=0)
@@ -88,7 +88,7 @@ class Scene:
             axis = BESIDE[self._up]
             aside[axis] = -GAP * float(high[axis] - low[axis])
             self._server.scene.add_point_cloud(
-                "/scan",
+                "scan",
                 points.astype(np.float32),
                 SCAN_COLOUR,
                 point_size=0.004 * float((high - low).max()),

@@ -1,7 +1,7 @@
 """What the page shows and what its controls do, without the page.
 
 All browsers look at one session: whoever moves a slider moves it for all. Calls return at once; the
-:class:`~shapespace.viewer.worker.Worker` computes, and what it finds is told to a :class:`Stage`.
+:class:`~shapespace.viewer.worker.Worker` computes, and what it finds is told to a :class:`Display`.
 
 Letters: L code length, A axes, N points, V vertices.
 """
@@ -42,7 +42,7 @@ WORST = 0.02
 """Distance and deviation that are orange, as a share of the longest side of the mesh."""
 
 
-class Stage(Protocol):
+class Display(Protocol):
     """Where a session shows what it found; called by the thread of the worker."""
 
     def show(self, picture: Picture) -> None:
@@ -86,16 +86,18 @@ class Session:
 
     Args:
         space: the space.
-        stage: that shows what was found.
+        display: that shows what was found.
         out: folder for what is saved; made when something is.
         resolution: nodes along the longest side of a mesh at rest.
     """
 
-    def __init__(self, space: TrainedSpace, stage: Stage, out: Path, resolution: int = 128) -> None:
-        self.stage = stage
+    def __init__(
+        self, space: TrainedSpace, display: Display, out: Path, resolution: int = 128
+    ) -> None:
+        self.display = display
         self.out = out
         self.resolution = resolution
-        self.worker = Worker(stage.say)
+        self.worker = Worker(display.say)
         self._lock = threading.RLock()
         self._colours: Colours = "plain"
         self._dropped: DroppedScan | None = None
@@ -181,15 +183,15 @@ class Session:
             content: its bytes.
         """
         shown = one_line(name, 60)
-        self.stage.say(f"{shown}: waits for its turn")
+        self.display.say(f"{shown}: waits for its turn")
         self.worker.do(lambda: self._fit(name, shown, content))
 
     def forget(self) -> None:
         """Take the dropped scan away."""
         with self._lock:
             self._dropped = None
-        self.stage.show_scan(None)
-        self.stage.tell([])
+        self.display.show_scan(None)
+        self.display.tell([])
         self._redraw(moving=False)
 
     def save(self) -> None:
@@ -244,14 +246,14 @@ class Session:
             picture = replace(picture, legend="this code has no surface")
         elif colours != "plain":
             picture = _coloured(picture, place, dropped, colours)
-        self.stage.show(picture)
+        self.display.show(picture)
         if is_fine:
-            self.stage.set_sliders(place.values)
+            self.display.set_sliders(place.values)
 
     def _fit(self, name: str, shown: str, content: bytes) -> None:
         # What is known of an earlier scan must not stand beside the fault of this one.
-        self.stage.tell([])
-        self.stage.say(f"{shown}: reading")
+        self.display.tell([])
+        self.display.say(f"{shown}: reading")
         self._fit_scan(read_dropped(self.space, name, content), shown)
 
     def _fit_scan(self, scan: PreparedScan, shown: str) -> None:
@@ -260,7 +262,7 @@ class Session:
         def on_round() -> None:
             nonlocal rounds
             rounds += 1
-            self.stage.say(f"{shown}: fitting, round {rounds}")
+            self.display.say(f"{shown}: fitting, round {rounds}")
             self.worker.let_pass()
 
         sketcher = Sketcher(self.space)
@@ -270,9 +272,9 @@ class Session:
         with self._lock:
             self._dropped = found
             self._go(found.fitted.codes[0])
-        self.stage.show_scan(found.points)
-        self.stage.tell(found.lines())
-        self.stage.say(f"{shown}: {found.verdict}")
+        self.display.show_scan(found.points)
+        self.display.tell(found.lines())
+        self.display.say(f"{shown}: {found.verdict}")
         self._redraw(moving=False)
 
     def _save(self) -> None:
@@ -298,14 +300,14 @@ class Session:
             if ends is not None:
                 meshes = self._walk(*map(self.space.code, ends))
                 paths.append(write_walk(meshes, path_inside(folder, f"{name}_walk", ".glb")))
-        self.stage.say(printable(f"wrote {', '.join(map(str, paths))}"))
+        self.display.say(printable(f"wrote {', '.join(map(str, paths))}"))
 
     def _walk(self, start: Float[Tensor, " L"], end: Float[Tensor, " L"]) -> list[trimesh.Trimesh]:
         """Meshes on the straight line from code to code, in the frame of the space."""
         sketcher = Sketcher(self.space)
         meshes = []
         for step, share in enumerate(np.linspace(0, 1, WALK_STEPS)):
-            self.stage.say(f"walk: {step + 1} of {WALK_STEPS}")
+            self.display.say(f"walk: {step + 1} of {WALK_STEPS}")
             meshes.append(sketcher.mesh((1 - share) * start + share * end, WALK_NODES))
             self.worker.let_pass()
         return meshes
