@@ -35,7 +35,7 @@ from shapespace.reconstruction.record import (
     failure,
 )
 from shapespace.reconstruction.results import CODE, FACTS, MESH, bytes_of_code
-from shapespace.scan import PreparedScan
+from shapespace.scan import PreparedScan, is_scan_name
 from shapespace.space import TrainedSpace, placed
 from shapespace.utils.files import path_inside, replacing
 from shapespace.viewer.drawing import distance_to
@@ -127,8 +127,12 @@ def read_dropped(space: TrainedSpace, name: str, content: bytes) -> PreparedScan
             f"{one_line(name)}: has {len(content) >> 20} MB, {MOST_BYTES >> 20} at most are taken "
             "from the page; use shapespace reconstruct"
         )
+    if not is_scan_name(name):
+        raise InputError(
+            f"{one_line(name)!r}: cannot name a scan; rename the file to printable characters"
+        )
     with TemporaryDirectory(prefix="shapespace-") as folder:
-        path = path_inside(Path(folder), name)
+        path = Path(folder) / name
         path.write_bytes(content)
         try:
             return prepare_for(

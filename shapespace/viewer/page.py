@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from shapespace.checkpoint import CHECKPOINT
 from shapespace.config.options import Axis
@@ -29,6 +29,7 @@ MOST_NAMES = 500
 NONE = "(none)"
 
 
+@runtime_checkable
 class Event(Protocol):
     """What viser tells a handler: who did something; None where the program did it itself."""
 
@@ -158,7 +159,7 @@ class Controls:
     def _add_scan(self) -> Any:
         gui, session = self._server.gui, self._session
         with gui.add_folder("Scan"):
-            upload = gui.add_upload_button("Drop a scan")
+            upload = gui.add_upload_button("Open a scan file")
             told = gui.add_html(as_html([]))
             colours = gui.add_dropdown("Colours", COLOURS)
             save = gui.add_button("Save")

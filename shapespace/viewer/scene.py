@@ -121,7 +121,7 @@ class Scene:
         self._has_camera = True
         middle = bounds.mean(axis=0)
         away = np.array(LOOK[self._up])
-        away *= 2.0 * float(np.ptp(bounds, axis=0).max()) / np.linalg.norm(away)
+        away *= 1.5 * float(np.ptp(bounds, axis=0).max()) / np.linalg.norm(away)
         camera = self._server.initial_camera
         camera.position = middle + away
         camera.look_at = middle

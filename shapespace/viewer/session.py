@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ WORST = 0.02
 """Distance and deviation that are orange, as a share of the longest side of the mesh."""
 
 
+@runtime_checkable
 class Display(Protocol):
     """Where a session shows what it found; called by the thread of the worker."""
 
@@ -344,7 +345,7 @@ def _coloured(
 ) -> Picture:
     """A picture with colours, or with the reason why it has none."""
     if dropped is None:
-        return replace(picture, legend=f"{colours}: drop a scan first")
+        return replace(picture, legend=f"{colours}: open a scan file first")
     mesh = picture.mesh
     worst = WORST * float(np.ptp(mesh.vertices, axis=0).max())
     in_metres = dropped.facts["off_unit"] == "mm"
