@@ -9,6 +9,7 @@ Letters: L code length, A axes, N points, V vertices.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -228,16 +229,16 @@ class Session:
         found = self.axes.coordinates(code[None].double().cpu().numpy())[0, : self.num_axes]
         values[: self.num_axes] = found / np.sqrt(self.axes.variances[: self.num_axes])
         # What is beyond a slider, or off the axes, stays in the code; sliders move it from there.
-        shown = np.clip(values.round(2), -REACH, REACH)
+        shown = np.clip(values.round(2), -REACH, REACH) + 0.0  # no -0
         self._place = Place(code, tuple(shown.tolist()), name)
 
     def _redraw(self, moving: bool) -> None:
-        coarse = None if not moving else lambda _: self._draw(COARSE, lambda: False)
-        self.worker.draw(coarse, lambda superseded: self._draw(self.resolution, superseded))
+        coarse = partial(self._draw, False) if moving else None
+        self.worker.draw(coarse, partial(self._draw, True))
 
-    def _draw(self, resolution: int, superseded: Superseded) -> None:
+    def _draw(self, is_fine: bool, superseded: Superseded) -> None:
         """Draw the place that is wanted now, which may be later than the one that asked."""
-        is_fine = resolution != COARSE
+        resolution = self.resolution if is_fine else min(COARSE, self.resolution)
         with self._lock:
             place, dropped, colours = self._place, self._dropped, self._colours
             sketcher = self._sketcher
