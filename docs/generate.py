@@ -17,7 +17,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH = "96"
+WIDTH = "88"
 """Characters in a line of the help."""
 COPIED = {
     "experiments/README.md": "measured/index.md",
@@ -32,15 +32,10 @@ COPIED = {
     },
 }
 """File of the repository -> the page that it becomes."""
-BASES = {
-    "Parts to subclass": (
-        "decoders.base.Decoder",
-        "objectives.base.Objective",
-        "sampling.Sampler",
-        "encoders.base.Encoder",
-    ),
-}
-"""Headings of the Python page -> what stands under them, beside the public names."""
+FURTHER = ("encoders.base.Encoder", "data.prepare.run.prepare_file")
+"""What the Python page has beside the public names."""
+ROLE = re.compile(r":\w+:<code>(?:[^<&]*&lt;)?(~?)([\w.]+)(?:&gt;)?</code>")
+"""A reference in a docstring, as Sphinx would read it."""
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
@@ -54,6 +49,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for picture, place in pictures.items():
             files.append(File.generated(config, place, abs_src_path=str(ROOT / picture)))
     return files
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Show references in docstrings as the names that they lead to."""
+    return ROLE.sub(lambda m: f"<code>{m[2].rpartition('.')[2] if m[1] else m[2]}</code>", html)
 
 
 def copied(source: str, page: str) -> tuple[str, dict[str, str]]:
@@ -122,13 +122,15 @@ def _recipes() -> Iterator[str]:
 
     yield (
         "# Recipes\n\n`--config NAME` takes a recipe by its name, or a YAML file; later ones win. "
-        "The text of each is the note at the top of its file, and says what it reached where that "
-        "was measured.\n"
+        "A dash stands for what is left to the recipe before it. What a recipe reached is on the "
+        "page that is named under *measured*.\n"
     )
-    yield "| recipe | network | code length | scans a step | epochs |\n|---|---|---|---|---|"
+    yield "| recipe | network | code length | scans a step | epochs | measured |"
+    yield "|---|---|---|---|---|---|"
     contents = {name: yaml.safe_load(path.read_text()) for name, path in RECIPES.items()}
     for name, content in contents.items():
-        yield f"| [{name}](#{_anchor(name)}) | {' | '.join(_facts(content))} |"
+        facts = [fact or "–" for fact in (*_facts(content), _measured(RECIPES[name]))]
+        yield f"| [{name}](#{_anchor(name)}) | {' | '.join(facts)} |"
     for name, path in RECIPES.items():
         yield f"\n## {name}\n"
         yield _file(path)
@@ -146,6 +148,12 @@ def _facts(content: Mapping) -> tuple[str, str, str, str]:
         str(content.get("data", {}).get("batch_size", "")),
         str(content.get("trainer", {}).get("max_epochs", "")),
     )
+
+
+def _measured(path: Path) -> str:
+    """Links to the experiments that a recipe names."""
+    names = dict.fromkeys(re.findall(r"experiments/(\w+)", path.read_text("utf-8")))
+    return ", ".join(f"[{name}](measured/{name}.md)" for name in names)
 
 
 def _methods() -> Iterator[str]:
@@ -188,10 +196,8 @@ def _python() -> Iterator[str]:
     yield "# Python\n\nWhat `import shapespace` offers. Each name is imported when it is used.\n"
     for name in shapespace.__all__:
         yield f"::: shapespace.{shapespace._HOME[name]}.{name}\n"
-    for names in BASES.values():
-        for name in names:
-            if name.rpartition(".")[2] not in shapespace.__all__:
-                yield f"::: shapespace.{name}\n"
+    for name in FURTHER:
+        yield f"::: shapespace.{name}\n"
 
 
 def _file(path: Path) -> str:

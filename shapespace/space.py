@@ -324,9 +324,7 @@ class TrainedSpace(Shown):
     @staticmethod
     def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
         """The scans, with sigma if it is needed."""
-        if not needed:
-            return scans
-        return [_measured(scan) for scan in scans]
+        return [_measured(scan) for scan in scans] if needed else scans
 
     def refined(
         self,
