@@ -23,6 +23,7 @@ from shapespace.reconstruction.record import (
     remark,
     share_far,
     share_without_points,
+    verdict,
 )
 from shapespace.rendering.meshes import BLUE, ORANGE
 from shapespace.scan import PreparedScan
@@ -120,8 +121,8 @@ def facts_of_reconstruction(
     *,
     mesh: trimesh.Trimesh,
     deviation: Float[np.ndarray, " V"] | None,
-    made: dict[str, Any],
-    by: dict[str, Any],
+    made_by: dict[str, Any],
+    more: dict[str, Any],
 ) -> dict[str, Any]:
     """The facts of the reconstruction of one scan, as its .json file holds them.
 
@@ -132,17 +133,16 @@ def facts_of_reconstruction(
         row: of the scan in the batch.
         mesh: the reconstruction, in the frame of the source.
         deviation: standard deviation at each vertex, in the unit of the source; None if unknown.
-        made: facts of the meshing.
-        by: all that the result depends on beside the scan.
+        made_by: all that the result depends on beside the scan.
+        more: further facts, those of the meshing among them.
     """
-    return {
+    facts = {
         "scan": scan.source,
         "scan_sha256": scan.source_hash,
         "account": scan.account,
         "checkpoint": str(space.path),
-        "made_by": by,
+        "made_by": made_by,
         "remark": remark(mesh),
-        **made,
         "unit": unit_of(space, scan.frame),
         "centre": scan.frame.centre.tolist(),
         "scale": scan.frame.scale,
@@ -150,4 +150,6 @@ def facts_of_reconstruction(
         **facts_of_surface(deviation, scan.frame.scale, space.unit),
         "share_far": share_far(mesh, scan),
         "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
+        **more,
     }
+    return facts | {"verdict": verdict(facts)}

@@ -30,9 +30,7 @@ from shapespace.reconstruction.export import facts_of_reconstruction, write_mesh
 from shapespace.reconstruction.inputs import MIN_SAMPLES, prepare_for
 from shapespace.reconstruction.method import fit_scans
 from shapespace.reconstruction.record import (
-    UNUSUAL,
     facts_of_meshing,
-    failure,
 )
 from shapespace.reconstruction.results import CODE, FACTS, MESH, bytes_of_code
 from shapespace.scan import PreparedScan, is_scan_name
@@ -85,14 +83,7 @@ class DroppedScan:
     @property
     def verdict(self) -> str:
         """Whether the reconstruction is the scan, in one sentence."""
-        if failed := failure(self.facts["share_far"]):
-            return failed
-        far = self.facts["strangeness"]
-        if far is not None and far > UNUSUAL:
-            return f"UNUSUAL: its code is {far:.1f} times as far from the mean as training codes"
-        if not self.facts["converged"]:
-            return "DOUBTFUL: the search for its code has not converged"
-        return "GOOD: the points lie on the mesh, and the code is an ordinary one"
+        return self.facts["verdict"] or "GOOD: the points lie on the shape of its code"
 
     def lines(self) -> list[str]:
         """Error, sureness and verdict, for people to read."""
@@ -100,6 +91,7 @@ class DroppedScan:
         unit = facts["off_unit"]
         sure = facts["deviation_95_percent"]
         account = facts["account"]
+        ended = "" if facts["converged"] else ", NOT converged"
         return [
             self.verdict,
             f"points off by {facts['off_median']:.3g} {unit} median, "
@@ -107,7 +99,7 @@ class DroppedScan:
             *([] if sure is None else [f"surface sure to {sure:.3g} {unit} at 95 %"]),
             f"{facts['share_without_points']:.0%} of the surface without points; {facts['remark']}",
             *([] if ORDINARY.fullmatch(account) else [account]),
-            f"read in {facts['unit']}; fitted in {facts['seconds']:.1f} s",
+            f"read in {facts['unit']}; fitted in {facts['seconds']:.1f} s{ended}",
         ]
 
 
@@ -178,8 +170,8 @@ def fit_dropped(
         0,
         mesh=own_mesh,
         deviation=known,
-        made=facts_of_meshing(own_mesh, time.perf_counter() - start),
-        by={"space": space.digest, **asdict(options)},
+        made_by={"space": space.digest, **asdict(options)},
+        more=facts_of_meshing(own_mesh, time.perf_counter() - start),
     )
     return DroppedScan(scan, fitted, mesh, own_mesh, known, facts)
 
