@@ -152,10 +152,10 @@ def fit_dropped(
         space: the space.
         scan: prepared for it.
         mesh_of: meshes a code, in the frame of the space.
-        options: of the fit.
+        options: of the fit; by default that of the code alone, from which the sliders go on.
         on_round: called after each round of the search.
     """
-    options = options or FitOptions()
+    options = options or FitOptions(detail="none")
     fitted = fit_scans(options, space, [scan], on_round=on_round)
     start = time.perf_counter()
     mesh = mesh_of(fitted.codes[0])

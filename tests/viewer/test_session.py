@@ -11,7 +11,7 @@ import pytest
 import torch
 import trimesh
 
-from shapespace.config.options import MeshOptions
+from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.sources import Source
 from shapespace.errors import InputError
 from shapespace.reconstruction.reconstruct import reconstruct_files
@@ -124,9 +124,9 @@ def test_a_dropped_scan_is_what_reconstruct_makes_of_it(session, trained, tmp_pa
     assert dropped is not None and torch.equal(session.place.code, dropped.fitted.codes[0])
     path = tmp_path / "guest.ply"
     path.write_bytes(content)
-    meshing = MeshOptions(resolution=FINE)
+    meshing, fit = MeshOptions(resolution=FINE), FitOptions(detail="none")
     (other,) = reconstruct_files(
-        trained, [Source("guest", path)], tmp_path / "r", meshing=meshing
+        trained, [Source("guest", path)], tmp_path / "r", fit=fit, meshing=meshing
     ).done
     assert torch.allclose(other.code, dropped.fitted.codes[0], atol=1e-5)
     assert dropped.facts.keys() == other.facts.keys()
