@@ -223,7 +223,7 @@ def test_without_open3d_one_line_says_how_to_install_it(
     toy_checkpoint, toy_store, tmp_path, monkeypatch
 ):
     words = ["evaluate", toy_checkpoint, toy_store, "--out", tmp_path / "out", "--baselines"]
-    words += ["--num-points", 100, "--resolution", 16, "--num-samples", 100]
+    words += ["--num-points", 100, "--resolution", 16, "--num-samples", 100, "--detail", "none"]
     with monkeypatch.context() as absent:
         absent.setitem(sys.modules, "open3d", None)
         assert main([str(word) for word in words]) == 0
@@ -251,7 +251,7 @@ def test_labelled_parts_have_a_column_everywhere(toy_checkpoint, toy_store, tmp_
     np.savez(tmp_path / "parts.npz", top=ball.vertices[:, 2] > 0, low=ball.vertices[:, 2] < 0)
     np.savez(tmp_path / "wrong.npz", top=np.ones(7, bool))
     words = ["evaluate", toy_checkpoint, toy_store, "--out", tmp_path / "out", "--resolution", 24]
-    words += ["--num-points", 200, "--num-samples", 2000, "--labels"]
+    words += ["--num-points", 200, "--num-samples", 2000, "--detail", "none", "--labels"]
     words = [str(word) for word in words]
     there = ["--truth", str(folder)]
     for labels, more, said in (
