@@ -92,7 +92,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: has checkpoint format {ours.get('format')}, this version reads {FORMAT}"
         )
-    _check_content(path, content)
+    check_content(path, content)
     return content
 
 
@@ -175,7 +175,7 @@ def _check_bytes(path: Path) -> None:
         raise OSError(f"damaged: the checksum of {damaged} does not hold")
 
 
-def _check_content(path: Path, content: dict[str, Any]) -> None:
+def check_content(path: Path, content: dict[str, Any]) -> None:
     """Raise InputError unless parts, codes and scans are what every command relies on."""
     hyper, state = content["hyper_parameters"], content.get("state_dict")
     for name, value in (("hyper_parameters", hyper), ("state_dict", state)):
@@ -342,6 +342,21 @@ def _picked(
 ) -> Shaped[Tensor, "K *L"]:
     """Rows ``which`` of a table: ``rows``, followed by ``more``."""
     return torch.cat([rows, *(row.to(rows)[None] for row in more)])[which]
+
+
+def built(
+    content: dict[str, Any], path: str | Path
+) -> tuple[Decoder, LatentCodes, Objective, Sampler]:
+    """All parts of a space from the content of a checkpoint.
+
+    Raises:
+        InputError: the parts do not fit together; the message names ``path``.
+    """
+    try:
+        decoder, objective, sampler = build_parts(content)
+        return decoder, built_codes(content, decoder.latent_size), objective, sampler
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: its parts do not fit together ({one_line(error)})") from error
 
 
 def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:

@@ -17,13 +17,13 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.checkpoint import build_parts, built_codes, check_numbers, read_checkpoint
+from shapespace.checkpoint import built, check_numbers
 from shapespace.codes import LatentCodes
 from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
 from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
 from shapespace.encoders.codes import EncodedCodes
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
 from shapespace.fitting.refine import Refinement
@@ -42,6 +42,7 @@ from shapespace.fitting.uncertainty import surface_deviation
 from shapespace.objectives.base import FieldKind, Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame, PreparedScan
+from shapespace.sharing.bundle import read_bundle, read_space
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
 from shapespace.utils.notebook import Shown, nothing, shown
@@ -98,21 +99,32 @@ class TrainedSpace(Shown):
         """Rebuild the space of a checkpoint, frozen: in evaluation mode, float32, no gradients.
 
         Args:
-            path: the checkpoint.
+            path: the checkpoint, or a folder that ``shapespace export`` wrote.
             device: as torch names it. "auto" takes the GPU if there is one, and of several GPUs
                 that of this process (:func:`~shapespace.utils.launch.own_device`).
 
         Raises:
             InputError: if ``path`` is no checkpoint, or its parts do not fit together.
         """
-        content = read_checkpoint(path)
-        try:
-            decoder, objective, sampler = build_parts(content)
-            codes = built_codes(content, decoder.latent_size)
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{path}: its parts do not fit together ({one_line(error)})"
-            ) from error
+        return cls._built(read_space(path), path, device)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> "TrainedSpace":
+        """Rebuild an exported space, without pickle; frozen as by :meth:`load`.
+
+        Args:
+            folder: written by ``shapespace export``.
+            device: as torch names it, or "auto", as for :meth:`load`.
+
+        Raises:
+            InputError: if ``folder`` is no exported space, or is damaged.
+        """
+        return cls._built(read_bundle(folder), folder, device)
+
+    @classmethod
+    def _built(cls, content: dict[str, Any], path: str | Path, device: str) -> "TrainedSpace":
+        """The space of the content of a checkpoint."""
+        decoder, codes, objective, sampler = built(content, path)
         if device == "auto":
             num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
             device = own_device(os.environ, num_gpus)
@@ -312,9 +324,7 @@ class TrainedSpace(Shown):
     @staticmethod
     def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
         """The scans, with sigma if it is needed."""
-        if not needed:
-            return scans
-        return [_measured(scan) for scan in scans]
+        return [_measured(scan) for scan in scans] if needed else scans
 
     def refined(
         self,

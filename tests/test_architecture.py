@@ -22,10 +22,12 @@ LAYERS = (
     "utils config geometry decoders sampling codes",
     "objectives surface data synthetic encoders",
     "checkpoint fitting rendering elastic",
+    "sharing",
     "training space",
     "planning reconstruction diagnostics baselines",
     "evaluation",
     "report",
+    "viewer",
     "cli",
 )
 """A module imports only from the rows above its own and from its own package."""
