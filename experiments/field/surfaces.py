@@ -30,8 +30,9 @@ from shapespace.data.extent import RIM, extent_of
 from shapespace.data.prepare.run import prepare, prepare_file
 from shapespace.data.store.writer import StoreWriter
 from shapespace.decoders.base import value_and_gradient
-from shapespace.geometry.components import largest_component
+from shapespace.geometry.components import components, largest_component
 from shapespace.space import TrainedSpace
+from shapespace.surface.mesh import extract_mesh
 from shapespace.training.cli import train
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "surfaces"))
@@ -112,13 +113,13 @@ def stores(scan, out):
         with StoreWriter(found[kind], "radius", 3) as writer:
             writer.add(replace(one, **kept))
     closed = out / "poisson.ply"
-    poisson(scan).export(closed)
+    largest_component(poisson(scan)).export(closed)
     prepare(closed, found["signed"], num_points=50_000, normalise=True, targets=100_000)
     return found
 
 
 def poisson(scan):
-    return largest_component(screened_poisson(scan.vertices, scan.vertex_normals, 9))
+    return screened_poisson(scan.vertices, scan.vertex_normals, 9)
 
 
 def prior(scan, seconds):
@@ -131,7 +132,7 @@ def prior(scan, seconds):
     deep_geometric_prior(points, normals, options)
     steps = round(PROBE * seconds / (time.process_time() - start))
     options = replace(options, local_steps=max(steps, 8), global_steps=max(steps, 8))
-    return largest_component(deep_geometric_prior(points, normals, options, depth=9)), steps
+    return deep_geometric_prior(points, normals, options, depth=9), steps
 
 
 def own_rate(method):
@@ -169,8 +170,16 @@ def speed(method, store, folder):
 
 
 def meshed(space, resolution=128):
+    """The whole zero set, with all that is not the object."""
     (name,) = space.names
-    return space.mesh(space.code(name), space.frame(name), resolution)
+    return extract_mesh(
+        space.decoder,
+        space.code(name),
+        resolution,
+        largest_only=False,
+        extent=space.extent,
+        frame=space.frame(name),
+    )
 
 
 def residual(space):
@@ -201,7 +210,8 @@ def rate_of(method, kind, store, scan, out, seconds):
         near, spent = {}, 0.0
         for rate in rates:
             space, used = fitted(method, store, out / "probe", steps=steps, rate=rate, seed=0)
-            near[rate], spent = to_scan(meshed(space), scan), spent + used
+            near[rate] = to_scan(largest_component(meshed(space)), scan)
+            spent += used
         step = spent / len(rates) / (steps // EPOCHS * EPOCHS)
         tried = [{"rate": rate, "to_scan": value} for rate, value in near.items()]
         found = {"rate": min(near, key=near.get), "step": step, "steps": steps, "tried": tried}
@@ -209,16 +219,18 @@ def rate_of(method, kind, store, scan, out, seconds):
     return json.loads(path.read_text())
 
 
-def row_of(mesh, reference):
-    if not len(mesh.faces):
+def row_of(whole, reference):
+    """A row of the table: of the largest part, but parts and ghosts are of the whole surface."""
+    if not len(whole.faces):
         return {"faces": 0}
-    row = measure(mesh, reference)
-    samples = trimesh.sample.sample_surface(mesh, 20_000, seed=3)[0]
+    row = measure(largest_component(whole), reference)
+    samples = np.asarray(trimesh.sample.sample_surface(whole, 20_000, seed=3)[0])
     if reference.mesh is not None:
-        off = nearest(np.asarray(samples), reference.mesh)[0]
+        off = nearest(samples, reference.mesh)[0]
     else:
         off = KDTree(reference.points).query(samples)[0]
-    return {**row, "ghosts": float((100 * off / reference.diagonal > GHOST).mean())}
+    ghosts = float((100 * off / reference.diagonal > GHOST).mean())
+    return {**row, "components": components(whole)[0], "ghosts": ghosts}
 
 
 COLUMNS = (

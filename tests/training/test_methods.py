@@ -59,11 +59,12 @@ def test_a_run_that_was_stopped_repeats_an_undisturbed_one(
     assert found.isfinite().all() and torch.equal(found, space.decoder(points, code))
 
 
+@pytest.mark.slow
 def test_the_other_commands_run_on_it(run_of, write_store, tmp_path):
-    """One method a kind of field: untrained fields have large zero sets, which take long."""
+    """Two kinds of field; all methods would take minutes, as untrained fields have large zero sets."""
     new = write_store(tmp_path / "new.hdf5", {"new": (1.1, 0.9, 0.95)})
     meshes = "--resolution=8"
-    for method in ("deepsdf", "occnet", "digs"):
+    for method in ("deepsdf", "occnet"):
         checkpoint, out = str(run_of(method) / "last.ckpt"), tmp_path / method
         words = [f"--out={out}", meshes, "--num-points=48", "--num-samples=100"]
         assert main(["evaluate", checkpoint, str(new), *words]) == 0, method
