@@ -61,7 +61,7 @@ def test_a_run_that_was_stopped_repeats_an_undisturbed_one(
 
 @pytest.mark.slow
 def test_the_other_commands_run_on_it(run_of, write_store, tmp_path):
-    """Two kinds of field; all methods would take minutes, as untrained fields have large zero sets."""
+    """Two kinds of field; all would take minutes: untrained fields have large zero sets."""
     new = write_store(tmp_path / "new.hdf5", {"new": (1.1, 0.9, 0.95)})
     meshes = "--resolution=8"
     for method in ("deepsdf", "occnet"):
