@@ -32,7 +32,10 @@ from shapespace.space import TrainedSpace
 sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
 import bodies
 
-METHODS = {"second-order": FitOptions(), "adam-published": FitOptions("adam-published")}
+METHODS = {
+    "second-order": FitOptions(detail="none"),
+    "adam-published": FitOptions("adam-published"),
+}
 
 
 def fitted(space, scan, fit, truth):

@@ -131,7 +131,9 @@ def trial(name, data, store, out, seed, options, train_shown=8, resolution=96):
     meshes = [space.mesh(space.code(r["name"]), space.frame(r["name"]), resolution) for r in shown]
     found = [("training frames", row, mesh) for row, mesh in zip(shown, meshes, strict=True)]
     for split, rows in groups.items():
-        done = reconstructed(checkpoint, data, rows, run / "fits", FitOptions(), resolution)
+        done = reconstructed(
+            checkpoint, data, rows, run / "fits", FitOptions(detail="none"), resolution
+        )
         found += [(split, row, done[row["name"]].mesh) for row in rows]
     about = {"name": name, "seed": seed, "cpu_seconds": seconds["cpu"]}
     return [

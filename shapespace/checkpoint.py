@@ -29,6 +29,7 @@ from shapespace.objectives.base import FIELDS, Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame
 from shapespace.utils.files import replacing
+from shapespace.utils.kinds import kind_of
 
 FORMAT = 1
 CHECKPOINT = "last.ckpt"
@@ -67,6 +68,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: for any other file.
     """
     path = Path(path)
+    kind = kind_of(path)
+    if kind not in ("", "a checkpoint"):
+        raise InputError(f"{path}: is {kind}; give a checkpoint, such as runs/NAME/last.ckpt")
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; a run keeps its newest in <run>/last.ckpt")
     try:
@@ -79,16 +83,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             else one_line(error, 120)
         )
         raise InputError(f"{path}: is not a readable checkpoint ({reason})") from error
-    kind = content.get("shapespace") if isinstance(content, dict) else None
-    if not isinstance(kind, dict) or "hyper_parameters" not in content:
+    ours = content.get("shapespace") if isinstance(content, dict) else None
+    if not isinstance(ours, dict) or "hyper_parameters" not in content:
         raise InputError(
             f"{path}: is not a shapespace checkpoint; give one made by shapespace train"
         )
-    if kind.get("format") != FORMAT:
+    if ours.get("format") != FORMAT:
         raise InputError(
-            f"{path}: has checkpoint format {kind.get('format')}, this version reads {FORMAT}"
+            f"{path}: has checkpoint format {ours.get('format')}, this version reads {FORMAT}"
         )
-    _check_content(path, content)
+    check_content(path, content)
     return content
 
 
@@ -171,7 +175,7 @@ def _check_bytes(path: Path) -> None:
         raise OSError(f"damaged: the checksum of {damaged} does not hold")
 
 
-def _check_content(path: Path, content: dict[str, Any]) -> None:
+def check_content(path: Path, content: dict[str, Any]) -> None:
     """Raise InputError unless parts, codes and scans are what every command relies on."""
     hyper, state = content["hyper_parameters"], content.get("state_dict")
     for name, value in (("hyper_parameters", hyper), ("state_dict", state)):
@@ -338,6 +342,21 @@ def _picked(
 ) -> Shaped[Tensor, "K *L"]:
     """Rows ``which`` of a table: ``rows``, followed by ``more``."""
     return torch.cat([rows, *(row.to(rows)[None] for row in more)])[which]
+
+
+def built(
+    content: dict[str, Any], path: str | Path
+) -> tuple[Decoder, LatentCodes, Objective, Sampler]:
+    """All parts of a space from the content of a checkpoint.
+
+    Raises:
+        InputError: the parts do not fit together; the message names ``path``.
+    """
+    try:
+        decoder, objective, sampler = build_parts(content)
+        return decoder, built_codes(content, decoder.latent_size), objective, sampler
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: its parts do not fit together ({one_line(error)})") from error
 
 
 def build_parts(content: dict[str, Any]) -> tuple[Decoder, Objective, Sampler]:

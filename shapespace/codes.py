@@ -5,7 +5,6 @@ allowed).
 """
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shapespace.errors import InputError, one_line, positive
+from shapespace.errors import InputError, nearest, one_line, positive
 from shapespace.scan import Frame, is_scan_name
 
 
@@ -167,9 +166,8 @@ def row_of(names: Sequence[str], name: str) -> int:
     """The row of the scan called ``name``; else InputError, which names the most similar scan."""
     if name in names:
         return names.index(name)
-    near = get_close_matches(name, names, 1) or list(names[:1])
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{name!r} is not one of the {len(names)} scans of this checkpoint{hint}")
+    hint = nearest(name, names)
+    raise InputError(f"{name!r} is not one of the {len(names)} scans of this checkpoint; {hint}")
 
 
 def check_scans(state: object) -> None:

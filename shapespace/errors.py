@@ -2,6 +2,8 @@
 
 import re
 import signal
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -54,8 +56,23 @@ def positive(**given: float) -> None:
             raise InputError(f"{name}={value}: give a positive number")
 
 
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Say which of the known names is nearest, or, where none is near, what there is."""
+    near = get_close_matches(name, known, 1)
+    if near:
+        return f"the nearest is {one_line(near[0])!r}"
+    if not known:
+        return "there is none"
+    return f"{'the only one is' if len(known) == 1 else 'one of them is'} {one_line(known[0])!r}"
+
+
 def one_line(text: object, limit: int = 400) -> str:
-    """``text`` on one line of at most ``limit`` characters, with control characters escaped."""
+    """``text`` on one line of at most ``limit`` characters, with control characters escaped.
+
+    Of an error of the system its words are given, without number and file, which callers name.
+    """
+    if isinstance(text, OSError) and text.strerror:
+        text = text.strerror
     shown = printable(re.sub(r"\s+", " ", str(text)).strip())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 

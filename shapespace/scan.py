@@ -10,6 +10,7 @@ Letters: B scans in a batch, N surface points a scan, M space points a scan, K p
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from html import escape
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -150,6 +151,16 @@ class PreparedScan:
     stamp: str = ""
     account: str = ""
 
+    def __repr__(self) -> str:
+        points, dimension = self.points.shape
+        return (
+            f"PreparedScan({self.name!r}, {points} points, {dimension}-D, normals "
+            f"{self.normals_kind})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
+
     @property
     def trusted_normals(self) -> Float32[np.ndarray, "n D"] | None:
         """The normals if a training may learn their direction, else None."""
@@ -248,6 +259,17 @@ class Scan:
             sigma=torch.cat(sigma) if len(sigma) == len(scans) else None,
             targets=TargetSamples.cat(targets) if len(targets) == len(scans) else None,
         )
+
+    def __repr__(self) -> str:
+        scans, points, dimension = self.points.shape
+        having = [name for name in ("normals", "sigma") if getattr(self, name) is not None]
+        return (
+            f"Scan({scans} of {points} points, {dimension}-D, {' and '.join(having) or 'points'}"
+            f"{'' if having else ' alone'}, {self.points.device})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
     def __getitem__(self, rows: slice) -> "Scan":
         """The scans of ``rows``, as views."""

@@ -5,10 +5,11 @@ Letters: B scans, N points a scan, D dimension, V vertices, L code length.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +17,13 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.checkpoint import build_parts, built_codes, check_numbers, read_checkpoint
+from shapespace.checkpoint import built, check_numbers
 from shapespace.codes import LatentCodes
 from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
 from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
 from shapespace.encoders.codes import EncodedCodes
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
 from shapespace.fitting.refine import Refinement
@@ -30,6 +31,7 @@ from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.fitting.terms import (
+    as_batch,
     draw_samples,
     missing_of,
     posed,
@@ -39,9 +41,11 @@ from shapespace.fitting.terms import (
 from shapespace.fitting.uncertainty import surface_deviation
 from shapespace.objectives.base import FieldKind, Objective
 from shapespace.sampling import Sampler
-from shapespace.scan import Frame, PreparedScan, Scan
+from shapespace.scan import Frame, PreparedScan
+from shapespace.sharing.bundle import read_bundle, read_space
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
+from shapespace.utils.notebook import Shown, nothing, shown
 
 NUM_MEASURED = 4
 """Training shapes at which the slope of a field is measured that is no distance."""
@@ -49,7 +53,7 @@ LEAST_OF_LOGIT = 0.1
 """Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
-class TrainedSpace:
+class TrainedSpace(Shown):
     """A decoder and the codes of its training scans.
 
     :meth:`load` builds a space from a checkpoint. The constructor takes parts as they are.
@@ -95,21 +99,32 @@ class TrainedSpace:
         """Rebuild the space of a checkpoint, frozen: in evaluation mode, float32, no gradients.
 
         Args:
-            path: the checkpoint.
+            path: the checkpoint, or a folder that ``shapespace export`` wrote.
             device: as torch names it. "auto" takes the GPU if there is one, and of several GPUs
                 that of this process (:func:`~shapespace.utils.launch.own_device`).
 
         Raises:
             InputError: if ``path`` is no checkpoint, or its parts do not fit together.
         """
-        content = read_checkpoint(path)
-        try:
-            decoder, objective, sampler = build_parts(content)
-            codes = built_codes(content, decoder.latent_size)
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{path}: its parts do not fit together ({one_line(error)})"
-            ) from error
+        return cls._built(read_space(path), path, device)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "auto") -> "TrainedSpace":
+        """Rebuild an exported space, without pickle; frozen as by :meth:`load`.
+
+        Args:
+            folder: written by ``shapespace export``.
+            device: as torch names it, or "auto", as for :meth:`load`.
+
+        Raises:
+            InputError: if ``folder`` is no exported space, or is damaged.
+        """
+        return cls._built(read_bundle(folder), folder, device)
+
+    @classmethod
+    def _built(cls, content: dict[str, Any], path: str | Path, device: str) -> "TrainedSpace":
+        """The space of the content of a checkpoint."""
+        decoder, codes, objective, sampler = built(content, path)
         if device == "auto":
             num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
             device = own_device(os.environ, num_gpus)
@@ -124,6 +139,23 @@ class TrainedSpace:
             path=Path(path),
             kind=content["shapespace"].get("field"),
         )
+
+    def __repr__(self) -> str:
+        shapes = f"{len(self)} shape{'' if len(self) == 1 else 's'}"
+        return (
+            f"TrainedSpace({shapes}, {self.decoder.dimension}-D, code length "
+            f"{self.decoder.latent_size}, unit {self.unit}, box ±{self.extent:g})"
+        )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, name: str) -> Float[Tensor, " L"]:
+        """The code of a training scan, as :meth:`code`."""
+        return self.code(name)
 
     @property
     def digest(self) -> str:
@@ -219,6 +251,22 @@ class TrainedSpace:
         mesh = extract_mesh(self.decoder, code, resolution, extent=self.extent, cell=cell, bar=True)
         return placed(mesh, frame, pose)
 
+    def show(self, shape: str | Float[Tensor, " L"], resolution: int = 128) -> Any:
+        """Show the shape of a code, or of a training scan by its name, in a notebook or a window.
+
+        Args:
+            shape: name of a training scan, or a code.
+            resolution: grid nodes along the longest side of the shape.
+
+        Returns:
+            What trimesh's viewer returns, which a notebook displays.
+
+        Raises:
+            InputError: there is no viewer, or for a space of 2-D shapes.
+        """
+        code = self[shape] if isinstance(shape, str) else shape
+        return shown(self.mesh(code, resolution=resolution))
+
     def check_has_meshes(self) -> None:
         """InputError for a space of 2-D shapes."""
         if self.decoder.dimension != 3:
@@ -233,7 +281,7 @@ class TrainedSpace:
         num_points: int = 16384,
         search: Search | None = None,
         seed: int = 0,
-        on_stage: Callable[[], object] = lambda: None,
+        on_stage: Callable[[], object] = nothing,
     ) -> FitResult:
         """Find the codes of scans that were not trained on; the space stays as it is.
 
@@ -276,9 +324,7 @@ class TrainedSpace:
     @staticmethod
     def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
         """The scans, with sigma if it is needed."""
-        if not needed:
-            return scans
-        return [_measured(scan) for scan in scans]
+        return [_measured(scan) for scan in scans] if needed else scans
 
     def refined(
         self,
@@ -287,7 +333,7 @@ class TrainedSpace:
         scan: PreparedScan,
         refinement: Refinement | None = None,
         seed: int = 0,
-        on_step: Callable[[], object] = lambda: None,
+        on_step: Callable[[], object] = nothing,
     ) -> "TrainedSpace":
         """A space whose decoder is refined near one fitted scan; this space stays as it is.
 
@@ -369,7 +415,7 @@ class TrainedSpace:
         num_points: int = 16384,
         steps: int = 800,
         seed: int = 0,
-        on_step: Callable[[], object] = lambda: None,
+        on_step: Callable[[], object] = nothing,
     ) -> FitResult:
         """Find the codes by the published optimisation (800 steps of Adam), to compare with.
 
@@ -410,38 +456,9 @@ def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
     return found
 
 
-def usable_points(scan: PreparedScan, num_points: int) -> int:
-    """The number of points that a fit uses: ``num_points``, or all of a smaller scan."""
-    return min(num_points, len(scan.points))
-
-
 def _measured(scan: PreparedScan) -> PreparedScan:
     """The scan with sigma; measured here if ``prepare`` did not."""
     if scan.sigma is not None:
         return scan
     again = not scan.num_source_faces and len(scan.points) > scan.num_source_points
     return replace(scan, sigma=sigma_of(scan.points, again))
-
-
-def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
-    """One batch of the first ``num_points`` points of each scan, or of all points of small scans.
-
-    Points are stored shuffled, so that the first are random ones. ValueError if the scans would
-    have different numbers of points.
-    """
-    counts = {usable_points(scan, num_points) for scan in scans}
-    if len(counts) > 1:
-        raise ValueError(f"scans of {sorted(counts)} points: fit each count by itself")
-    (count,) = counts
-    return Scan.cat([_first_points(scan, index, count) for index, scan in enumerate(scans)])
-
-
-def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
-    """A batch of one scan, with normals only where their direction can be trusted."""
-    trusted = scan.trusted_normals
-    return Scan(
-        index=torch.tensor([index]),
-        points=torch.from_numpy(scan.points)[None, :count],
-        normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
-        sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
-    )

@@ -119,9 +119,11 @@ def test_a_checkpoint_of_something_else(other, tmp_path):
         read_checkpoint(saved(other, tmp_path))
 
 
-@pytest.mark.parametrize("path", ["none.ckpt", "."])
-def test_no_file(path, tmp_path):
-    with pytest.raises(InputError, match="no such checkpoint"):
+@pytest.mark.parametrize(
+    ("path", "said"), [("none.ckpt", "no such checkpoint"), (".", "is a folder; give a checkpoint")]
+)
+def test_no_file(path, said, tmp_path):
+    with pytest.raises(InputError, match=said):
         read_checkpoint(tmp_path / path)
 
 

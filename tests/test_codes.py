@@ -44,7 +44,7 @@ def test_names_and_frames_survive_as_plain_data(tmp_path):
 
 
 def test_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="did you mean 'bert'"):
+    with pytest.raises(InputError, match="the nearest is 'bert'"):
         codes().row("berta")
     assert codes().row("carl") == 2
 

@@ -23,7 +23,7 @@ SMALL = {
     "train": "--data.num_points 32 --data.batch_size 2 --data.repeats 1 --trainer.max_epochs 1 "
     "--preview.every 99 --trainer.accelerator cpu --trainer.devices 1 --data.num_workers 0 "
     "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
-    "reconstruct": "--num-points 64 --steps 2 --resolution 24",
+    "reconstruct": "--num-points 64 --steps 2 --resolution 24 --detail none",
     "surface": "--steps 2 --resolution 24",
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shapespace.errors import InputError, at_least, one_line
+from shapespace.errors import InputError, at_least, nearest, one_line
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,19 @@ def test_numbers_that_are_too_small_are_named():
     at_least(1, steps=1, batch=7)
     with pytest.raises(InputError, match=r"^batch=0: give at least 1$"):
         at_least(1, steps=1, batch=0, points=-1)
+
+
+def test_the_nearest_name_or_what_there_is():
+    for known, said in (
+        (["anna", "bert"], "the nearest is 'anna'"),
+        (["bert", "carl"], "one of them is 'bert'"),
+        (["bert"], "the only one is 'bert'"),
+        ([], "there is none"),
+    ):
+        assert nearest("ana", known) == said
+
+
+def test_errors_of_the_system_are_words():
+    error = FileNotFoundError(2, "No such file or directory", "a.ply")
+    assert one_line(error) == "No such file or directory"
+    assert one_line(OSError("full")) == "full"

@@ -21,10 +21,10 @@ SMALL = {
     "train": "--data.num_points 32 --data.batch_size 2 --trainer.max_epochs 1 --preview.every 99 "
     "--trainer.accelerator cpu --trainer.devices 1 --data.num_workers 0 "
     "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
-    "reconstruct": "--num-points 64 --steps 2 --resolution 24",
+    "reconstruct": "--num-points 64 --steps 2 --resolution 24 --detail none",
     "interpolate": "--steps 2 --resolution 24",
     "surface": "--steps 2 --resolution 24",
-    "evaluate": "--num-points 64 --steps 2 --resolution 24 --num-samples 500",
+    "evaluate": "--num-points 64 --steps 2 --resolution 24 --detail none --num-samples 500",
     "diagnose": "--num-shapes 1 --num-points 300 --num-rays 16 --resolution 24",
     "report": "--steps 2 --resolution 24",
     "compare": "--num-samples 500",

@@ -1,6 +1,10 @@
 import copy
 import dataclasses
+import inspect
+import re
+from dataclasses import replace
 from functools import partial
+from html import escape
 
 import numpy as np
 import pytest
@@ -9,13 +13,15 @@ import trimesh
 from scipy.spatial import KDTree
 
 from shapespace.codes import LatentCodes
+from shapespace.data.store.store import ScanStore
 from shapespace.decoders import SkipMLP
 from shapespace.errors import InputError
 from shapespace.fitting import Pose, Search
+from shapespace.fitting.terms import as_batch
 from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface
 from shapespace.scan import Frame, PreparedScan, rounded_normals
-from shapespace.space import TrainedSpace, as_batch
+from shapespace.space import TrainedSpace
 
 
 def space(latent_size=4, extent=1.5):
@@ -184,3 +190,34 @@ def test_the_constructor_refuses_them_too():
     decoder.linears()[0].bias[0] = float("inf")
     with pytest.raises(InputError, match=r"layers\.0\.bias holds numbers that are not finite"):
         TrainedSpace(decoder, good.codes, *parts)
+
+
+def test_manners_in_a_notebook(toy_checkpoint, toy_store, monkeypatch):
+    space, store = TrainedSpace.load(toy_checkpoint), ScanStore(toy_store)
+    assert repr(space) == "TrainedSpace(4 shapes, 3-D, code length 8, unit m, box ±1.8)"
+    assert len(space) == 4 and list(space) == list(store) == list(space.names)
+    assert "egg" in space and "none" not in space
+    torch.testing.assert_close(space["egg"], space.code("egg"), rtol=0, atol=0)
+    with pytest.raises(InputError, match="the nearest is 'egg'"):
+        space["eg"]
+    assert repr(store) == f"ScanStore({toy_store}: 4 scans, 3-D, unit m)"
+    scan = store["egg"]
+    assert repr(scan) == "PreparedScan('egg', 600 points, 3-D, normals measured)"
+    batch = as_batch([scan, store["ball"]], 64)
+    assert repr(batch) == "Scan(2 of 64 points, 3-D, normals and sigma, cpu)"
+    assert repr(replace(batch, normals=None, sigma=None)).endswith("3-D, points alone, cpu)")
+    fitted = space.fit([scan], num_points=64)
+    assert re.fullmatch(
+        r"FitResult\(1 scan, code length 8, pose \w+, [01] converged, [0-9.]+ s\)", repr(fitted)
+    )
+    for each in (space, store, scan, batch, fitted):
+        assert each._repr_html_() == f"<code>{escape(repr(each))}</code>"
+    for method in (space.fit, space.refined, space.fit_reference):
+        assert "lambda" not in str(inspect.signature(method))
+    shown = []
+    monkeypatch.setattr(trimesh.Trimesh, "show", lambda mesh: shown.append(mesh) or "view")
+    assert space.show("egg", 16) == space.show(space["egg"], 16) == "view"
+    np.testing.assert_array_equal(shown[0].vertices, shown[1].vertices)
+    monkeypatch.setattr(trimesh.Trimesh, "show", lambda mesh: 1 / 0)
+    with pytest.raises(InputError, match=r"no viewer .*install pyglet"):
+        space.show("egg", 16)

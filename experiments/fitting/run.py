@@ -24,9 +24,10 @@ import torch
 from shapespace.data.sources import find_sources
 from shapespace.fitting import Search
 from shapespace.fitting.starts import nearest_starts
+from shapespace.fitting.terms import as_batch
 from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.inputs import prepare_for
-from shapespace.space import TrainedSpace, as_batch
+from shapespace.space import TrainedSpace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bodies

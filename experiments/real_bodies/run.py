@@ -96,7 +96,9 @@ def main():
         ]
     )
     facts = {"seconds_of_this_fit_call": round(time.perf_counter() - start, 1)}
-    how = FitOptions(args.method, num_points=args.num_points, steps=args.steps, seed=args.seed)
+    how = FitOptions(
+        args.method, num_points=args.num_points, steps=args.steps, seed=args.seed, detail="none"
+    )
     options = how, args.resolution
     space = TrainedSpace.load(checkpoint)
     trained = evaluate_train(space, train_rows, args.resolution)

@@ -10,6 +10,7 @@ OUT/results.csv, and a picture of each scan.
 """
 
 import argparse
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -20,13 +21,16 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
 from shapespace.baselines.poisson import screened_poisson
-from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.config.options import FitOptions
 from shapespace.data.formats.readers import read_raw
 from shapespace.data.sources import find_sources
 from shapespace.geometry.components import edge_lengths, largest_component
 from shapespace.geometry.proximity import nearest_on_mesh, point_to_mesh
-from shapespace.reconstruction.reconstruct import reconstruct_files
+from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
+from shapespace.reconstruction.inputs import prepare_for
+from shapespace.reconstruction.method import fit_scans
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
+from shapespace.space import TrainedSpace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bodies
@@ -43,10 +47,7 @@ SEEN = 0.005
 HAND, FOOT = 0.19, 0.24
 """Distance along the skin from the tip of a hand or foot to its end."""
 NUM_SAMPLES = 30_000
-METHODS = {
-    "code": FitOptions(pose="rigid"),
-    "detail": FitOptions(pose="rigid", detail="full"),
-}
+RESOLUTION = 224
 
 
 def groups_of(rows, fold):
@@ -123,31 +124,54 @@ def draw(row, scan, meshes, path):
     save_image(render_grid([figures], height=420), path)
 
 
-def measured(row, kind, fold, args, checkpoint, parts):
+def ours(space, row, data):
+    """The mesh of the fitted code and that with detail, CPU seconds of each, and the detail."""
+    start = time.process_time()
+    (source,) = find_sources(data / "scans", [row["name"]])
+    scan = prepare_for(space, source, unit="m", seed=0, num_points=20_000)
+    fitted = fit_scans(FitOptions(), space, [scan])
+    code, pose = fitted.codes[0], fitted.poses
+    common = time.process_time() - start
+    plain = space.mesh(code, scan.frame, resolution=RESOLUTION, pose=pose)
+    of_code = time.process_time() - start
+    start = time.process_time()
+    detail = detailed(space, code, pose, scan, raw=source.load()[0])
+    mesh = detailed_mesh(detail, scan, pose, resolution=RESOLUTION)
+    of_detail = common + time.process_time() - start
+    return {"code": (plain, of_code), "detail": (mesh, of_detail)}, (detail, scan, pose, fitted)
+
+
+def measured(row, kind, fold, args, space, parts):
     """Rows of results of one scan."""
-    path = args.data / row["scan"]
-    scan, raw = bodies.raw_scan(row, args.data), read_raw(path)
-    source = find_sources(args.data / "scans", [row["name"]])
-    meshes, rows = {}, []
-    for name, options in METHODS.items():
-        start = time.process_time()
-        out = args.out / f"fold{fold}" / name
-        done = reconstruct_files(checkpoint, source, out, options, MeshOptions(resolution=224))
-        meshes[name] = done.done[0].mesh, time.process_time() - start
+    scan, raw = bodies.raw_scan(row, args.data), read_raw(args.data / row["scan"])
+    meshes, found = ours(space, row, args.data)
     for depth in (8, 9):
         start = time.process_time()
         meshes[f"poisson {depth}"] = poisson(raw, depth), time.process_time() - start
+    facts = facts_of_detail(found[0])
+    keep(args.out / "kept" / f"{fold}_{row['name']}", meshes["detail"][0], found)
+    rows = []
     for name, (mesh, seconds) in meshes.items():
         about = {"fold": fold, "kind": kind, "scan": row["name"], "method": name}
-        found = errors(mesh, row, scan, parts)
-        rows.append(about | found | {"cpu_seconds": seconds})
-        print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1].values()), flush=True)
+        about |= errors(mesh, row, scan, parts)
+        about |= {"parts": mesh.body_count, "cpu_seconds": seconds}
+        judged = {key: facts[key] for key in ("misfit", "unseen", "confidence", "stretch")}
+        rows.append(about | judged)
+        print(*(f"{v:.3g}" if isinstance(v, float) else v for v in rows[-1].values()), flush=True)
     shown = {name: mesh for name, (mesh, _) in meshes.items() if name != "poisson 8"}
     draw(row, scan, shown, args.out / f"{row['name']}.png")
     return rows
 
 
-COLUMNS = ("whole", "seen", "not seen", "hands", "feet", "volume", "cpu_seconds")
+def keep(path, mesh, found):
+    """Write the mesh and what error bars can be made of."""
+    detail, scan, pose, fitted = found
+    path.parent.mkdir(exist_ok=True)
+    with path.with_suffix(".pkl").open("wb") as file:
+        pickle.dump((mesh, detail, scan, pose, fitted), file)
+
+
+COLUMNS = ("whole", "seen", "not seen", "hands", "feet", "volume", "parts", "cpu_seconds")
 
 
 def print_table(results):
@@ -187,12 +211,13 @@ def main():
         store = bodies.stored(args.data, args.out / f"train{fold}.hdf5", groups.pop("train"))
         options = ["--config=bodies-cpu", bodies.MIXED, "--preview.every=1000000"]
         checkpoint, _ = bodies.trained(store, args.out / f"run{fold}", fold, *options)
+        space = TrainedSpace.load(checkpoint, "cpu")
         # One of each kind in turn, so that a run that is cut off has both.
         turns = [chosen[: args.scans] for chosen in groups.values()]
         for pair in zip(*turns, strict=False):
             for kind, row in zip(groups, pair, strict=True):
                 parts = extremities(next(r for r in frames if r["file"] == row["file"]))
-                results += measured(row, kind, fold, args, checkpoint, parts)
+                results += measured(row, kind, fold, args, space, parts)
                 bodies.write_rows(results, args.out / "results.csv")
     print_table(results)
 

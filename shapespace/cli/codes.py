@@ -1,4 +1,4 @@
-"""The commands ``shapespace codes ...``: signatures are the syntax, docstrings the help."""
+"""``codes ...`` and ``export``: signatures are the syntax, docstrings the help."""
 
 from shapespace.cli.output import say_line
 from shapespace.config.options import Start
@@ -70,3 +70,44 @@ def drop(
     listed = [] if scans is None else read_lines(scans)
     left = drop_scans(checkpoint, [*listed, *(names or [])], out)
     say_line(f"wrote {out}: scans left: {len(left)}")
+
+
+def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None = None) -> None:
+    """Write a trained space as a folder for others, which is read without pickle.
+
+    OUT/space.safetensors holds decoder and codes. OUT/space.json holds all else in plain text:
+    names and frames of the scans, unit, recipe, licence and checksums. The optimisers are left out,
+    so that a training goes on from the checkpoint only. Every command that takes a checkpoint to
+    use it takes OUT too; in Python, TrainedSpace.from_pretrained(OUT).
+
+    A space shows its training scans. Look at their licence before you pass it on.
+
+      shapespace export runs/bodies-cpu/last.ckpt --out bodies/ --licence CC-BY-4.0
+      shapespace mesh bodies/ NAME --out meshes/
+
+    Args:
+        checkpoint: made by shapespace train.
+        out: folder to write.
+        onnx: also write OUT/field.onnx, f and grad f for other programs, and compare it with the
+            decoder in onnxruntime. Needs the extra onnx.
+        licence: under which others may use the space, as it is to stand in space.json.
+    """
+    from pathlib import Path
+
+    from shapespace.sharing.bundle import read_space, write_bundle
+    from shapespace.sharing.onnx import FIELD, check_packages, write_onnx
+    from shapespace.space import TrainedSpace
+    from shapespace.utils.files import empty_again
+
+    field = Path(out) / FIELD
+    if onnx:
+        check_packages()
+    space = TrainedSpace.load(checkpoint, "cpu")
+    with empty_again(out):
+        write_bundle(read_space(checkpoint), out, digest=space.digest, licence=licence)
+        if onnx:
+            error = write_onnx(space.decoder, field, space.extent)
+            say_line(f"wrote {field}: differs from the decoder by {error:.1g} at most")
+        elif field.exists():
+            say_line(f"{field}: is of an earlier export; say --onnx to write it anew")
+    say_line(f"wrote {out}: {space!r}, digest {space.digest[:16]}")

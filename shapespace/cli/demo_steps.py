@@ -204,7 +204,7 @@ def _reconstruct(demo: _Demo, checkpoint: Path, dataset: SyntheticDataset) -> No
             checkpoint,
             sources,
             out=demo.unseen,
-            fit=FitOptions(num_points=demo.size.fit_points, seed=demo.seed),
+            fit=FitOptions(num_points=demo.size.fit_points, seed=demo.seed, detail="none"),
             meshing=MeshOptions(resolution=demo.size.resolution),
             strict=True,
         )

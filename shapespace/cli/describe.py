@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from shapespace.checkpoint import CHECKPOINT
 from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.store.hdf5 import is_hdf5
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError, one_line, printable
+from shapespace.sharing.bundle import is_bundle, read_space
+from shapespace.utils.kinds import kind_of
 from shapespace.utils.progress import progress
 
 SHOWN = 10
 """Number of scans that are named unless all are asked for."""
+EITHER = "give a store or a checkpoint"
+"""What ``shapespace info`` takes."""
 
 
 def describe(path: str | Path, all_names: bool = False) -> str:
@@ -43,8 +48,15 @@ def faults(path: str | Path) -> list[str]:
 
 
 def _is_hdf5(path: Path) -> bool:
+    kind = kind_of(path)
+    if kind == "a folder" and (path / CHECKPOINT).is_file():
+        raise InputError(f"{path}: is the folder of a run; give {path / CHECKPOINT}")
+    if is_bundle(path):
+        return False
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give a store or a checkpoint")
+        raise InputError(f"{path}: {f'is {kind}' if kind else 'no such file'}; {EITHER}")
+    if not kind:
+        raise InputError(f"{path}: is neither a store nor a checkpoint; {EITHER}")
     return is_hdf5(path)
 
 
@@ -74,12 +86,11 @@ def _store_lines(path: Path, all_names: bool) -> list[str]:
 
 
 def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
-    from shapespace.checkpoint import read_checkpoint
     from shapespace.objectives.base import FIELDS
     from shapespace.space import TrainedSpace
 
     space = TrainedSpace.load(path)
-    content = read_checkpoint(path)
+    content = read_space(path)
     weights = sum(weight.numel() for weight in space.decoder.parameters())
     norms = space.codes.table.weight.norm(dim=1)
     field = "" if space.kind == "distance" else f", f is {FIELDS[space.kind]}"

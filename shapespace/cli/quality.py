@@ -65,18 +65,19 @@ def evaluate(
     from shapespace.data.sources import collect_sources
     from shapespace.evaluation.evaluate import evaluate_scans
     from shapespace.evaluation.tables import scores_head
-    from shapespace.utils.files import read_lines
+    from shapespace.utils.files import empty_again, read_lines
 
-    found = evaluate_scans(
-        checkpoint,
-        collect_sources(sources, None if scans is None else read_lines(scans)),
-        out,
-        truth=truth,
-        fit=fit,
-        meshing=meshing,
-        options=options,
-        strict=strict,
-    )
+    with empty_again(out):
+        found = evaluate_scans(
+            checkpoint,
+            collect_sources(sources, None if scans is None else read_lines(scans)),
+            out,
+            truth=truth,
+            fit=fit,
+            meshing=meshing,
+            options=options,
+            strict=strict,
+        )
     say(f"{scores_head(found.all_scores, found.unit)}\n")
     for line in found.remarks():
         say_line(line)

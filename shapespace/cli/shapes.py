@@ -51,21 +51,22 @@ def reconstruct(
     """
     from shapespace.data.sources import collect_sources
     from shapespace.reconstruction.reconstruct import reconstruct_files
-    from shapespace.utils.files import read_lines
+    from shapespace.utils.files import empty_again, read_lines
     from shapespace.utils.launch import own_share
 
-    results = reconstruct_files(
-        checkpoint,
-        collect_sources(sources, None if scans is None else read_lines(scans)),
-        out,
-        fit=fit,
-        meshing=meshing,
-        strict=strict,
-        again=again,
-        pictures=pictures,
-        sequence=sequence,
-        share=own_share(shard),
-    )
+    with empty_again(out):
+        results = reconstruct_files(
+            checkpoint,
+            collect_sources(sources, None if scans is None else read_lines(scans)),
+            out,
+            fit=fit,
+            meshing=meshing,
+            strict=strict,
+            again=again,
+            pictures=pictures,
+            sequence=sequence,
+            share=own_share(shard),
+        )
     for line in results.lines():
         say_line(line)
     if any(done.failure for done in results.done):
@@ -103,18 +104,20 @@ def interpolate(
         reading: how scan files are read.
     """
     from shapespace.reconstruction.interpolate import interpolate_shapes
+    from shapespace.utils.files import empty_again
 
-    paths = interpolate_shapes(
-        checkpoint,
-        shapes,
-        out,
-        steps=steps,
-        resolution=resolution,
-        unit=unit,
-        seed=seed,
-        reading=reading,
-        on_remark=say_line,
-    )
+    with empty_again(out):
+        paths = interpolate_shapes(
+            checkpoint,
+            shapes,
+            out,
+            steps=steps,
+            resolution=resolution,
+            unit=unit,
+            seed=seed,
+            reading=reading,
+            on_remark=say_line,
+        )
     for path in paths:
         say_line(f"wrote {path}")
 

@@ -227,9 +227,12 @@ def read_config(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: is larger than {MAX_BYTES} bytes, which no config needs")
-        text = path.read_text("utf-8", "replace")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if b"\0" in content:
+        raise InputError(f"{path}: is no text, as a checkpoint; give a YAML file of options")
+    text = content.decode("utf-8", "replace")
     try:
         check_limits(text)
     except TooLargeError as error:

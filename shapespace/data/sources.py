@@ -1,6 +1,5 @@
 """Find the scans of a file, folder or store, and give each a name, before any of them is read."""
 
-import difflib
 import hashlib
 import re
 from collections import Counter, defaultdict
@@ -14,7 +13,7 @@ from shapespace.data.formats import dfaust
 from shapespace.data.formats.clouds.text import START, is_cloud, read_text
 from shapespace.data.formats.readers import READERS, RawScan, parse_raw, read_bytes
 from shapespace.data.store.store import ScanStore, store_at
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError, nearest, one_line
 from shapespace.scan import PreparedScan
 
 SHOWN = 10
@@ -107,6 +106,11 @@ def discover(source: Path) -> tuple[list[Source], Counter[str]]:
     """
     if source.is_file():
         registrations = source.suffix.lower() in dfaust.SUFFIXES
+        if registrations and store_at(source) is not None:
+            raise InputError(
+                f"{one_line(source)}: is a store already; shapespace data check looks at it, data "
+                "merge joins it to others"
+            )
         return _frames([source]) if registrations else [_single(source)], Counter()
     if not source.is_dir():
         raise InputError(f"{one_line(source)}: there is no such file or folder; check the path")
@@ -170,9 +174,7 @@ def named(sources: Sequence[AnyNamed], scans: Sequence[str]) -> list[AnyNamed]:
     """Keep the sources (at least one) named in ``scans``; InputError if a name is unknown."""
     names = [source.name for source in sources]
     for unknown in sorted(set(scans) - set(names)):
-        # A cutoff of 0 always returns a name, however little it resembles.
-        near = difflib.get_close_matches(unknown, names, n=1, cutoff=0.0)
-        raise InputError(f"scans: no scan is called {unknown!r}; the nearest is {near[0]!r}")
+        raise InputError(f"scans: no scan is called {unknown!r}; {nearest(unknown, names)}")
     wanted = set(scans)
     return [source for source in sources if source.name in wanted]
 
@@ -216,7 +218,9 @@ def _dfaust_scans(folder: Path) -> list[Source]:
 def _plain(folder: Path, files: list[Path]) -> list[Source]:
     """The scans among ``files``, named by their paths relative to ``folder``."""
     found = [
-        Source("_".join(path.relative_to(folder).with_suffix("").parts), path)
+        _single(path)
+        if dfaust.match_sequence_and_frame(path)
+        else Source("_".join(path.relative_to(folder).with_suffix("").parts), path)
         for path in files
         if path.suffix.lower() in READERS and not path.name.startswith(".") and _may_be_scan(path)
     ]

@@ -9,7 +9,6 @@ memory. Every split states how far each test scan is from the training scans.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +17,7 @@ import numpy as np
 from shapespace.config.options import SplitBy
 from shapespace.data.names import PATTERN, FrameName, by_motion, frame_gaps, parse_names
 from shapespace.data.sources import collect_sources
-from shapespace.errors import InputError, at_least, one_line
+from shapespace.errors import InputError, at_least, nearest, one_line
 from shapespace.utils.files import output_folder, replacing
 
 Key = tuple[str, ...]
@@ -51,7 +50,7 @@ class Split:
 
     def __str__(self) -> str:
         counts = f"train {len(self.train)}, test {len(self.test)}, left out {len(self.left_out)}"
-        return "\n".join([counts, *map(self._line, self.test), *self._summary()])
+        return "\n".join([counts, *self._summary(), "", *map(self._line, self.test)])
 
     def share_within(self, frames: int) -> float:
         """Share, 0 to 1, of the test scans with a training scan at most ``frames`` frames away."""
@@ -89,7 +88,7 @@ class Split:
         return f"{name}  gap -  (no training scan of its sequence)"
 
     def _summary(self) -> list[str]:
-        """The printed lines below those of the test scans, with a warning if the split leaks."""
+        """The printed lines above those of the test scans, with a warning if the split leaks."""
         known = self._known()
         lines: list[str] = []
         if known:
@@ -299,11 +298,9 @@ def _held_out(frame_names: Mapping[str, FrameName], by: str, hold_out: Sequence[
             keys_by_name[name].add(_key(parts, by))
     for name in hold_out:
         if name not in keys_by_name:
-            near = get_close_matches(name, sorted(keys_by_name), n=1, cutoff=0.0)[0]
+            near = nearest(name, sorted(keys_by_name))
             more = "" if by == "sequence" else "; sequences are held out with --by sequence"
-            raise InputError(
-                f"hold_out={one_line(name)!r}: there is no such {by}; the nearest is {near!r}{more}"
-            )
+            raise InputError(f"hold_out={one_line(name)!r}: there is no such {by}; {near}{more}")
     return {key for name in hold_out for key in keys_by_name[name]}
 
 

@@ -122,9 +122,9 @@ class DiagnosedSpace:
         ]
 
     def text(self) -> str:
-        """The short table with its legend, and the verdict."""
+        """The verdict, and the short table with its legend."""
         lines = aligned([["", *HEAD.values()], *self.rows()])
-        return "\n".join([*lines, LEGEND, "", *verdict(self)])
+        return "\n".join([*verdict(self), "", *lines, LEGEND])
 
     def _values(self, column: str) -> list[float]:
         values = [shape.numbers[column] for shape in self.shapes.values()]

@@ -66,6 +66,8 @@ class Correction:
         band: distance from points and prior surface up to which phi is solved for.
         noise: standard deviation of the points.
         normal_noise: standard deviation of the normals, radians.
+        slope_noise: standard deviation of the slopes of s, which stand in for normals that are not
+            known.
         bending: distance over which the second derivatives smooth.
         slope: distance over which slopes smooth at points.
         far_slope: the same, far from points.
@@ -77,9 +79,10 @@ class Correction:
 
     cells: Sequence[float] = (1.2, 0.6)
     band: float = 1.8
-    noise: float = 0.06
-    normal_noise: float = 0.2
-    bending: float = 0.6
+    noise: float = 0.12
+    normal_noise: float = 0.05
+    slope_noise: float = 0.5
+    bending: float = 0.4
     slope: float = 0.15
     far_slope: float = 4.0
     fade: float = 1.6
@@ -189,7 +192,7 @@ def corrected(
         arm = grid.positions[:, None] - points[row]
         side = (arm * directions[row]).sum(2).mean(1)
         system = _System(grid, spacing, options, s=s, trust=trust, gap=gap[:, 0] / spacing)
-        system.add_points(points, directions, weight)
+        system.add_points(points, directions, weight, known=normals is not None)
         system.add_smoothness()
         system.add_hold(side, inside)
         start = s
@@ -281,15 +284,24 @@ class _System:
         points: Float[np.ndarray, "N 3"],
         normals: Float[np.ndarray, "N 3"],
         weight: Float[np.ndarray, " N"],
+        known: bool,
     ) -> None:
-        """phi is 0 at the points, and its gradient is the normal where that is known."""
+        """phi is 0 at the points, and its gradient is the normal.
+
+        Args:
+            points: of the scan.
+            normals: measured or those of s; a zero row says nothing.
+            weight: of each point.
+            known: True if the normals were measured.
+        """
         whole = self.grid.cells(points)[2]
         points, normals, weight = points[whole], normals[whole], weight[whole]
         value, *slopes = self.grid.point_rows(points, np.ones(len(points)))
         self.add(value, np.zeros(len(points)), weight * self.precision / self.spacing**2)
-        known = weight * normals.any(1) / self.options.normal_noise**2
+        noise = self.options.normal_noise if known else self.options.slope_noise
+        weight = weight * normals.any(1) / noise**2
         for axis, slope in enumerate(slopes):
-            self.add(slope, normals[:, axis], known)
+            self.add(slope, normals[:, axis], weight)
 
     def add_smoothness(self) -> None:
         """phi - trust s has small second derivatives, small slopes, and fades."""

@@ -33,12 +33,11 @@ class SparseGrid:
         self.low = points.min(0) - (reach + 2) * cell
         self._size = np.ceil((points.max(0) - self.low) / cell).astype(np.int64) + reach + 3
         self._strides = np.array([self._size[1] * self._size[2], self._size[2], 1])
-        axis = np.arange(-reach, reach + 1)
-        ball = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-        ball = ball[(ball**2).sum(1) * cell**2 <= band**2]
-        near = np.unique(self._key(np.rint((points - self.low) / cell).astype(np.int64)))
-        keys = [np.unique(near + shift) for shift in ball @ self._strides]
-        self.keys = np.unique(np.concatenate(keys))
+        # Rounded to a node first: a plain dilation by a ball, whose cost does not grow with it.
+        apart = np.ones(tuple(self._size), bool)
+        apart[tuple(np.rint((points - self.low) / cell).astype(np.int64).T)] = False
+        distance = np.asarray(distance_transform_edt(apart))
+        self.keys = np.flatnonzero(distance.ravel() <= band / cell)
         self.index = np.stack(np.unravel_index(self.keys, tuple(self._size)), axis=1)
 
     def __len__(self) -> int:

@@ -31,6 +31,7 @@ from shapespace.evaluation.tables import LengthUnit, scores_text
 from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.results import Reconstruction, Reconstructions
+from shapespace.space import TrainedSpace
 from shapespace.utils.files import folder_inside, output_folder, replacing
 from shapespace.utils.progress import progress
 
@@ -118,13 +119,14 @@ def evaluate_scans(
     """
     fit, meshing = fit or FitOptions(), meshing or MeshOptions()
     options = options or EvaluationOptions()
-    folder = output_folder(out)
-    # Names of the truth are checked before the reconstruction, which takes long.
+    # Mistakes are found before the reconstruction, which takes long, and before a folder is made.
+    space = space_of_meshes(checkpoint)
     truths = _truths(truth, [source.name for source in sources])
+    folder = output_folder(out)
     shapes = folder_inside(folder, SHAPES)
     done = reconstruct_files(checkpoint, sources, shapes, fit=fit, meshing=meshing, strict=strict)
     reading = ReadOptions(meshing.columns, strict)
-    scorer = _Scorer(checkpoint, truths, fit, meshing, options, reading)
+    scorer = _Scorer(space, truths, fit, meshing, options, reading)
     by_name = {source.name: source for source in sources}
     found = Evaluation(scorer.unit, skipped=list(done.skipped))
     for item in progress(done.done, "measuring", unit="scan"):
@@ -167,14 +169,14 @@ class _Scorer:
 
     def __init__(
         self,
-        checkpoint: str | Path,
+        space: TrainedSpace,
         truths: dict[str, Source],
         fit: FitOptions,
         meshing: MeshOptions,
         options: EvaluationOptions,
         reading: ReadOptions,
     ) -> None:
-        self.space = space_of_meshes(checkpoint)
+        self.space = space
         self.truths = truths
         self.fit, self.meshing, self.options = fit, meshing, options
         self.reading = reading

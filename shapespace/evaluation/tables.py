@@ -172,21 +172,36 @@ def scores_text(all_scores: Sequence[Scores], unit: LengthUnit = "m", seed: int 
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
+FIRST = ("point_to_mesh", "chamfer_half_unsquared", "hausdorff")
+"""Distances that a comparison begins with."""
+
+
 def pair_table(all_scores: Sequence[Scores], unit: LengthUnit = "m") -> str:
     """A table with a row for each number and a column for each shape, for a few shapes.
 
-    Each row ends with the definition of its number.
+    Each row ends with the definition of its number. The numbers that say most stand first.
     """
     rows = [["", "", *(scores.name for scores in all_scores)]]
     texts = [""]
-    for part, column in columns(all_scores):
+    found = list(columns(all_scores))
+    first = _first([column for _, column in found])
+    found.sort(key=lambda each: first.index(each[1]) if each[1] in first else len(first))
+    for part, column in found:
         known = definition(column)
         cells = [formatted(scores.value(part, column), known.kind, unit) for scores in all_scores]
         rows.append([column, unit_name(known.kind, unit).strip(), *cells])
         texts.append(known.text)
     lines = aligned(rows, left=2)
     lines = [f"{line}  {text}".rstrip() for line, text in zip(lines, texts, strict=True)]
-    return "\n".join([*lines, "", LETTERS])
+    head = 1 + len(first)
+    return "\n".join([*lines[:head], "", *lines[head:], "", LETTERS])
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    """The columns that a comparison begins with: of the F-scores, that of the middle threshold."""
+    fscores = [name for name in names if name.startswith("fscore_")]
+    wanted = [*FIRST, *fscores[len(fscores) // 2 :][:1], "normal_consistency"]
+    return [name for name in wanted if name in names]
 
 
 def _cell(scores: Scores, shown: TableColumn, unit: LengthUnit) -> str:

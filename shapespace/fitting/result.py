@@ -11,10 +11,11 @@ from torch import Tensor
 
 from shapespace.config.options import Freedom
 from shapespace.fitting.pose import Pose
+from shapespace.utils.notebook import Shown
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Shown):
     """Codes and poses of some scans, and how well they are known.
 
     Args:
@@ -50,6 +51,14 @@ class FitResult:
     covariances: Float[Tensor, "B K K"] | None = None
     freedom: Freedom = "none"
     prior_distance: Float[Tensor, " B"] | None = None
+
+    def __repr__(self) -> str:
+        scans, length = self.codes.shape
+        done = int(self.converged.sum())
+        return (
+            f"FitResult({scans} scan{'' if scans == 1 else 's'}, code length {length}, pose "
+            f"{self.freedom}, {done} converged, {self.seconds:.1f} s)"
+        )
 
     @property
     def scatter(self) -> Float[Tensor, " B"]:

@@ -149,3 +149,32 @@ def missing_of(scans: Sequence[PreparedScan], objective: Objective) -> str | Non
         if "signed" in objective.needs and not has_side and not own:
             return f"{one_line(scan.name)!r} has no signed distances, and no normals to tell sides"
     return None
+
+
+def usable_points(scan: PreparedScan, num_points: int) -> int:
+    """The number of points that a fit uses: ``num_points``, or all of a smaller scan."""
+    return min(num_points, len(scan.points))
+
+
+def as_batch(scans: Sequence[PreparedScan], num_points: int) -> Scan:
+    """One batch of the first ``num_points`` points of each scan, or of all points of small scans.
+
+    Points are stored shuffled, so that the first are random ones. ValueError if the scans would
+    have different numbers of points.
+    """
+    counts = {usable_points(scan, num_points) for scan in scans}
+    if len(counts) > 1:
+        raise ValueError(f"scans of {sorted(counts)} points: fit each count by itself")
+    (count,) = counts
+    return Scan.cat([_first_points(scan, index, count) for index, scan in enumerate(scans)])
+
+
+def _first_points(scan: PreparedScan, index: int, count: int) -> Scan:
+    """A batch of one scan, with normals only where their direction can be trusted."""
+    trusted = scan.trusted_normals
+    return Scan(
+        index=torch.tensor([index]),
+        points=torch.from_numpy(scan.points)[None, :count],
+        normals=None if trusted is None else torch.from_numpy(trusted[None, :count]),
+        sigma=None if scan.sigma is None else torch.from_numpy(scan.sigma)[None, :count],
+    )

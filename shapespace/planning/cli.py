@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from shapespace.errors import InputError, at_least, one_line
-from shapespace.planning.estimate import estimate_run, table
-from shapespace.planning.measure import PlanCLI, measure
-from shapespace.training.cli import one_line_misconfigurations, quiet
-from shapespace.utils.files import output_folder, replacing
 from shapespace.utils.launch import rank_and_world
 
 HELP = """Predict what a training takes, from half a minute of its steps on this machine.
@@ -47,6 +43,12 @@ def plan(args: Sequence[str]) -> dict[str, Any] | None:
     rank, world = rank_and_world(os.environ)
     if world > 1:
         raise InputError(f"rank {rank} of {world}: one process plans for all; say --ranks {world}")
+    # Help and mistakes in the options above are said without waiting for torch and Lightning.
+    from shapespace.planning.estimate import estimate_run, table
+    from shapespace.planning.measure import PlanCLI, measure
+    from shapespace.training.cli import one_line_misconfigurations, quiet
+    from shapespace.utils.files import output_folder, replacing
+
     if own.json is not None:
         output_folder(Path(own.json).parent)
     with quiet(), one_line_misconfigurations():

@@ -25,6 +25,7 @@ from shapespace.data.extent import extent_of
 from shapespace.data.formats.readers import RawScan
 from shapespace.decoders.base import Field
 from shapespace.elastic.correction import CorrectedField, corrected, point_spacing
+from shapespace.elastic.error_bars import standard_deviation
 from shapespace.elastic.graph import DeformationGraph, Motion, deformation_graph, transferred
 from shapespace.elastic.register import BendStage, Target, bend
 from shapespace.fitting.pose import Pose
@@ -68,6 +69,8 @@ GOOD, BAD = 0.004, 0.008
 On eight unseen scans, shapes that ended within 2 mm of the truth had 0.003 at most, and those whose
 limbs were wrong 0.0057 to 0.03 (experiments/unseen_scans).
 """
+STRETCH_COST = 0.1
+"""Distance that a start may be farther off for each unit of stretch that it is spared."""
 FAR = 0.12
 """Distance, as a share of the size, beyond which a point counts alike however far it is."""
 
@@ -146,10 +149,12 @@ class Detail:
     Args:
         shape: the bent shape that it was made of.
         field: the corrected field, in the frame of the space.
+        target: the measured points of the scan, in the frame of the space.
     """
 
     shape: BentShape
     field: CorrectedField
+    target: Target
 
 
 def detailed(
@@ -178,11 +183,11 @@ def detailed(
     size = float(np.median(np.linalg.norm(points - points.mean(0), axis=1)))
     target = Target(points, normals, size)
     shape = _bent(space, code, target, on_step)
-    field = BentField(space.decoder, shape)
+    field = BentField(space.metric, shape)
     surface = _samples(shape.surface, shape.graph.faces, points)
     found = corrected(field, surface, points, normals, confidence=confidence_of(shape))
     on_step()
-    return Detail(shape, field=found)
+    return Detail(shape, field=found, target=target)
 
 
 def measured_points(
@@ -235,7 +240,7 @@ def _bent(
     best: BentShape | None = None
     for name, start in {"": code, **_training_codes(space, few)}.items():
         shape = _rough(space, name, start, few)
-        if shape is not None and (best is None or _badness(shape) < _badness(best)):
+        if shape is not None and (best is None or _cost(shape) < _cost(best)):
             best = shape
         on_step()
     assert best is not None, "a trained space draws a surface for some of its codes"
@@ -262,8 +267,16 @@ def confidence_of(shape: BentShape) -> float:
 
 
 def _badness(shape: BentShape) -> float:
-    """What decides between starts: both distances, from the points and from the shape."""
+    """Both distances, from the points and from the shape."""
     return shape.misfit + shape.unseen
+
+
+def _cost(shape: BentShape) -> float:
+    """What decides between starts: the distances, and how far the shape was stretched for them.
+
+    A leg that stands at the place of the other one is drawn out between them.
+    """
+    return _badness(shape) + STRETCH_COST * shape.stretch
 
 
 def _training_codes(space: TrainedSpace, target: Target) -> dict[str, Float[Tensor, " L"]]:
@@ -271,7 +284,7 @@ def _training_codes(space: TrainedSpace, target: Target) -> dict[str, Float[Tens
     codes = space.codes.table.weight.detach()
     points = torch.from_numpy(target.points).to(codes)
     unturned = torch.eye(3).to(codes)[None]
-    pairs = nearest_starts(space.decoder, points, codes=codes, turns=unturned)
+    pairs = nearest_starts(space.metric, points, codes=codes, turns=unturned)
     found: dict[str, str] = {}
     for row in pairs[:, 1].tolist():
         # Neighbouring frames bend alike; another sequence is another chance.
@@ -365,6 +378,30 @@ def detailed_mesh(
     else:
         side = cell / scan.frame.scale * float(pose.scale)
     return placed(largest_component(detail.field.mesh(side)), scan.frame, pose.exact())
+
+
+def deviation_of_detail(
+    mesh: trimesh.Trimesh, detail: Detail, scan: PreparedScan, pose: Pose
+) -> Float[np.ndarray, " V"]:
+    """Standard deviation of each vertex of a mesh with detail, in the source's unit.
+
+    Args:
+        mesh: from :func:`detailed_mesh`.
+        detail: of the scan.
+        scan: the scan.
+        pose: of one scan, from its frame to that of the space.
+    """
+    if not len(mesh.vertices):
+        return np.zeros(0)
+    pose = pose.exact()
+    unit = scan.frame.scale / float(pose.scale)
+    points = pose.back(torch.from_numpy(detail.target.points)[None])[0].numpy()
+    return standard_deviation(
+        np.asarray(mesh.vertices),
+        np.asarray(mesh.vertex_normals),
+        scan.frame.to_source(points),
+        detail.target.size * unit,
+    )
 
 
 def facts_of_detail(detail: Detail) -> dict[str, Any]:

@@ -125,12 +125,13 @@ def _fitted(space: TrainedSpace, sources: Sequence[StoredScan]) -> Sequence[Floa
     """Codes that fit the scans as they lie in the store, without a pose: training has none."""
     fit = FitOptions(pose="none")
     codes: dict[str, Float[Tensor, " L"]] = {}
-    with progress(total=num_rounds(fit) * len(sources), desc="fitting", unit="round") as bar:
+    with progress(total=len(sources), desc="fitting", unit="scan", parts=True) as bar:
         for begin in range(0, len(sources), BATCH):
             batch = sources[begin : begin + BATCH]
             scans = [prepare_for(space, source, unit="auto", seed=fit.seed) for source in batch]
             for group in alike(scans, fit.num_points):
-                fitted = fit_scans(fit, space, group, on_round=partial(bar.update, len(group)))
+                advance = partial(bar.update_parts, num_rounds(fit), len(group))
+                fitted = fit_scans(fit, space, group, on_round=advance)
                 found = fitted.codes.cpu()
                 codes |= {scan.name: code for scan, code in zip(group, found, strict=True)}
     return [codes[source.name] for source in sources]

@@ -60,7 +60,7 @@ def mesh_names(
     # All names are checked before the first shape is meshed.
     files = {name: path_inside(folder, name, ".ply") for name in names}
     paths = []
-    for name, code in progress(codes.items(), "meshing"):
+    for name, code in progress(codes.items(), "meshing", unit="mesh"):
         mesh = space.mesh(code, space.frame(name), meshing.resolution, meshing.cell)
         paths.append(write_mesh(mesh, files[name]))
     return paths

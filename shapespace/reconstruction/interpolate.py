@@ -101,7 +101,7 @@ def interpolate_shapes(
         on_remark(line)
     waypoints = [_waypoint(space, shape, scan) for shape, scan in zip(shapes, scans, strict=True)]
     meshes, paths = [], []
-    for number, point in enumerate(progress(interpolate(waypoints, steps), "meshing")):
+    for number, point in enumerate(progress(interpolate(waypoints, steps), "meshing", unit="mesh")):
         mesh = space.mesh(point.code, point.frame, resolution)
         meshes.append(mesh)
         paths.append(write_mesh(mesh, folder / f"{number:03d}.ply"))

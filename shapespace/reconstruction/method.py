@@ -12,9 +12,10 @@ from torch import Tensor
 from shapespace.config.options import FitOptions
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.terms import usable_points
 from shapespace.reconstruction.detail import NUM_STEPS
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace, usable_points
+from shapespace.space import TrainedSpace
 
 
 def fit_scans(
@@ -45,7 +46,7 @@ def num_rounds(options: FitOptions) -> int:
     """Rounds of one scan that a progress bar counts, with those of a refinement or of detail."""
     second_order = options.method == "second-order"
     of_search = len(Search(freedom=options.pose).rounds) if second_order else options.steps
-    return of_search + options.refine + (NUM_STEPS if options.detail == "full" else 0)
+    return of_search + options.refine + (NUM_STEPS if options.detailed else 0)
 
 
 def alike(scans: Sequence[PreparedScan], num_points: int) -> list[list[PreparedScan]]:

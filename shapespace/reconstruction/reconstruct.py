@@ -1,7 +1,7 @@
 """Reconstruct scans that a space was not trained on: find their codes, mesh them, write the files.
 
 Frame and unit: every file is written in the frame and unit of the scan that it came from.
-Letters: L code length.
+Letters: L code length, V vertices.
 """
 
 import json
@@ -23,9 +23,13 @@ from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
 from shapespace.data.sources import AnySource, Source, StoredScan
 from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
-from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
-from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
+from shapespace.reconstruction.detail import (
+    detailed,
+    detailed_mesh,
+    deviation_of_detail,
+    facts_of_detail,
+)
 from shapespace.reconstruction.export import remark, write_mesh
 from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
@@ -33,10 +37,11 @@ from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
     facts_of_fit,
     facts_of_meshing,
-    facts_of_refinement,
+    facts_of_refined,
     facts_of_surface,
     share_far,
     share_without_points,
+    verdict,
 )
 from shapespace.reconstruction.results import (
     CODE,
@@ -46,10 +51,11 @@ from shapespace.reconstruction.results import (
     Reconstruction,
     Reconstructions,
     bytes_of_code,
+    part_of,
     read_result,
 )
 from shapespace.scan import PreparedScan
-from shapespace.space import TrainedSpace, as_batch
+from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
 
@@ -94,7 +100,7 @@ def reconstruct_files(
             the scans can.
     """
     fit, meshing = fit or FitOptions(), meshing or MeshOptions()
-    sources = _part(sources, share, sequence)
+    sources = part_of(sources, share, sequence)
     if not sources:
         return Reconstructions(share)
     space = space_of_meshes(checkpoint)
@@ -113,11 +119,10 @@ def reconstruct_files(
     )
     # Each frame of a sequence needs the code of the one before it.
     batch = 1 if sequence else meshing.batch
-    total = num_rounds(fit) * len(sources)
-    with progress(total=total, desc="reconstructing", unit="round") as bar:
+    with progress(total=len(sources), desc="reconstructing", unit="scan", parts=True) as bar:
         for start in range(0, len(sources), batch):
             try:
-                work.do(sources[start : start + batch], bar.update)
+                work.do(sources[start : start + batch], partial(bar.update_parts, num_rounds(fit)))
             except DiskError as error:
                 done = len(work.result.done)
                 raise DiskError(
@@ -130,21 +135,6 @@ def reconstruct_files(
     if not work.result.done and share[1] == 1:
         raise InputError("; ".join(reason for _, reason in work.result.skipped[:3]))
     return work.result
-
-
-def _part(
-    sources: Sequence[AnySource], share: tuple[int, int], sequence: bool
-) -> Sequence[AnySource]:
-    """The scans of one share."""
-    part, of = share
-    if not 1 <= part <= of:
-        raise InputError(f"share={part, of}: give (i, n) with i from 1 to n")
-    if sequence and of > 1:
-        raise InputError(
-            f"sequence in {of} shares: each frame begins where the one before it ended, so one "
-            "process does them all; give --shard 1/1, and a process of its own to each sequence"
-        )
-    return sources[part - 1 :: of]
 
 
 @dataclass
@@ -168,6 +158,7 @@ class _Reconstructor:
         return {
             "space": self.space.digest,
             **asdict(self.fit),
+            "detail": "full" if self.fit.detailed else "none",
             "unit": self.meshing.unit,
             "sequence": self.sequence,
             "resolution": self.meshing.resolution,
@@ -278,16 +269,13 @@ class _Reconstructor:
         """Mesh one scan of a batch and write its files; the .json last, which marks it as done."""
         code = fitted.codes[row]
         start = time.perf_counter()
-        if self.fit.detail == "full":
-            mesh, more = self._detailed(scan, fitted, row, on_step)
-            known = None
+        if self.fit.detailed:
+            mesh, deviation, more = self._detailed(scan, fitted, row, on_step)
         else:
             mesh, more = self._plain(scan, fitted, row, on_step)
             deviation = self.space.deviation(fitted, row, mesh, scan.frame)
-            known = deviation if np.isfinite(deviation).all() else None
+        known = deviation if np.isfinite(deviation).all() else None
         made = facts_of_meshing(mesh, time.perf_counter() - start)
-        if self.pictures:
-            fit_picture(self._path(scan, PICTURE), scan, mesh, known, self.fit.up)
         path = write_mesh(mesh, self._path(scan, MESH), known)
         with replacing(self._path(scan, CODE)) as part:
             part.write_bytes(bytes_of_code(code))
@@ -308,6 +296,17 @@ class _Reconstructor:
             "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
             **more,
         }
+        facts["verdict"] = verdict(facts)
+        if self.pictures:
+            fit_picture(
+                self._path(scan, PICTURE),
+                scan,
+                mesh,
+                known,
+                self.fit.up,
+                unit=facts["unit"],
+                verdict=facts["verdict"],
+            )
         with replacing(self._path(scan, FACTS)) as part:
             part.write_text(json.dumps(facts, indent=2) + "\n")
         return Reconstruction(scan.name, code, facts, path)
@@ -328,12 +327,13 @@ class _Reconstructor:
             cell=self.meshing.cell,
             pose=fitted.poses.rows(torch.tensor([row])),
         )
-        return mesh, self._facts_of_refinement(space, fitted, row, scan)
+        more = {} if space is self.space else facts_of_refined(space, fitted, row, scan)
+        return mesh, more
 
     def _detailed(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
-    ) -> tuple[trimesh.Trimesh, dict[str, Any]]:
-        """The bent and corrected surface, and facts of the bending."""
+    ) -> tuple[trimesh.Trimesh, Float[np.ndarray, " V"], dict[str, Any]]:
+        """The bent and corrected surface, its standard deviation, and facts of the bending."""
         pose = fitted.poses.rows(torch.tensor([row]))
         source = self._sources[scan.name]
         reading = ReadOptions(self.meshing.columns, self.strict)
@@ -342,7 +342,8 @@ class _Reconstructor:
         mesh = detailed_mesh(
             detail, scan, pose, resolution=self.meshing.resolution, cell=self.meshing.cell
         )
-        return mesh, {"detail": facts_of_detail(detail)}
+        deviation = deviation_of_detail(mesh, detail, scan, pose)
+        return mesh, deviation, {"detail": facts_of_detail(detail)}
 
     def _refined(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
@@ -358,15 +359,3 @@ class _Reconstructor:
             seed=self.fit.seed,
             on_step=on_step,
         )
-
-    def _facts_of_refinement(
-        self, space: TrainedSpace, fitted: FitResult, row: int, scan: PreparedScan
-    ) -> dict[str, float]:
-        """Distances of the points to the refined surface; nothing without a refinement."""
-        if space is self.space:
-            return {}
-        batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)
-        which = torch.tensor([row], device=fitted.codes.device)
-        state = State(fitted.codes, fitted.poses).rows(which)
-        off = distances(space.metric, batch.points, state)
-        return facts_of_refinement(off[0].double().cpu().numpy(), space.unit)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
+import torch
 import trimesh
 from jaxtyping import Float
 from scipy.spatial import KDTree
@@ -15,13 +16,25 @@ from shapespace.data.check.cloud import sample_faces
 from shapespace.data.extent import extent_of
 from shapespace.data.formats.contents import ORDINARY
 from shapespace.data.prepare.neighbours import neighbour_distance
+from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.terms import as_batch
 from shapespace.scan import PreparedScan
+from shapespace.space import TrainedSpace
 from shapespace.utils.plain import is_list_of, is_number
 
-UNUSUAL = 1.6
-"""Distance of a code from the mean training code, relative to the usual one, that is remarked."""
+DOUBTFUL_OUTLIERS = 0.04
+"""Share of outliers from which the shape of a code is doubted."""
+LOST_CODE = 7.0
+"""Strangeness of a code with so many outliers, beyond which its shape is none of the space.
+
+Both were chosen on raw scans of people and motions that were not trained on, and on a horse, a
+chair and bodies that stood on their heads or lay (experiments/unseen_scans). A strange code alone
+is no fault: a space of few shapes has many good ones.
+"""
+LOST = 0.02
+"""Sum of misfit and unseen of a bent shape, as shares of the size, beyond which it is none."""
 NEAR = 0.06
 """A vertex has a point near it within this share of the size of the scan, at least."""
 COVER_POINTS = 20_000
@@ -33,6 +46,8 @@ NUMBERS = (
     *("dropped_components", "dropped_area_share", "share_far"),
 )
 """Facts that are numbers, or yes or no, and are measured or shown later."""
+DETAIL = ("confidence", "misfit", "unseen")
+"""Facts of the detail that are numbers and are shown later."""
 FARTHEST = 1e12
 """Largest length and scale of a reconstruction, and 1 / the smallest scale; there is no larger."""
 NO_ROTATION = 1e-3
@@ -58,20 +73,56 @@ def summary_line(facts: dict[str, Any]) -> str:
     fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
     if "refined_off_median" in facts:
         fit += f"; refined to {facts['refined_off_median']:.3g} median"
-    if "detail" in facts and facts["detail"]["confidence"] < 1:
-        fit += (
-            "; DOUBTFUL: no shape of the space reaches its pose, holes are closed from the points"
-        )
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
     if not ORDINARY.fullmatch(facts.get("account", "")):
         fit += f"; {facts['account']}"
-    distance = facts["strangeness"]
-    if distance is not None and distance > UNUSUAL:
-        fit += f"; UNUSUAL: its code is {distance:.1f} times as far from the mean as training codes"
     unit = "" if facts["unit"] in ("m", facts["made_by"]["unit"]) else f"read as {facts['unit']}; "
-    return f"{unit}{facts['remark']}; {fit}; {ended}, {facts['seconds']:.1f} s"
+    said = verdict(facts)
+    first = f"{said}; {unit}" if said else unit
+    return f"{first}{facts['remark']}; {fit}; {ended}, {facts['seconds']:.1f} s"
+
+
+def verdict(facts: Mapping[str, Any]) -> str:
+    """FAILED or DOUBTFUL and the reason; "" for a reconstruction that may be believed.
+
+    Args:
+        facts: of a reconstruction. What an earlier version did not record is not judged.
+    """
+    far = failure(facts.get("share_far") or 0.0)
+    if far:
+        return far
+    detail = facts.get("detail")
+    if detail is not None:
+        return _verdict_of_detail(detail)
+    outliers = facts.get("outliers") or 0.0
+    if outliers <= DOUBTFUL_OUTLIERS:
+        return ""
+    off = f"{outliers:.0%} of the points do not lie on the shape of its code"
+    strangeness = facts.get("strangeness") or 0.0
+    if strangeness > LOST_CODE:
+        return (
+            f"FAILED: {off}, which is {strangeness:.1f} times as far from the mean as training "
+            "codes: the space has no such shape"
+        )
+    return f"DOUBTFUL: {off}"
+
+
+def _verdict_of_detail(detail: Mapping[str, Any]) -> str:
+    """The verdict on a bent shape; where it is not believed, the points alone made the surface."""
+    off = detail["misfit"] + detail["unseen"]
+    if off > LOST:
+        return (
+            "FAILED: the space has no such shape, even bent; the surface is that of the points "
+            "alone, holes are closed without knowledge"
+        )
+    if detail["confidence"] < 1:
+        return (
+            f"DOUBTFUL: bent shapes of the space end {off:.1%} of the size away; holes are closed "
+            "from the points"
+        )
+    return ""
 
 
 def share_without_points(mesh: trimesh.Trimesh, scan: PreparedScan, size: float) -> float:
@@ -141,8 +192,8 @@ def check_facts(facts: Mapping[str, Any]) -> None:
         value = facts.get(key)
         if not (value is None or isinstance(value, bool) or is_number(value)):
             raise ValueError(f"{key} is no number")
-    detail = facts.get("detail", {"confidence": 1.0})
-    if not isinstance(detail, Mapping) or not is_number(detail.get("confidence")):
+    detail = facts.get("detail", dict.fromkeys(DETAIL, 1.0))
+    if not isinstance(detail, Mapping) or not all(is_number(detail.get(key)) for key in DETAIL):
         raise ValueError("the facts of the detail are none")
     pose = facts.get("pose")
     centre = facts.get("centre")
@@ -239,3 +290,20 @@ def facts_of_refinement(off: Float[np.ndarray, " N"], unit: str) -> dict[str, fl
     """Percentiles of the distances of the points to a refined surface, in ``off_unit``."""
     median, most = _shown(unit)[0] * np.percentile(off, [50, 95])
     return {"refined_off_median": float(median), "refined_off_95_percent": float(most)}
+
+
+def facts_of_refined(
+    space: TrainedSpace, fitted: FitResult, row: int, scan: PreparedScan
+) -> dict[str, float]:
+    """Percentiles of the distances of a scan's points to a refined surface.
+
+    Args:
+        space: the refined copy of the space.
+        fitted: fit of a batch of scans.
+        row: row of the scan in the batch.
+        scan: the scan.
+    """
+    batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)
+    which = torch.tensor([row], device=fitted.codes.device)
+    off = distances(space.metric, batch.points, State(fitted.codes, fitted.poses).rows(which))
+    return facts_of_refinement(off[0].double().cpu().numpy(), space.unit)

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from shapespace.data.formats.ply import read_ply
 from shapespace.data.formats.readers import MAX_COORDINATE, check_faces
+from shapespace.data.sources import AnySource
 from shapespace.errors import InputError, one_line, printable
-from shapespace.reconstruction.record import check_facts, failure, summary_line, with_dropped
+from shapespace.reconstruction.record import check_facts, summary_line, verdict, with_dropped
 from shapespace.utils.files import find_inside, read_inside
 from shapespace.utils.plain import json_object
 
@@ -63,14 +64,18 @@ class Reconstruction:
         return self.facts["terms"]
 
     @property
+    def verdict(self) -> str:
+        """FAILED or DOUBTFUL and the reason; "" for a reconstruction that may be believed."""
+        return verdict(self.facts)
+
+    @property
     def failure(self) -> str:
-        """Why the mesh is not the scan, "" if it is or an earlier version did not compare."""
-        return failure(self.facts.get("share_far") or 0.0)
+        """Why the reconstruction FAILED; "" if it did not."""
+        return self.verdict if self.verdict.startswith("FAILED") else ""
 
     def line(self) -> str:
         """The file of the mesh, and in one line how good the reconstruction is."""
-        failed = f"; {self.failure}" if self.failure else ""
-        return printable(f"{self.path}: {summary_line(self.facts)}{failed}")
+        return printable(f"{self.path}: {summary_line(self.facts)}")
 
 
 @dataclass
@@ -222,3 +227,27 @@ def code_of(content: bytes) -> Float[np.ndarray, " L"]:
     if not np.isfinite(code).all():
         raise ValueError("a number of the code is not finite")
     return code
+
+
+def part_of(
+    sources: Sequence[AnySource], share: tuple[int, int], sequence: bool
+) -> Sequence[AnySource]:
+    """The scans of one share.
+
+    Args:
+        sources: all scans.
+        share: (i, n), the i-th of n parts, from 1.
+        sequence: the scans are the frames of a motion.
+
+    Raises:
+        InputError: there is no such part, or the frames would be torn apart.
+    """
+    part, of = share
+    if not 1 <= part <= of:
+        raise InputError(f"share={part, of}: give (i, n) with i from 1 to n")
+    if sequence and of > 1:
+        raise InputError(
+            f"sequence in {of} shares: each frame begins where the one before it ended, so one "
+            "process does them all; give --shard 1/1, and a process of its own to each sequence"
+        )
+    return sources[part - 1 :: of]

@@ -268,6 +268,43 @@ def _joined(soups: list[Soup]) -> Soup:
     )
 
 
+def colour_scale(
+    low: str, high: str, width: int, height: int, name: str = "viridis"
+) -> UInt8[np.ndarray, "h W 3"]:
+    """A white band with the colours of :func:`colour_map` and what they mean at both ends.
+
+    Args:
+        low: what the first colour means.
+        high: what the last colour means.
+        width: columns of the band.
+        height: rows of the picture above, which sets the size of the letters.
+        name: a colour map of matplotlib.
+
+    Raises:
+        InputError: where matplotlib or Pillow is not installed.
+    """
+    pillow = _pillow()
+    font, size = _font(height)
+    rows = 2 * size
+    band = np.full((rows, width, 3), 255, np.uint8)
+    left, right = int(0.35 * width), int(0.65 * width)
+    shades = colour_map(np.linspace(0, 1, right - left), 0.0, 1.0, name)
+    band[size // 2 : rows - size // 2, left:right] = np.rint(255 * shades)
+    image = pillow.Image.fromarray(band)
+    draw = pillow.ImageDraw.Draw(image)
+    style: dict[str, Any] = {"fill": (60, 60, 60), "font": font}
+    draw.text((left - size // 2, size), low, anchor="rm", **style)
+    draw.text((right + size // 2, size), high, anchor="lm", **style)
+    return np.asarray(image)
+
+
+def _font(height: int) -> tuple[Any, int]:
+    """The font of labels, and its size, for a picture of so many rows."""
+    size = max(11, height // 24)
+    file = Path(_matplotlib().get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return _pillow().ImageFont.truetype(str(file), size), size
+
+
 def _label_band(
     texts: list[str], widths: list[float], width: int, height: int
 ) -> UInt8[np.ndarray, "h W 3"]:
@@ -277,9 +314,7 @@ def _label_band(
     sets the size of the letters.
     """
     pillow = _pillow()
-    size = max(11, height // 24)
-    file = Path(_matplotlib().get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    font = pillow.ImageFont.truetype(str(file), size)
+    font, size = _font(height)
     wrapped = [
         _wrapped(text, lambda part, column=column: font.getlength(part) <= column)
         for text, column in zip(map(printable, texts), widths, strict=False)

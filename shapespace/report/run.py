@@ -23,6 +23,7 @@ from shapespace.evaluation.tables import LengthUnit
 from shapespace.space import TrainedSpace
 from shapespace.training.statistics import METRICS, metrics_of
 from shapespace.utils.files import find_inside, read_inside
+from shapespace.utils.kinds import kind_of
 from shapespace.utils.plain import (
     MOST_JSON,
     is_list_of,
@@ -129,6 +130,9 @@ def read_run(
             of the evaluated shapes.
     """
     folder = Path(run)
+    if folder.is_file():
+        kind = kind_of(folder) or "a file"
+        raise InputError(f"{run}: is {kind}; give the folder of the run")
     if find_inside(folder, CHECKPOINT) is None:
         raise InputError(f"{run}: holds no {CHECKPOINT}; give the folder of a {_TRAIN}")
     space = TrainedSpace.load(folder / CHECKPOINT)

@@ -131,7 +131,7 @@ def _level_set(
     low = bounds.low
     high = bounds.high
     while True:
-        with progress(desc="meshing", total=0, unit="block", shown=shown, delay=DELAY) as bar:
+        with progress(desc="meshing", total=0, unit="", shown=shown, delay=DELAY) as bar:
             grid = Grid.fitted(low, high, cell)
             found = zero_set(evaluate, grid, slope=bounds.slope, on_blocks=partial(_advance, bar))
         # Only sides within the searched box count: at its border a surface may be open.

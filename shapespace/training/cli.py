@@ -49,7 +49,7 @@ from shapespace.training.datamodule import ScanData
 from shapespace.training.lightning_private import leave_signals_alone, parser_of
 from shapespace.training.module import ShapeSpace
 from shapespace.training.wandb_logger import wandb_logger
-from shapespace.utils.files import alone, output_folder, replacing
+from shapespace.utils.files import alone, empty_again, output_folder, replacing
 
 TRAINER = {
     "default_root_dir": "runs/default",
@@ -172,20 +172,22 @@ class TrainingCLI(LightningCLI):
         paths = {name: [_class_path(part) for part in parts] for name, parts in classes.items()}
         return explain_config(message, args, known=known, parts=paths)
 
-    def before_instantiate_classes(self) -> None:
-        """Check that the run folder can be written, before the parts are built."""
-        output_folder(self.config["fit"].trainer.default_root_dir)
-
     def instantiate_classes(self) -> None:
-        """Build all parts; a value that a part refuses is an InputError."""
+        """Build all parts; a value that a part refuses is an InputError.
+
+        The run folder is made first: whether it can be written is known before the parts are built.
+        """
         for name, base in PARTS.items():
             part = self.config["fit"][name]
             if part is not None and str(part.class_path).endswith(f".{base.__name__}"):
                 raise InputError(f"{name}: {base.__name__} is the base of all; name one of them")
-        try:
-            super().instantiate_classes()
-        except ValueError as error:
-            raise InputError(one_line(error)) from error
+        folder = self.config["fit"].trainer.default_root_dir
+        with empty_again(folder):
+            output_folder(folder)
+            try:
+                super().instantiate_classes()
+            except ValueError as error:
+                raise InputError(one_line(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer, with wandb if the options ask for it."""
@@ -269,7 +271,10 @@ class SaveConfig(SaveConfigCallback):
             with replacing(Path(trainer.default_root_dir) / self.config_filename) as part:
                 self.parser.save(self.config, part, skip_unset=False, overwrite=True)
         except (OSError, ValueError, TypeError) as error:
-            rank_zero_warn(f"{one_line(error, 200)}; the training goes on without it")
+            rank_zero_warn(
+                f"{self.config_filename} is not written ({one_line(error, 200)}); "
+                "the training goes on without it"
+            )
 
 
 def train(args: Sequence[str]) -> Path:

@@ -107,6 +107,24 @@ def output_folder(path: str | Path) -> Path:
     return path
 
 
+@contextmanager
+def empty_again(path: str | Path) -> Iterator[None]:
+    """Remove the folders at ``path`` that were made inside the block if it fails and left nothing.
+
+    A mistake of the user then leaves no empty folder behind.
+    """
+    path = Path(path)
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        yield
+    except BaseException:
+        for each in missing:
+            # A folder with files in it stays.
+            with suppress(OSError):
+                each.rmdir()
+        raise
+
+
 def path_inside(folder: Path, name: str, suffix: str = "") -> Path:
     """The path of the file ``name + suffix`` in ``folder``, for writing.
 

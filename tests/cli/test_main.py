@@ -156,12 +156,6 @@ def test_options_from_a_file(tmp_path, cube, refused, capsys):
     assert "none.yaml" in refused(*given[:-1], tmp_path / "none.yaml")
 
 
-def test_train_help():
-    run = start("-m", "shapespace", "train", "--help")
-    assert (run.returncode, run.stderr) == (0, "")
-    assert all(option in run.stdout for option in ("--model.code_lr", "--data.store", "--wandb"))
-
-
 def test_an_interruption_is_a_code_of_its_own(monkeypatch, capsys):
     def interrupted(path: str) -> None:
         """Do nothing.
@@ -296,7 +290,7 @@ def test_bad_checkpoint(command, kind, refused, tmp_path, toy_checkpoint, cube):
 @pytest.mark.parametrize("command", ["mesh", "interpolate"])
 def test_a_name_that_is_not_in_the_checkpoint(command, refused, tmp_path, toy_checkpoint):
     line = refused(command, toy_checkpoint, "ball", "melom", "--out", tmp_path / "out")
-    assert "'melom' is not one of the 4 scans" in line and "did you mean 'melon'?" in line
+    assert "'melom' is not one of the 4 scans" in line and "the nearest is 'melon'" in line
     assert list(tmp_path.rglob("*.ply")) == []
 
 
@@ -393,3 +387,40 @@ def test_a_mistake_in_a_config_file(text, message, refused, tmp_path, toy_argume
     path.write_text(text)
     assert message in refused("train", *toy_arguments, f"--config={path}")
     assert tree(tmp_path) == [Path("odd.yaml")]
+
+
+def test_a_file_in_the_place_of_another_is_named_and_nothing_is_left(
+    toy_checkpoint, toy_store, refused, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run, out = toy_checkpoint.parent, "made/out"
+    a_store, a_checkpoint = "is a store of scans, or another", "is a checkpoint; give a store"
+    no_scan = "is a checkpoint; give the file of one scan"
+    config, folder = f"--config={ROOT}/configs/toy.yaml", f"--trainer.default_root_dir={out}"
+    for words, said in (
+        (["reconstruct", toy_store, toy_store, "--out", out], a_store),
+        (["evaluate", toy_store, toy_store, "--out", out], a_store),
+        (["mesh", toy_store, "ball", "--out", out], a_store),
+        (["interpolate", toy_store, "ball", "egg", "--out", out], a_store),
+        (["diagnose", toy_store, "--out", out], a_store),
+        (["codes", "drop", toy_store, "--names", "ball", "--out", out], a_store),
+        (["surface", toy_store, "--out", "made.ply"], a_store),
+        (["report", toy_store, "--out", out], "give the folder of the run"),
+        (["report", toy_checkpoint, "--out", out], "is a checkpoint; give the folder of the run"),
+        (["codes", "add", toy_checkpoint, toy_checkpoint, "--out", out], a_checkpoint),
+        (["data", "merge", toy_checkpoint, "--out", out], a_checkpoint),
+        (["train", config, f"--data.store={toy_checkpoint}", folder], a_checkpoint),
+        (["plan", config, f"--data.store={toy_checkpoint}"], a_checkpoint),
+        (["train", f"--config={toy_checkpoint}", f"--data.store={toy_store}"], "is no text"),
+        (["reconstruct", toy_checkpoint, toy_checkpoint, "--out", out], no_scan),
+        (["prepare", toy_checkpoint, "made", "--workers", "1"], no_scan),
+        (["compare", toy_store, toy_checkpoint], no_scan),
+        (["prepare", toy_store, "made"], "is a store already"),
+        (["reconstruct", run, toy_store, "--out", out], "is a folder; give a checkpoint"),
+        (["info", run], f"is the folder of a run; give {toy_checkpoint}"),
+        (["info", run / "metrics.csv"], "is neither a store nor a checkpoint"),
+        (["mesh", toy_checkpoint, "zebra", "--out", out], "one of them is 'ball'"),
+    ):
+        line = refused(*words)
+        assert said in line and "Errno" not in line and "errno" not in line, (words, line)
+        assert tree(tmp_path) == [], words

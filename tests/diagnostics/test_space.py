@@ -59,7 +59,7 @@ def test_the_command_writes_a_table_numbers_and_a_page(toy_checkpoint, tmp_path,
 
 def test_mistakes_are_one_line(toy_checkpoint, tmp_path, capsys):
     for more, said in (
-        (["--names", "bal"], "did you mean 'ball'"),
+        (["--names", "bal"], "the nearest is 'ball'"),
         (["--num-shapes=0"], "num_shapes=0"),
         (["--num-points=0"], "num_points=0"),
         (["--resolution=1"], "resolution=1"),

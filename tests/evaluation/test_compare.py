@@ -94,6 +94,16 @@ def test_compare_prints_every_convention_and_writes_exact_numbers(files, tmp_pat
     assert "fscore_0.1_percent" in capsys.readouterr().out
 
 
+def test_five_numbers_stand_first(files, capsys):
+    first = ["point_to_mesh", "chamfer_half_unsquared", "hausdorff"]
+    for unit, fscore in (("m", "fscore_5mm"), ("none", "fscore_0.5_percent")):
+        assert main(["compare", *files[:2], "--num-samples", "500", "--unit", unit]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        found = [line.split()[0] for line in lines[1:6]]
+        assert found == [*first, fscore, "normal_consistency"] and lines[6] == ""
+        assert lines[7].startswith("chamfer_to ")
+
+
 def test_columns_are_as_the_user_names_them_and_the_rest_is_said(files, tmp_path, capsys):
     points = np.loadtxt(files[2])
     for name in ("a.xyz", "b.xyz"):

@@ -19,7 +19,7 @@ from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from tests.conftest import RADII, ellipsoid
 
-FIT = FitOptions(num_points=200)
+FIT = FitOptions(num_points=200, detail="none")
 MESHING = MeshOptions(resolution=24)
 OPTIONS = EvaluationOptions(num_samples=400, baselines=True)
 
@@ -105,7 +105,7 @@ def test_scans_and_truths_are_read_as_the_user_names_their_columns(toy_checkpoin
         np.savetxt(tmp_path / folder / "egg.csv", table, delimiter=",")
     words = ["evaluate", str(toy_checkpoint), str(tmp_path / "scans"), "--unit", "m"]
     words += ["--truth", str(tmp_path / "truth"), "--resolution", "16", "--num-samples", "400"]
-    words += ["--out", str(tmp_path / "out")]
+    words += ["--out", str(tmp_path / "out"), "--detail", "none"]
     assert main(words) == 2
     assert main([*words, "--columns", "u,v,w,x,y,z"]) == 0
     found = json.loads((tmp_path / "out" / "scores.json").read_text())
@@ -213,6 +213,7 @@ def test_the_command(toy_checkpoint, toy_store, tmp_path, capsys):
     (tmp_path / "names.txt").write_text("egg\n")
     words = ["evaluate", toy_checkpoint, toy_store, "--out", tmp_path / "out"]
     words += ["--scans", tmp_path / "names.txt", "--num-points", 100, "--resolution", 16]
+    words += ["--detail", "none"]
     assert main([str(word) for word in [*words, "--num-samples", 200, "--group-end", ""]]) == 0
     text = capsys.readouterr().out
     assert "scan median" in text and "egg" in text and "NOT UNSEEN: egg" in text

@@ -62,6 +62,7 @@ def reconstructed(trained, out, options):
     """Facts of the reconstruction of the new scan."""
     run, new = trained
     words = ["reconstruct", str(run / "last.ckpt"), str(new), f"--out={out}", "--resolution=48"]
+    options = [*options, "--detail=none"]
     assert main([*words, *options]) == 0
     return json.loads((out / "e20.json").read_text())
 
@@ -83,7 +84,14 @@ def test_the_other_commands_know_its_field(trained, tmp_path, capsys):
     checkpoint = str(run / "last.ckpt")
     assert main(["info", checkpoint]) == 0
     assert "objective Sides, f is minus a logit of occupancy" in capsys.readouterr().out
-    words = ["evaluate", checkpoint, str(new), f"--out={tmp_path / 'scores'}", "--resolution=48"]
+    words = [
+        "evaluate",
+        checkpoint,
+        str(new),
+        f"--out={tmp_path / 'scores'}",
+        "--resolution=48",
+        "--detail=none",
+    ]
     assert main(words) == 0
     words = ["--num-shapes=1", "--num-points=500", "--num-rays=32", "--resolution=32"]
     assert main(["diagnose", checkpoint, *words]) == 0

@@ -38,7 +38,7 @@ def made(checkpoint, scan, out, unit="m", **options):
         checkpoint,
         find_sources(scan),
         out,
-        FitOptions(num_points=500, **options),
+        FitOptions(num_points=500, **{"detail": "none", **options}),
         MeshOptions(resolution=48, unit=unit),
     ).done[0]
 
@@ -51,12 +51,14 @@ def test_detail_is_near_the_scan_in_its_own_unit(toy_checkpoint, scans, tmp_path
     assert full.mesh.is_watertight and full.mesh.body_count == 1
     facts = json.loads((tmp_path / "full" / "metres.json").read_text())
     assert facts["detail"]["misfit"] < 0.02 and facts["made_by"]["detail"] == "full"
-    assert facts["deviation_median"] is None  # that of the code would be none of this surface
+    assert 0 < facts["deviation_median"] < facts["deviation_95_percent"]
     large = made(
         toy_checkpoint, scans / "millimetres.xyz", tmp_path / "mm", unit="mm", detail="full"
     )
     moved = trimesh.Trimesh((large.mesh.vertices - 5000) / 1000, large.mesh.faces, process=False)
     assert off(moved).mean() < 0.01
+    of_large = large.facts["deviation_median"]
+    np.testing.assert_allclose(of_large, facts["deviation_median"], rtol=0.1)  # both in mm
 
 
 def test_refinement_and_detail_exclude_each_other():

@@ -96,7 +96,7 @@ def test_an_even_fit_measures_the_sigma_that_a_scan_lacks(space, cloud, tmp_path
         space.path,
         [source],
         tmp_path / "out",
-        FitOptions(num_points=128, even=True),
+        FitOptions(num_points=128, even=True, detail="none"),
         MeshOptions(resolution=16, unit="m"),
     )
     assert [item.name for item in result.done] == ["egg_2"] and not result.skipped

@@ -22,7 +22,10 @@ from tests.conftest import ROOT, ellipsoid
 from tests.reconstruction.test_reconstruct import QUICK, load, write_cloud
 
 NAMES = ("a", "b", "c", "d")
-OPTIONS = ("--num-points", "64", "--resolution", "20", "--batch", "1")
+OPTIONS = (
+    *("--num-points", "64", "--resolution", "20", "--batch", "1"),
+    *("--detail", "none"),
+)
 LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_ID")
 
 
@@ -141,7 +144,7 @@ def test_a_mesh_of_a_store_is_sampled_once(toy_checkpoint, tmp_path):
     (tmp_path / "in").mkdir()
     trimesh.Trimesh(ball.vertices * (1, 0.8, 1.1) + 7, ball.faces).export(tmp_path / "in/a.ply")
     prepare(tmp_path / "in", tmp_path / "s.hdf5", num_points=5000, progress=False)
-    fit, found = FitOptions(num_points=4000), []
+    fit, found = FitOptions(num_points=4000, detail="none"), []
     for number, source in enumerate(("in", "s.hdf5")):
         sources, out = collect_sources([tmp_path / source]), tmp_path / f"out{number}"
         found += reconstruct_files(toy_checkpoint, sources, out, fit, QUICK["meshing"]).done
@@ -260,7 +263,7 @@ def test_what_was_done_is_known_without_reading_the_points(
             toy_checkpoint,
             collect_sources([store]),
             tmp_path,
-            FitOptions(num_points=65),
+            FitOptions(num_points=65, detail="none"),
             QUICK["meshing"],
         )
 

@@ -6,7 +6,7 @@ import trimesh
 
 from shapespace.data.formats.readers import checked
 from shapespace.data.prepare.points import PointOptions, prepare_scan
-from shapespace.reconstruction.record import MOST_FAR, failure, share_far
+from shapespace.reconstruction.record import MOST_FAR, failure, share_far, verdict
 from shapespace.synthetic.bodies import body, body_mesh
 from shapespace.synthetic.dataset import SUBJECTS
 
@@ -52,3 +52,23 @@ def test_stray_points_do_not_count():
     assert share_far(mesh, scan) == 0
     # The other way round the body is lost.
     assert share_far(stray, scan) == 1
+
+
+def test_a_verdict_comes_first_and_names_its_reason():
+    good = {"share_far": 0.0, "strangeness": 2.0, "outliers": 0.01}
+    detail = {"confidence": 1.0, "misfit": 0.002, "unseen": 0.0}
+    assert verdict(good) == verdict(good | {"detail": detail}) == verdict({}) == ""
+    assert verdict(good | {"share_far": 0.5}).startswith("FAILED: 50% of the points")
+    assert verdict(good | {"strangeness": 9.0}) == ""  # a space of few shapes has many good ones
+    assert verdict(good | {"outliers": 0.1}).startswith("DOUBTFUL: 10% of the points")
+    lost_code = verdict(good | {"outliers": 0.1, "strangeness": 9.0})
+    assert lost_code.startswith("FAILED: 10% of the points") and "9.0 times" in lost_code
+    bent = {"confidence": 0.5, "misfit": 0.004, "unseen": 0.002}
+    lost = {"confidence": 0.0, "misfit": 0.02, "unseen": 0.002}
+    # the code may be strange where the bent shape is right
+    off = {"strangeness": 9.0, "outliers": 0.1}
+    assert verdict(good | off | {"detail": detail}) == ""
+    assert verdict(good | {"detail": bent}).startswith(
+        "DOUBTFUL: bent shapes of the space end 0.6%"
+    )
+    assert verdict(good | {"detail": lost}).startswith("FAILED: the space has no such shape")

@@ -85,7 +85,7 @@ def test_names_of_scans_lead_nowhere(toy_checkpoint, tmp_path, capsys):
     for name in ("a\nb", "\x1b[31mc", "d"):
         write_cloud(tmp_path / "in" / f"{name}.npz")
     words = ["reconstruct", str(toy_checkpoint), str(tmp_path / "in"), "--out"]
-    options = ["--num-points", "64", "--resolution", "8"]
+    options = ["--num-points", "64", "--resolution", "8", "--detail", "none"]
     # 1 says that the toy space does not fit the cloud.
     assert main([*words, str(tmp_path / "out"), *options]) in (0, 1)
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {"d"}
@@ -126,7 +126,7 @@ def test_a_full_disk_stops_the_call_and_keeps_what_was_written(
     monkeypatch.setattr(reconstruct, "write_mesh", full)
     monkeypatch.setattr(reconstruct, "fit_scans", counted)
     words = ["reconstruct", str(toy_checkpoint), str(scans), "--out", str(tmp_path / "out")]
-    options = ["--num-points", "64", "--resolution", "8", "--batch", "1"]
+    options = ["--num-points", "64", "--resolution", "8", "--batch", "1", "--detail", "none"]
     assert main([*words, *options]) == 2
     assert len(fitted) == 2
     assert "No space left on device); 1 of 4 scans are done and kept" in capsys.readouterr().err

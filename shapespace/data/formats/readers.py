@@ -31,6 +31,7 @@ from shapespace.data.formats.ply import read_ply
 from shapespace.data.formats.repairs import repaired, unit_normals
 from shapespace.data.formats.stl import read_stl
 from shapespace.errors import InputError, one_line
+from shapespace.utils.kinds import kind_of
 
 WITH_NAMES: dict[str, Callable[[bytes], Contents]] = {
     ".ply": read_ply,
@@ -120,6 +121,9 @@ def parse_raw(path: Path, content: bytes, options: ReadOptions = ReadOptions()) 
         options: what columns mean, and whether defects are refused.
     """
     suffix = path.suffix.lower()
+    kind = kind_of(path, content)
+    if kind:
+        raise InputError(f"{one_line(path)}: is {kind}; give the file of one scan")
     packed = next((name for start, name in PACKED.items() if content.startswith(start)), None)
     if packed and suffix != ".npz":
         raise InputError(f"{one_line(path)}: is packed by {packed}; unpack it first")

@@ -18,6 +18,7 @@ from jaxtyping import Float64
 
 from shapespace.config.options import Normalise, Normals, ReadOptions, Unit
 from shapespace.data.formats.contents import grouped_accounts
+from shapespace.data.formats.readers import WITH_NAMES
 from shapespace.data.prepare.assemble import Assembly, load_scan
 from shapespace.data.prepare.counts import PrepareCounts
 from shapespace.data.prepare.points import NEIGHBOUR, PointOptions
@@ -64,6 +65,12 @@ class PrepareSummary:
         if estimated:
             lines.append(f"normals estimated, the files have none: {estimated} scans")
         lines += [f"warning: {warning}" for warning in counts.warnings()]
+        left = Counter({each: self.ignored[each] for each in WITH_NAMES if self.ignored[each]})
+        if left:
+            lines.append(
+                f"warning: scan files left: {counted(left)}; of a D-FAUST folder its registrations "
+                "are taken, or else its raw scans; prepare other files by their own folder"
+            )
         if self.ignored:
             lines.append(f"other files ignored: {counted(self.ignored)}")
         return "\n".join([*lines, f"content {self.content[:16]}"])

@@ -11,6 +11,7 @@ which a mutated file has been seen to crash, about once in thousands of files.
 
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,8 @@ import h5py  # noqa: TID251
 import numpy as np
 
 from shapespace.errors import InputError, one_line
+from shapespace.utils.kinds import HDF5, kind_of
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
-"""The first bytes of HDF5."""
 MAX_ATTRIBUTE = 1 << 16
 """Largest attribute that is read, in bytes; the attributes of a store are much smaller."""
 SPARE = 1 << 20
@@ -51,8 +51,14 @@ def naming(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except TROUBLE as error:
-        message = f"{path}: HDF5 error, the file may be damaged or the disk full: {one_line(error)}"
+        message = f"{path}: HDF5 error, the file may be damaged or the disk full: {_words(error)}"
         raise InputError(one_line(message)) from error
+
+
+def _words(error: Exception) -> str:
+    """What an error of the library says, without names and numbers of the system."""
+    found = re.search(r"error message = '([^']*)'", str(error))
+    return found[1] if found else one_line(error)
 
 
 def is_hdf5(path: Path) -> bool:
@@ -61,7 +67,7 @@ def is_hdf5(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+            return file.read(len(HDF5)) == HDF5
     except OSError:
         return False  # a later read gives the reason
 
@@ -72,13 +78,16 @@ def open_hdf5(path: Path) -> h5py.File:
     Raises:
         InputError: the file is missing, truncated or not HDF5.
     """
+    kind = kind_of(path)
+    if kind in ("a folder", "a checkpoint"):
+        raise InputError(f"{path}: is {kind}; give a store, as shapespace prepare writes it")
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; check the path")
     try:
         # Some network file systems have no locks.
         return h5py.File(path, "r", locking="best-effort")
     except (OSError, RuntimeError) as error:
-        reason = one_line(error)
+        reason = _words(error)
         raise InputError(f"{path}: not a readable HDF5 file, fetch it again ({reason})") from error
 
 

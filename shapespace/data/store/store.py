@@ -6,7 +6,6 @@ after that, windows of points are read straight from the file at the offsets tha
 Letters: n points of one scan, m targets, K points asked for, D dimension (2 or 3).
 """
 
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from shapespace.data.store.layout import (
     read_facts,
     read_header,
 )
-from shapespace.errors import InputError, one_line
+from shapespace.errors import InputError, nearest, one_line
 from shapespace.scan import (
     TRUSTED,
     Frame,
@@ -35,6 +34,7 @@ from shapespace.scan import (
     decoded_normals,
     is_scan_name,
 )
+from shapespace.utils.notebook import Shown
 
 MAX_ENTRIES = 65536
 """Most entries that a process keeps in memory, about 600 bytes each."""
@@ -42,7 +42,7 @@ Points = Float32[np.ndarray, "K D"]
 Sigma = Float32[np.ndarray, " K"]
 
 
-class ScanStore:
+class ScanStore(Shown):
     """The scans of a store, read a window at a time.
 
     Each process opens the file itself at its first read, so a store can be pickled, and used after
@@ -78,6 +78,19 @@ class ScanStore:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        scans = f"{len(self)} scan{'' if len(self) == 1 else 's'}"
+        shard = f", shard {self.shard}" if self.shard else ""
+        path = one_line(self.path)
+        return f"ScanStore({path}: {scans}, {self.dimension}-D, unit {self.unit}{shard})"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, name: str) -> PreparedScan:
+        """The scan of that name, as :meth:`scan`."""
+        return self.scan(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._known
@@ -264,8 +277,7 @@ class ScanStore:
         """Raise InputError, which gives the nearest name, if no scan is called ``name``."""
         if name in self._known:
             return
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
-        hint = f"the nearest is {near[0]!r}" if near else "the store is empty"
+        hint = nearest(name, self.names) if self.names else "the store is empty"
         raise InputError(f"{self.path}: no scan is called {one_line(name)!r}; {hint}")
 
     def verify(self) -> Iterator[str | None]:

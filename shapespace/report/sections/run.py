@@ -262,10 +262,10 @@ def _circumstances(record: RunRecord) -> list[tuple[str, str]]:
     trained = f"{in_words(content.get('global_step'))} steps"
     # Digits alone: cells of a damaged file may be anything.
     if last.get("epoch", "").isdecimal():
-        trained = f"{int(last['epoch'][:18]) + 1} epochs, {trained}"
+        trained = f"{_epochs(record, int(last['epoch'][:18]) + 1)}, {trained}"
     if _above_zero(last.get("seconds", "")):
         trained = f"{trained} in {_duration(float(last['seconds']))}"
-    finished = time.gmtime((record.folder / CHECKPOINT).stat().st_mtime)
+    written = time.gmtime((record.folder / CHECKPOINT).stat().st_mtime)
     versions = (
         f"shapespace {in_words(content['shapespace'].get('version'))}, "
         f"Lightning {in_words(content.get('pytorch-lightning_version'))}; page by shapespace "
@@ -274,10 +274,17 @@ def _circumstances(record: RunRecord) -> list[tuple[str, str]]:
     return [
         ("device", _given(record.options("trainer"), DEVICES)),
         ("trained", trained),
-        ("finished", time.strftime("%Y-%m-%d %H:%M UTC", finished)),
+        ("checkpoint", time.strftime("%Y-%m-%d %H:%M UTC", written)),
         ("versions", versions),
         ("space", f"sha256 {record.space.digest[:16]}"),
     ]
+
+
+def _epochs(record: RunRecord, done: int) -> str:
+    """The epochs that were trained, of those that the config asks for if the run stopped before."""
+    asked = record.options("trainer").get("max_epochs")
+    stopped = isinstance(asked, int) and done < asked
+    return f"{done} of {asked} epochs, not at its end" if stopped else f"{done} epochs"
 
 
 def _duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.training.callbacks.background_writer import run_folder
+from shapespace.training.datamodule import ScanData
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import METRICS, PREVIEWS, read_metrics
 from shapespace.utils.files import folder_inside, replacing
@@ -123,7 +124,15 @@ class Progress(pl.Callback):
         self._bar: tqdm | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the bar, from the step at which a run is resumed."""
+        """Show the bar, from the step at which a run is resumed; say if a batch is all scans."""
+        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        if trainer.is_global_zero and isinstance(data, ScanData):
+            batch, visits = data.batch_size * trainer.world_size, data.num_scans * data.repeats
+            if batch > visits:
+                sys.stderr.write(
+                    f"a batch of {batch} is larger than the {visits} scans of an epoch: each step "
+                    "has all of them\n"
+                )
         total = trainer.estimated_stepping_batches
         self._bar = progress(
             desc="training",
@@ -141,16 +150,12 @@ class Progress(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Advance the bar by one step."""
-        if self._bar is not None:
-            self._bar.update()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the loss and its terms."""
+        """Advance the bar by one step, and show its loss and terms."""
         if self._bar is not None:
             assert isinstance(pl_module, ShapeSpace)
-            shown = {name: f"{value:.4f}" for name, value in pl_module.means.values().items()}
-            self._bar.set_postfix(shown, refresh=False)
+            terms = pl_module.last_step.terms
+            self._bar.set_postfix({name: f"{terms[name]:.4f}" for name in terms}, refresh=False)
+            self._bar.update()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""

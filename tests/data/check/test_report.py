@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from shapespace.data.check import CheckReport, Finding, ScanFacts
+from shapespace.data.check.cloud import Reading
 from shapespace.data.check.report import by_severity
+from shapespace.data.check.rules import findings_of
 from shapespace.data.check.sets import Setting, findings_of_set
 
 FACTS = ScanFacts("a", dimension=3, num_points=9, size=(1.0, 2.0, 1.0), reach=1.0, sigma=0.01)
@@ -92,3 +94,11 @@ def test_units_that_fit(times, words):
     assert [f.level for f in found] == ([] if words is None else ["error"])
     assert words is None or words in found[0].measured + found[0].remedy
     assert findings_of_set([scan], Setting("radius", 1.8)) == []
+
+
+def test_clutter_has_a_remedy_that_was_not_tried():
+    for cleaned, remedy in ((False, "prepare with --clean, or"), (True, "--clean took it for the")):
+        reading = Reading(cleaned=cleaned)
+        facts = replace(FACTS, num_points=900, reach_all=9.0, isolated=0.1, reading=reading)
+        (found,) = [each for each in findings_of(facts, 1.8) if each.kind == "clutter"]
+        assert found.remedy.startswith(remedy) and "stray points reach 9" in found.measured

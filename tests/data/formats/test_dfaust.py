@@ -9,8 +9,10 @@ import trimesh
 from scipy.spatial import KDTree
 
 from shapespace.data.formats.dfaust import list_frames, list_sequences, read_frame
+from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import discover, find_sources
 from shapespace.errors import InputError
+from tests.conftest import write_registrations
 
 BALL = trimesh.creation.icosphere(subdivisions=1)
 VERTICES, FACES = np.asarray(BALL.vertices), np.asarray(BALL.faces)
@@ -313,3 +315,27 @@ def test_a_raw_scan_lies_on_the_registration_of_its_name():
         tree = KDTree(registrations[source.name].load()[0].vertices)
         distance = tree.query(source.load()[0].vertices)[0]
         assert np.median(distance) < 0.012
+
+
+def test_a_part_of_the_raw_scans_has_the_names_of_the_whole(tmp_path):
+    scans = tmp_path / "scans"
+    for subject in ("50002", "50004"):
+        for frame in (1, 2):
+            path = scans / subject / "hips" / f"hips.{frame:06d}.ply"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"ply")
+    names = [source.name for source in find_sources(tmp_path)]
+    assert names[0] == "50002_hips_000001" and len(names) == 4
+    for folder in (scans / "50002", scans / "50002" / "hips"):
+        assert [source.name for source in find_sources(folder)] == names[:2]
+        assert {source.sequence for source in find_sources(folder)} == {"50002_hips"}
+
+
+def test_scan_files_beside_registrations_are_said_to_be_left(tmp_path):
+    folder = write_registrations(tmp_path / "d", {"50002_hips": 2})
+    trimesh.creation.icosphere(2).export(folder / "other.ply")
+    said = str(prepare(folder, tmp_path / "s.hdf5", num_points=60, progress=False))
+    assert "warning: scan files left: 1 (1 .ply); of a D-FAUST folder its registrations" in said
+    (folder / "other.ply").unlink()
+    again = str(prepare(folder, tmp_path / "t.hdf5", num_points=60, progress=False))
+    assert "files left" not in again

@@ -69,7 +69,7 @@ def test_facts_of_all_scans_need_no_group(tmp_path):
     store = ScanStore(write(tmp_path / "s.hdf5", *some_scans(3)))
     (tmp_path / "s.hdf5").unlink()
     assert [store.num_points(name) for name in store.names] == [80, 60, 80]
-    with pytest.raises(InputError, match="the nearest is"):
+    with pytest.raises(InputError, match="one of them is 'a'"):
         store.num_points("b")
 
 

@@ -1,0 +1,1 @@
+"""Spaces for others: folders without pickle, fields for other programs."""
