@@ -15,13 +15,18 @@ OPTIONS = (
 )
 
 
+def program():
+    """The path of the browser; skips where there is none."""
+    found = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser among {', '.join(NAMES)}")
+    return found
+
+
 def opened(path):
     """The page as the browser has it in the end, and what its console said."""
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip(f"no browser among {', '.join(NAMES)}")
     with tempfile.TemporaryDirectory() as folder:
-        command = [program, *OPTIONS, f"--user-data-dir={folder}", "--dump-dom", path.as_uri()]
+        command = [program(), *OPTIONS, f"--user-data-dir={folder}", "--dump-dom", path.as_uri()]
         run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout, re.findall(r'CONSOLE[^"]*"(.*)", source', run.stderr)

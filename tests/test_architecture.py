@@ -27,6 +27,7 @@ LAYERS = (
     "planning reconstruction diagnostics baselines",
     "evaluation",
     "report",
+    "viewer",
     "cli",
 )
 """A module imports only from the rows above its own and from its own package."""

@@ -12,10 +12,14 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
+from shapespace.data.prepare.normals import normals_of_cloud
 from shapespace.errors import InputError, at_least
+from shapespace.geometry.components import joined, largest_component
 
 DEEPEST = 14
 """Largest depth of the octree; a deeper octree takes more memory than a computer has."""
+DEPTHS = (8, 9)
+"""Depths of the reconstructions that are compared with a trained space."""
 
 
 def screened_poisson(
@@ -29,7 +33,7 @@ def screened_poisson(
     Open3D does the work, with its own default weights.
 
     Args:
-        points: points of the surface, at least one, in any frame and unit.
+        points: points of the surface, at least two that differ, in any frame and unit.
         normals: outward unit normal of each point; a zero row is a point of unknown orientation.
         depth: depth of the octree, 1 to 14. The cube around the points, whose side is 1.1 times
             that of their box, is divided into up to 2^depth cells along a side.
@@ -44,7 +48,7 @@ def screened_poisson(
 
     Raises:
         InputError: if an argument is out of its range, the number of normals is not that of the
-            points, there is no point, or Open3D cannot be loaded.
+            points, all points are the same, or Open3D cannot be loaded.
     """
     at_least(1, depth=depth)
     if depth > DEEPEST:
@@ -56,6 +60,9 @@ def screened_poisson(
             f"{len(points)} points and {len(normals)} normals: give at least one point, and one "
             "normal for each point"
         )
+    # Open3D would end the process.
+    if (points == points[0]).all():
+        raise InputError(f"all {len(points)} points are the same point; give points of a surface")
     open3d = _open3d()
     cloud = open3d.geometry.PointCloud(_vectors(open3d, points))
     cloud.normals = _vectors(open3d, normals)
@@ -66,6 +73,66 @@ def screened_poisson(
     if trim:
         mesh.remove_vertices_by_mask(np.asarray(density) < np.quantile(density, trim))
     return trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.triangles), process=False)
+
+
+def poisson_baselines(
+    points: Float[np.ndarray, "K 3"],
+    normals: Float[np.ndarray, "J 3"] | None = None,
+    mesh: trimesh.Trimesh | None = None,
+) -> tuple[dict[int, trimesh.Trimesh], str]:
+    """Reconstruct a scan as anybody can without a trained space: the largest part, by depth.
+
+    Args:
+        points: all points of the scan, in any frame and unit.
+        normals: its normals; a zero row is unknown, and its point is left out. None without.
+        mesh: the scan as a mesh, where it has triangles. It gives the normals where none are known.
+
+    Returns:
+        Depth -> mesh, for each of :data:`DEPTHS`; and in words where normals other than the given
+        ones come from.
+
+    Raises:
+        InputError: no normal can be found, all points are the same, or Open3D cannot be loaded.
+    """
+    points, normals, said = _oriented(points, normals, mesh)
+    known = normals.any(1)
+    if not known.any():
+        raise InputError("no point has a normal, and none can be estimated")
+    meshes = {
+        depth: largest_component(screened_poisson(points[known], normals[known], depth))
+        for depth in DEPTHS
+    }
+    return meshes, said
+
+
+def without_open3d() -> str:
+    """Why Open3D cannot be loaded and how to install it, in one line; "" where it can."""
+    try:
+        _open3d()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _oriented(
+    points: Float[np.ndarray, "K 3"],
+    normals: Float[np.ndarray, "J 3"] | None,
+    mesh: trimesh.Trimesh | None,
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Points with normals, and where these come from; "" for the given ones."""
+    if normals is not None and normals.any():
+        return points, normals, ""
+    if mesh is not None and len(mesh.faces):
+        # A vertex of its own for each triangle, as in an STL, would have the normal of one only.
+        whole = joined(mesh)
+        return (
+            np.asarray(whole.vertices),
+            np.asarray(whole.vertex_normals),
+            "normals of its triangles",
+        )
+    found, kind = normals_of_cloud(points)
+    doubt = "" if kind == "estimated-oriented" else ", whose side is in doubt"
+    return points, found, f"estimated normals{doubt}"
 
 
 def _vectors(open3d: Any, rows: Float[np.ndarray, "K 3"]) -> Any:

@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": ("cli.quality", "unseen scans -> how good a space is: every distance, over people"),
     "compare": ("cli.quality", "meshes or clouds against one: every distance, each by name"),
     "report": ("cli.quality", "a run -> one page: curves, scores, gallery, shapes in between"),
+    "view": ("cli.shapes", "a space to touch: sliders, walks, a scan to drop on a page"),
     "export": ("cli.codes", "a space -> a folder for others, read without pickle; ONNX"),
     "info": ("cli.data", "what a store or a checkpoint holds"),
     "data": ("", "check, split or merge stores of scans"),

@@ -37,11 +37,12 @@ def evaluate(
 
     Reconstructs the scans into OUT/shapes, as shapespace reconstruct does. Reconstructions that are
     there already are kept. Each reconstruction is measured to its own scan, and to its true surface
-    if there is one.
+    if there is one: as a whole, where the scan has seen it, and where not.
 
     Writes OUT/scores.txt for people, and OUT/scores.csv with a row for each scan. OUT/scores.json
     holds every number with its definition, its 5, 50 and 95 percentiles and mean over the scans,
-    and 95 % intervals of median and mean by bootstrap over people.
+    and 95 % intervals of median and mean by bootstrap over people. OUT/measured keeps the scores of
+    each scan, so that the same command goes on after an interruption.
 
       shapespace evaluate runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out out/
       shapespace evaluate runs/dfaust/last.ckpt dfaust/scans --truth dfaust/ --baselines --out out/

@@ -181,14 +181,19 @@ class EvaluationOptions:
     Args:
         num_samples: points drawn of each surface.
         baselines: measure also what any method must beat: the training shape nearest to the scan,
-            and the mean shape, in the pose of the reconstruction.
+            and the mean shape, in the pose of the reconstruction; and screened Poisson of the same
+            scan (all its points, depths 8 and 9, the largest part), which needs Open3D.
         group_end: text that ends the person in the name of a scan. The bootstrap draws people. If
             empty, it draws scans.
+        labels: NPZ file of boolean masks over the vertices of the true surfaces, which are all of
+            one topology. The name of a mask, such as hands, names a part whose error is a column of
+            its own.
     """
 
     num_samples: int = NUM_SAMPLES
     baselines: bool = False
     group_end: str = "_"
+    labels: str | None = None
 
     def __post_init__(self) -> None:
         at_least(1, num_samples=self.num_samples)

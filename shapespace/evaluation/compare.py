@@ -18,6 +18,7 @@ from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
 from shapespace.evaluation.mesh_quality import mesh_facts
 from shapespace.evaluation.metrics import surface_distances
+from shapespace.evaluation.regions import Regions
 from shapespace.evaluation.sampled_surface import SampledSurface
 from shapespace.evaluation.scores import Part, Scores, group_of
 from shapespace.geometry.components import joined
@@ -34,6 +35,7 @@ def scores_of(
     thresholds: Thresholds | None = None,
     seed: int = 0,
     group: str | None = None,
+    regions: Mapping[str, Regions] | None = None,
 ) -> Scores:
     """Measure a shape against each of its targets, all in one frame.
 
@@ -46,6 +48,7 @@ def scores_of(
         thresholds: distances of the F-scores; by default those of :class:`Thresholds`, in metres.
         seed: seed of the samples of the shape; the targets use ``seed + 1``.
         group: group of the shape in the bootstrap; by default :func:`group_of` the name.
+        regions: part name -> regions of that target, by which its errors are split.
 
     Returns:
         The scores: a part for each target, "mesh" for a mesh, and "seconds".
@@ -63,7 +66,12 @@ def scores_of(
         if not len(other.points):
             raise InputError(f"{name}: the {part} has no surface, so that nothing can be measured")
         parts[part] = surface_distances(
-            mine, other, thresholds=thresholds, num_points=num_samples, seed=seed
+            mine,
+            other,
+            thresholds=thresholds,
+            num_points=num_samples,
+            seed=seed,
+            regions=(regions or {}).get(part),
         )
     if mine.mesh is not None:
         dropped = mine.mesh.metadata

@@ -118,6 +118,27 @@ DISTANCES: dict[str, Definition] = {
         "common box as there are samples, if both surfaces are watertight",
     ),
 }
+PLACES = (
+    "half the sum of the means over P and over T; a sample of P counts where the place of T "
+    "that is nearest to it does; the mean over T stands alone where no sample of P counts"
+)
+"""How an error is split by places of the true surface."""
+REGIONS: dict[str, Definition] = {
+    "point_to_mesh_seen": Definition(
+        "length", f"point_to_mesh over the places of T that are seen (seen_share): {PLACES}"
+    ),
+    "point_to_mesh_unseen": Definition(
+        "length", f"point_to_mesh over the places of T that are not seen (seen_share): {PLACES}"
+    ),
+    "seen_share": Definition(
+        "share",
+        "share of T that is seen: within 5 mm (without unit, 0.5 % of the diagonal of T) of the "
+        "triangles of the scan, or of its points where it is a cloud",
+    ),
+}
+"""Columns of the distances to the true surface that depend on the scan, too."""
+LABELLED = "point_to_mesh_"
+"""Begin of the column of a labelled part, which ends with the name of the part."""
 THRESHOLDED: dict[str, Definition] = {
     "precision": Definition(
         "share", "share of P nearer than {at} to T (to its triangles, or the points of a cloud)"
@@ -167,7 +188,7 @@ SECONDS: dict[str, Definition] = {
     "metrics": Definition("seconds", "wall time to measure"),
     "baselines": Definition("seconds", "wall time to find, mesh and measure the baselines"),
 }
-DEFINITIONS = DISTANCES | MESH | FIT | SECONDS
+DEFINITIONS = DISTANCES | REGIONS | MESH | FIT | SECONDS
 """Definitions of all columns whose name has no threshold; :data:`THRESHOLDED` has the others."""
 
 
@@ -178,11 +199,13 @@ class Thresholds:
     Args:
         lengths: thresholds of precision, recall and F-score.
         far: threshold of the far share, which finds ghost sheets.
+        seen: largest distance from the scan to a place of the true surface that is seen.
         relative: if True, thresholds are shares of the diagonal of the target; otherwise metres.
     """
 
     lengths: Sequence[float] = (0.001, 0.002, 0.005, 0.010)
     far: float = 0.050
+    seen: float = 0.005
     relative: bool = False
 
     def suffix(self, value: float) -> str:
@@ -202,6 +225,9 @@ def definition(column: str) -> Definition:
     """
     if column in DEFINITIONS:
         return DEFINITIONS[column]
+    if column.startswith(LABELLED):
+        label = column.removeprefix(LABELLED)
+        return Definition("length", f"point_to_mesh over the part {label!r} of T: {PLACES}")
     found = re.fullmatch(r"([a-z_]+)_([0-9.e-]+)(mm|_percent)", column)
     if found is None:
         raise KeyError(column)

@@ -1,40 +1,33 @@
 """Evaluation of a trained space: reconstruct unseen scans and measure them beside the baselines."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import trimesh
+import numpy as np
 
-from shapespace.baselines.shapes import Baselines, pose_of
+from shapespace.baselines.poisson import DEPTHS
 from shapespace.config.options import EvaluationOptions, FitOptions, MeshOptions, ReadOptions
 from shapespace.data.formats.contents import grouped_accounts
-from shapespace.data.sources import AnySource, Source, StoredScan, find_sources
-from shapespace.data.units import PER_METRE
-from shapespace.errors import InputError, printable
-from shapespace.evaluation.compare import RELATIVE, sampled_raw, scores_of
-from shapespace.evaluation.definitions import FIT, Thresholds
-from shapespace.evaluation.metrics import surface_distances
-from shapespace.evaluation.sampled_surface import SampledSurface
-from shapespace.evaluation.scores import (
-    SCORES,
-    SHAPES,
-    Part,
-    Scores,
-    group_of,
-    write_csv,
-    write_json,
-)
-from shapespace.evaluation.tables import LengthUnit, scores_text
-from shapespace.reconstruction.inputs import likely_unit, space_of_meshes
+from shapespace.data.sources import AnySource, Source, find_sources
+from shapespace.errors import DiskError, InputError, printable
+from shapespace.evaluation.regions import misfit, read_labels
+from shapespace.evaluation.scorer import Card, Scorer, read_card, write_card
+from shapespace.evaluation.scores import SCORES, SHAPES, Scores, write_csv, write_json
+from shapespace.evaluation.tables import LengthUnit, poisson_text, scores_text
+from shapespace.reconstruction.inputs import space_of_meshes
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.results import Reconstruction, Reconstructions
-from shapespace.space import TrainedSpace
 from shapespace.utils.files import folder_inside, output_folder, replacing
 from shapespace.utils.progress import progress
 
+CARDS = "measured"
+"""Folder of the scores of each scan, from which an interrupted evaluation goes on."""
+WRITTEN_EVERY = 60.0
+"""Seconds after which the files of all scores are written again while scans are measured."""
 MOST_NAMES = 5
 """Names that a remark lists."""
 
@@ -45,17 +38,22 @@ class Evaluation:
 
     Args:
         unit: unit of all lengths.
-        all_scores: scores of the scans that could be measured.
+        cards: what was measured, of the scans that could be.
         facts: facts of the run: checkpoint, options, counts and names.
         skipped: (name, reason) of each scan that could not be measured.
-        accounts: (name, how it was read) of each scan, and of each true surface.
+        accounts: (name, how it was read) of each scan.
     """
 
     unit: LengthUnit
-    all_scores: list[Scores] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     accounts: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def all_scores(self) -> list[Scores]:
+        """Scores of the scans that could be measured."""
+        return [card.scores for card in self.cards]
 
     def write(self, folder: Path, seed: int) -> None:
         """Write scores.csv, scores.json and scores.txt; ``seed`` is that of the bootstrap."""
@@ -65,12 +63,29 @@ class Evaluation:
             text = [scores_text(self.all_scores, self.unit, seed), "", *self.remarks()]
             temporary.write_text("\n".join(text).rstrip() + "\n", "utf-8")
 
+    def noted(self, topic: str) -> list[tuple[str, str]]:
+        """(name, note) of the cards that have a note on a topic."""
+        return [(card.scores.name, card.notes[topic]) for card in self.cards if topic in card.notes]
+
     def remarks(self) -> list[str]:
         """Lines that a reader of the numbers has to know, such as skipped scans and seen scans."""
+        left, of = self.facts["unmeasured"], self.facts["unmeasured"] + len(self.cards)
+        truths = [(f"truth of {name}", account) for name, account in self.noted("truth")]
+        lines = []
+        if left:
+            lines.append(
+                f"UNFINISHED: {len(self.cards)} of {of} scans are measured; give the same command "
+                "again, which goes on"
+            )
         count = self.facts["protocol"]["num_samples"]
-        lines = [f"{count} samples of each mesh, clouds of no more points"]
-        lines += grouped_accounts(self.accounts)
+        lines.append(f"{count} samples of each mesh, clouds of no more points")
+        lines += grouped_accounts([*self.accounts, *truths])
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped]
+        if self.facts["without_poisson"]:
+            lines.append(f"no screened Poisson: {self.facts['without_poisson']}")
+        lines += grouped_accounts(self.noted("poisson"))
+        lines += poisson_text(self.all_scores)
+        lines += grouped_accounts(self.noted("labels"))
         seen = self.facts["trained_on"]
         without_truth = self.facts["without_registration"]
         if seen:
@@ -100,7 +115,9 @@ def evaluate_scans(
 
     Each reconstruction is measured to its own scan (part "scan") and, where ``truth`` has a surface
     of its name, to that surface (part "registration"). Reconstructions that are there already are
-    kept, as by ``reconstruct_files``. A scan that cannot be used is skipped and listed.
+    kept, as by ``reconstruct_files``, and so are measurements: ``out/measured`` has a file for each
+    scan. An interrupted call leaves the scores of the scans that it has measured, and the same call
+    goes on. A scan that cannot be used is skipped and listed.
 
     Args:
         checkpoint: checkpoint of the space.
@@ -114,36 +131,139 @@ def evaluate_scans(
         strict: raise at the first scan that cannot be used, instead of skipping it.
 
     Raises:
-        InputError: if ``truth`` has none of the names, or no scan could be measured; or, if
-            ``strict``, one scan or its truth cannot be used.
+        InputError: if ``truth`` has none of the names, labels do not fit it, or no scan could be
+            measured; or, if ``strict``, one scan or its truth cannot be used.
     """
     fit, meshing = fit or FitOptions(), meshing or MeshOptions()
     options = options or EvaluationOptions()
     # Mistakes are found before the reconstruction, which takes long, and before a folder is made.
     space = space_of_meshes(checkpoint)
     truths = _truths(truth, [source.name for source in sources])
+    reading = ReadOptions(meshing.columns, strict)
+    scorer = Scorer(
+        space=space,
+        truths=truths,
+        labels=_labels(options.labels, truths, reading),
+        fit=fit,
+        meshing=meshing,
+        options=options,
+        reading=reading,
+    )
     folder = output_folder(out)
     shapes = folder_inside(folder, SHAPES)
     done = reconstruct_files(checkpoint, sources, shapes, fit=fit, meshing=meshing, strict=strict)
-    reading = ReadOptions(meshing.columns, strict)
-    scorer = _Scorer(space, truths, fit, meshing, options, reading)
-    by_name = {source.name: source for source in sources}
     found = Evaluation(scorer.unit, skipped=list(done.skipped))
-    for item in progress(done.done, "measuring", unit="scan"):
+    found.accounts = [(item.name, item.facts.get("account", "")) for item in done.done]
+
+    def write() -> None:
+        found.facts = _facts(scorer, done, found)
+        found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
+        found.write(folder, fit.seed)
+
+    by_name = {source.name: source for source in sources}
+    pairs = [(item, by_name[item.name]) for item in done.done]
+    try:
+        _measure(scorer, pairs, found, folder_inside(folder, CARDS), strict=strict, write=write)
+    except BaseException:
+        # What has been measured can be read, and says that it is not all.
+        if found.cards:
+            with suppress(InputError):
+                write()
+        raise
+    if not found.cards:
+        raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
+    write()
+    return found
+
+
+def _measure(
+    scorer: Scorer,
+    pairs: Sequence[tuple[Reconstruction, AnySource]],
+    found: Evaluation,
+    folder: Path,
+    *,
+    strict: bool,
+    write: Callable[[], None],
+) -> None:
+    """Measure reconstructions one after another, each at once into its card.
+
+    Args:
+        scorer: measures them.
+        pairs: each with its scan.
+        found: gets the cards, and the scans that cannot be measured.
+        folder: of the cards; those of an earlier call are taken over where nothing has changed.
+        strict: raise at the first scan that cannot be measured.
+        write: writes the files of all scores; it is called now and then.
+    """
+    written = time.monotonic()
+    for item, source in progress(pairs, "measuring", unit="scan"):
         try:
-            found.all_scores.append(scorer.score(item, by_name[item.name]))
+            key = scorer.key(item, source)
+            card = read_card(folder, item.name, key)
+            if card is None:
+                card = scorer.card(item, source)
+                write_card(card, key, folder)
+            found.cards.append(card)
         except InputError as error:
-            if strict:
+            if strict or isinstance(error, DiskError):
                 raise
             found.skipped.append((item.name, str(error)))
-    if not found.all_scores:
-        raise InputError("; ".join(reason for _, reason in found.skipped[:3]))
-    found.accounts = [(item.name, item.facts.get("account", "")) for item in done.done]
-    found.accounts += scorer.accounts_of_truths
-    found.facts = scorer.facts(done, found)
-    found.facts["truth"] = None if truth is None else str(Path(truth).resolve())
-    found.write(folder, fit.seed)
-    return found
+        if found.cards and time.monotonic() - written > WRITTEN_EVERY:
+            write()
+            written = time.monotonic()
+
+
+def _facts(scorer: Scorer, done: Reconstructions, found: Evaluation) -> dict[str, Any]:
+    """Facts of the run for scores.json: inputs, options, counts, skipped and seen scans."""
+    names = [scores.name for scores in found.all_scores]
+    over = {*names, *(name for name, _ in found.skipped)}
+    protocol = {
+        **asdict(scorer.options),
+        "resolution": scorer.meshing.resolution,
+        "unit": scorer.meshing.unit,
+        "seed": scorer.fit.seed,
+        "seen_within": scorer.thresholds.suffix(scorer.thresholds.seen),
+    }
+    if scorer.options.baselines:
+        protocol["poisson_depths"] = list(DEPTHS)
+    return {
+        "checkpoint": str(scorer.space.path),
+        "space": scorer.space.digest,
+        "training_shapes": len(scorer.space.codes),
+        "unit": scorer.unit,
+        "fit": asdict(scorer.fit),
+        "protocol": protocol,
+        "scans": len(names),
+        "unmeasured": sum(item.name not in over for item in done.done),
+        "groups": len({scores.group for scores in found.all_scores}),
+        "kept": len(done.kept),
+        "skipped": [{"name": name, "reason": reason} for name, reason in found.skipped],
+        "without_registration": [name for name in names if name not in scorer.truths],
+        "without_poisson": scorer.without_poisson,
+        "trained_on": sorted(set(names) & set(scorer.space.names)),
+        "nearest_training_shape": dict(found.noted("nearest")),
+    }
+
+
+def _labels(
+    path: str | None, truths: Mapping[str, Source], reading: ReadOptions
+) -> dict[str, np.ndarray]:
+    """The labels of the true surfaces; InputError if they do not fit the first that can be read."""
+    if path is None:
+        return {}
+    labels = read_labels(path)
+    if not truths:
+        raise InputError(f"labels={path}: is of true surfaces; give these by --truth")
+    for name, source in truths.items():
+        try:
+            wrong = misfit(labels, source.load(reading)[0])
+        # A surface that cannot be read is skipped when its turn comes.
+        except InputError:
+            continue
+        if wrong:
+            raise InputError(f"labels={path}: {wrong} of {name}; give masks over its vertices")
+        break
+    return labels
 
 
 def _truths(truth: str | Path | None, names: Sequence[str]) -> dict[str, Source]:
@@ -162,144 +282,3 @@ def _some(names: Sequence[str], most: int = MOST_NAMES) -> str:
     """The first names as text, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-class _Scorer:
-    """Scores the reconstructions of one space against scans, truth and baselines."""
-
-    def __init__(
-        self,
-        space: TrainedSpace,
-        truths: dict[str, Source],
-        fit: FitOptions,
-        meshing: MeshOptions,
-        options: EvaluationOptions,
-        reading: ReadOptions,
-    ) -> None:
-        self.space = space
-        self.truths = truths
-        self.fit, self.meshing, self.options = fit, meshing, options
-        self.reading = reading
-        self.metric = self.space.unit == "m"
-        self.unit: LengthUnit = "m" if self.metric else "none"
-        self.thresholds = Thresholds() if self.metric else RELATIVE
-        self.baselines = Baselines(self.space, meshing.resolution)
-        self.nearest_names: dict[str, str] = {}
-        self.accounts_of_truths: list[tuple[str, str]] = []
-
-    def score(self, item: Reconstruction, source: AnySource) -> Scores:
-        """Scores of one reconstruction, with lengths in metres if the space is in metres."""
-        # The scale of a frame is in file units per stored unit, which is the metre here.
-        per_metre = item.facts["scale"] if self.metric else 1.0
-        targets = self._targets(item.name, source, per_metre)
-        found = scores_of(
-            item.name,
-            _in_metres(item.mesh, per_metre),
-            targets,
-            num_samples=self.options.num_samples,
-            thresholds=self.thresholds,
-            seed=self.fit.seed,
-            group=group_of(item.name, self.options.group_end),
-        )
-        parts: dict[str, Part] = dict(found.parts)
-        if "mesh_seconds" in item.facts:
-            parts["seconds"] = {"mesh": item.facts["mesh_seconds"], **parts["seconds"]}
-        parts["seconds"] = {"fit": item.facts["seconds"], **parts["seconds"]}
-        parts["fit"] = {key: item.facts[key] for key in FIT if item.facts.get(key) is not None}
-        if self.options.baselines:
-            start = time.perf_counter()
-            parts |= self._baselines(item, targets, per_metre)
-            parts["seconds"] = {**parts["seconds"], "baselines": time.perf_counter() - start}
-        return Scores(found.name, found.group, parts)
-
-    def facts(self, done: Reconstructions, found: Evaluation) -> dict[str, Any]:
-        """Facts of the run for scores.json: inputs, options, counts, skipped and seen scans."""
-        without = [scores.name for scores in found.all_scores if scores.name not in self.truths]
-        return {
-            "checkpoint": str(self.space.path),
-            "space": self.space.digest,
-            "training_shapes": len(self.space.codes),
-            "unit": self.unit,
-            "fit": asdict(self.fit),
-            "protocol": {
-                **asdict(self.options),
-                "resolution": self.meshing.resolution,
-                "unit": self.meshing.unit,
-                "seed": self.fit.seed,
-            },
-            "scans": len(found.all_scores),
-            "groups": len({scores.group for scores in found.all_scores}),
-            "kept": len(done.kept),
-            "skipped": [{"name": name, "reason": reason} for name, reason in found.skipped],
-            "without_registration": without,
-            "trained_on": self.trained_on([scores.name for scores in found.all_scores]),
-            "nearest_training_shape": self.nearest_names,
-        }
-
-    def trained_on(self, names: Sequence[str]) -> list[str]:
-        """Names of scans that are also names of training shapes, which are not unseen."""
-        return sorted(set(names) & set(self.space.names))
-
-    def _targets(self, name: str, source: AnySource, per_metre: float) -> dict[str, SampledSurface]:
-        """Samples of the truth, if there is one, and of the scan, by part."""
-        # Sampled once: the space and the baselines are measured to the same points.
-        num_samples = self.options.num_samples
-        seed = self.fit.seed + 1
-        found = {}
-        if name in self.truths:
-            raw = self.truths[name].load(self.reading)[0]
-            self.accounts_of_truths.append((f"truth of {name}", raw.account))
-            found["registration"] = sampled_raw(
-                raw, self._per_metre(raw.vertices), num_samples=num_samples, seed=seed
-            )
-        if isinstance(source, StoredScan):
-            scan = source.prepared()
-            # The points of a store are in random order: the first ones are a random choice.
-            points = scan.frame.to_source(scan.points)[:num_samples] / per_metre
-            normals = scan.trusted_normals
-            found["scan"] = SampledSurface(
-                points, None if normals is None else normals[: len(points)]
-            )
-        else:
-            raw = source.load(self.reading)[0]
-            found["scan"] = sampled_raw(raw, per_metre, num_samples=num_samples, seed=seed)
-        return found
-
-    def _per_metre(self, vertices: Any) -> float:
-        """Units of a truth file in a metre; 1 if the space is not in metres."""
-        if not self.metric:
-            return 1.0
-        unit = self.meshing.unit
-        return PER_METRE[likely_unit(self.space, vertices) if unit == "auto" else unit]
-
-    def _baselines(
-        self, item: Reconstruction, targets: dict[str, SampledSurface], per_metre: float
-    ) -> dict[str, Part]:
-        """Parts of the baselines, in the pose that was found for the reconstruction."""
-        frame, pose = pose_of(item.facts)
-        row = self.baselines.nearest_training_shape(targets["scan"].points * per_metre, frame, pose)
-        self.nearest_names[item.name] = self.space.names[row]
-        meshes = {
-            "nearest": self.baselines.training_mesh(row, frame, pose),
-            "mean": self.baselines.mean_mesh(frame, pose),
-        }
-        found: dict[str, Part] = {}
-        num_samples = self.options.num_samples
-        seed = self.fit.seed
-        for prefix, mesh in meshes.items():
-            samples = SampledSurface.of_mesh(_in_metres(mesh, per_metre), num_samples, seed)
-            for part, target in targets.items():
-                found[f"{prefix}_{part}"] = surface_distances(
-                    samples,
-                    target,
-                    thresholds=self.thresholds,
-                    num_points=num_samples,
-                    seed=seed,
-                )
-        return found
-
-
-def _in_metres(mesh: trimesh.Trimesh, per_metre: float) -> trimesh.Trimesh:
-    """The same mesh object with its vertices divided by ``per_metre``."""
-    mesh.vertices = mesh.vertices / per_metre
-    return mesh

@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from shapespace.config.options import NUM_SAMPLES
 from shapespace.errors import InputError
 from shapespace.evaluation.definitions import Thresholds
+from shapespace.evaluation.regions import Regions
 from shapespace.evaluation.sampled_surface import SampledSurface, nearest_distances, nearest_samples
-from shapespace.geometry.proximity import inside, point_to_mesh
+from shapespace.geometry.proximity import inside, nearest_triangles, point_to_mesh
 
 Numbers = dict[str, float]
 """Column -> its value."""
@@ -34,6 +35,7 @@ def surface_distances(
     thresholds: Thresholds | None = None,
     num_points: int = NUM_SAMPLES,
     seed: int = 0,
+    regions: Regions | None = None,
 ) -> Numbers:
     """Measure every distance between a shape and its target.
 
@@ -46,6 +48,7 @@ def surface_distances(
         thresholds: distances of the F-scores; by default those of :class:`Thresholds`, in metres.
         num_points: random points at which ``volume_iou`` is counted.
         seed: seed of these points, and of the second sampling of the target for the floor.
+        regions: regions of the target by which the exact distance is split; by default it is not.
 
     Returns:
         Column -> value, in the unit of the surfaces.
@@ -61,7 +64,7 @@ def surface_distances(
         # Means and maxima over no sample are undefined: one sample infinitely far away stands in.
         there = np.array([np.inf])
     found = _sampled_columns(there, back)
-    exact = _exact(shape, target)
+    exact, nearest = _exact(shape, target)
     # Shares use exact distances where there are triangles. Distances between samples have a floor,
     # which at small thresholds would decide the share.
     found |= _shares(
@@ -72,6 +75,10 @@ def surface_distances(
     )
     found |= _normal_columns(shape, target, row_there=row_there, row_back=row_back)
     found |= _exact_columns(exact)
+    if regions is not None and len(exact) == 2:
+        # No sample stands in here for those of an empty shape.
+        to = exact["to"][: len(shape.points)]
+        found |= regions.columns(to, exact["from"], *nearest)
     if target.mesh is not None:
         found["sampling_floor"] = _floor(target, seed)
         mine = shape.mesh
@@ -187,16 +194,22 @@ def _cosines(a: Float[np.ndarray, "K D"], b: Float[np.ndarray, "K D"]) -> np.nda
     return np.einsum("ki,ki->k", a[known], b[known])
 
 
-def _exact(shape: SampledSurface, target: SampledSurface) -> dict[str, np.ndarray]:
-    """Exact distances of the samples to the triangles of the other surface, if it is a mesh."""
-    found = {}
+def _exact(
+    shape: SampledSurface, target: SampledSurface
+) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Exact distances of the samples to the triangles of the other surface, if it is a mesh.
+
+    Also the nearest place on the target of each sample of the shape, and the triangle it lies in.
+    """
+    found: dict[str, np.ndarray] = {}
+    nearest = np.zeros((0, 3)), np.zeros(0, np.int64)
     if target.mesh is not None:
-        found["to"] = point_to_mesh(shape.points, target.mesh)
-        if not len(shape.points):
-            found["to"] = np.array([np.inf])
+        found["to"] = np.array([np.inf])
+        if len(shape.points):
+            found["to"], *nearest = nearest_triangles(shape.points, target.mesh)
     if shape.mesh is not None:
         found["from"] = point_to_mesh(target.points, shape.mesh)
-    return found
+    return found, (nearest[0], nearest[1])
 
 
 def _exact_columns(exact: dict[str, np.ndarray]) -> Numbers:

@@ -24,11 +24,13 @@ class SampledSurface:
         points: points drawn from a mesh uniformly by area, or the points of a cloud.
         normals: unit normals of the points; a zero row is an unknown normal. None without normals.
         mesh: mesh of which the points are samples; None for a cloud.
+        triangles: row of the triangle of the mesh that each point was drawn from; None for a cloud.
     """
 
     points: Float[np.ndarray, "K D"]
     normals: Float[np.ndarray, "K D"] | None = None
     mesh: trimesh.Trimesh | None = None
+    triangles: Int[np.ndarray, " K"] | None = None
 
     @classmethod
     def of_mesh(
@@ -43,12 +45,12 @@ class SampledSurface:
         """
         at_least(1, num_samples=num_samples)
         if len(mesh.faces) == 0:
-            return cls(np.zeros((0, 3)), np.zeros((0, 3)), mesh)
+            return cls(np.zeros((0, 3)), np.zeros((0, 3)), mesh, np.zeros(0, np.int64))
         points, face = trimesh.sample.sample_surface(mesh, num_samples, seed=seed)[:2]
         # Neighbours in space are neighbours in the array, which makes tree queries faster.
         order = np.argsort(face, kind="stable")
         normals = np.asarray(mesh.face_normals)[face[order]]
-        return cls(np.asarray(points[order]), normals, mesh)
+        return cls(np.asarray(points[order]), normals, mesh, np.asarray(face[order], np.int64))
 
     @cached_property
     def tree(self) -> KDTree:

@@ -128,7 +128,7 @@ def write_json(
         },
     }
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
 
 
 def check_scores(content: Mapping[str, Any]) -> None:
@@ -157,6 +157,25 @@ def check_scores(content: Mapping[str, Any]) -> None:
         raise ValueError("facts hold no protocol or no nearest training shapes")
 
 
+def scores_in(shape: Mapping[str, Any]) -> Scores:
+    """The scores of one shape in a JSON file; ValueError if they are damaged."""
+    check_scores({"shapes": [shape]})
+    group = shape.get("group")
+    if not isinstance(group, str):
+        raise ValueError("a shape has no group")
+    parts = {
+        part: {column: _number(value) for column, value in (values or {}).items()}
+        for part, values in shape.items()
+        if part not in ("name", "group")
+    }
+    return Scores(shape["name"], group, parts)
+
+
+def _number(value: Any) -> Value:
+    """A value as :func:`plain` made it, as the number that it was."""
+    return math.nan if value is None else float(value) if is_text(value) else value
+
+
 def _is_shape(shape: Mapping[str, Any]) -> bool:
     """True if all parts of the scores of a shape are mappings of numbers, or None."""
     parts = (value for key, value in shape.items() if key not in ("name", "group"))
@@ -175,12 +194,12 @@ def _is_summary(part: object) -> bool:
     return is_mapping_of(part, column, MOST_COLUMNS)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as plain data that JSON can hold."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
     return value

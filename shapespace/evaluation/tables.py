@@ -5,14 +5,15 @@ surface), "scan" (distances to the raw scan), "mesh", "fit" and "seconds".
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from shapespace.baselines.poisson import DEPTHS
 from shapespace.evaluation.bootstrap import Summary
-from shapespace.evaluation.definitions import LETTERS, Kind, definition, sentences
+from shapespace.evaluation.definitions import LABELLED, LETTERS, Kind, definition, sentences
 from shapespace.evaluation.scores import Scores, columns, summary
 from shapespace.utils.text import aligned, significant
 
@@ -58,14 +59,23 @@ SCAN = (
     TableColumn("scan median", "scan", "completeness_exact_median"),
     TableColumn("scan mean", "scan", "completeness_exact"),
 )
-SHORT = tuple(dict.fromkeys([*(each.column for each in (*DISTANCES, *SCAN)), "sampling_floor"]))
-"""Names of the columns that a report shows at once; the other columns open with a click."""
+REGIONS = (
+    TableColumn("seen", "registration", "point_to_mesh_seen"),
+    TableColumn("not seen", "registration", "point_to_mesh_unseen"),
+    TableColumn("seen share", "registration", "seen_share"),
+)
 MESH = (
     TableColumn("watertight", "mesh", "watertight"),
     TableColumn("components", "mesh", "components"),
 )
 EFFORT = (TableColumn("fit s", "seconds", "fit"), TableColumn("mesh s", "seconds", "mesh"))
-BASELINES = (("nearest", "nearest training shape"), ("mean", "mean shape"))
+POISSON = "poisson"
+"""Begin of the prefix of screened Poisson, which ends with its depth."""
+BASELINES = (
+    ("nearest", "nearest training shape"),
+    ("mean", "mean shape"),
+    *((f"{POISSON}{depth}", f"screened Poisson, depth {depth}") for depth in DEPTHS),
+)
 """For each baseline, the prefix of its parts (nearest_registration, nearest_scan) and its title."""
 
 
@@ -145,12 +155,31 @@ def short_legend(table_columns: Sequence[TableColumn]) -> list[str]:
 
 def scores_head(all_scores: Sequence[Scores], unit: LengthUnit = "m") -> str:
     """A short table of all shapes, and the medians of the baselines where there are any."""
-    present = set(columns(all_scores))
-    table_columns = [
-        each for each in (*DISTANCES, *SCAN, *MESH, *EFFORT) if (each.part, each.column) in present
-    ]
+    # A dict of None is an ordered set.
+    present = dict.fromkeys(columns(all_scores))
+    parts = [column for part, column in present if part == "registration"]
+    shown = (*DISTANCES, *REGIONS, *labelled(parts), *SCAN, *MESH, *EFFORT)
+    table_columns = [each for each in shown if (each.part, each.column) in present]
     blocks = [aligned(short_rows(all_scores, table_columns, unit)), _baselines(all_scores, unit)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def labelled(names: Iterable[str]) -> tuple[TableColumn, ...]:
+    """The columns of labelled parts among the names of columns, in their order."""
+    known = {each.column for each in REGIONS}
+    return tuple(
+        TableColumn(name.removeprefix(LABELLED), "registration", name)
+        for name in dict.fromkeys(names)
+        if name.startswith(LABELLED) and name not in known
+    )
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Which columns a report shows at once, in their order; the others open with a click."""
+    names = list(names)
+    shown = (*DISTANCES, *REGIONS, *labelled(names), *SCAN)
+    wanted = dict.fromkeys([*(each.column for each in shown), "sampling_floor"])
+    return [name for name in wanted if name in names]
 
 
 def scores_text(all_scores: Sequence[Scores], unit: LengthUnit = "m", seed: int = 0) -> str:
@@ -222,15 +251,75 @@ def _median_cell(found: dict[str, dict[str, Summary]], shown: TableColumn, unit:
 def _baselines(all_scores: Sequence[Scores], unit: LengthUnit) -> list[str]:
     """Lines with the medians of the space and of each baseline; none without a baseline."""
     found = summary(all_scores)
+    names = found.get("registration", {})
+    shown = [
+        each
+        for each in (*DISTANCES, *REGIONS, *labelled(names), *SCAN)
+        if each.column in found.get(each.part, {})
+    ]
+    best = best_poisson(
+        {
+            part: {column: item.p50 for column, item in items.items()}
+            for part, items in found.items()
+        }
+    )
     prefixes = [("", "the space"), *((f"{prefix}_", title) for prefix, title in BASELINES)]
-    rows = [["median", *(each.title for each in (*DISTANCES, *SCAN))]]
+    rows = [["median", *(each.title for each in shown)]]
     for prefix, title in prefixes:
-        table_columns = [
-            TableColumn(each.title, prefix + each.part, each.column) for each in (*DISTANCES, *SCAN)
-        ]
+        table_columns = [TableColumn(each.title, prefix + each.part, each.column) for each in shown]
         if any(each.part in found for each in table_columns):
-            rows.append([title, *(_median_cell(found, each, unit) for each in table_columns)])
+            mark = " (best)" if prefix == f"{best}_" else ""
+            rows.append(
+                [title + mark, *(_median_cell(found, each, unit) for each in table_columns)]
+            )
     return aligned(rows) if len(rows) > 2 else []
+
+
+POISSON_COLUMNS = {
+    "point_to_mesh": "as a whole",
+    "point_to_mesh_seen": "where seen",
+    "point_to_mesh_unseen": "where not seen",
+}
+"""Column in which the space is compared with screened Poisson -> its words."""
+RANKING = (("registration", "point_to_mesh"), ("scan", "completeness_exact"))
+"""Part and column that tell which screened Poisson is best; the first that exists does."""
+
+
+def best_poisson(medians: Mapping[str, Mapping[str, float]]) -> str:
+    """The prefix of the best screened Poisson by its median; "" without one.
+
+    Args:
+        medians: part -> column -> median over the shapes.
+    """
+    for part, column in RANKING:
+        known = {
+            prefix: medians[f"{prefix}_{part}"][column]
+            for prefix in (f"{POISSON}{depth}" for depth in DEPTHS)
+            if column in medians.get(f"{prefix}_{part}", {})
+        }
+        if known:
+            return min(known, key=known.__getitem__)
+    return ""
+
+
+def poisson_text(all_scores: Sequence[Scores]) -> list[str]:
+    """In how many shapes the space is nearer to the truth than the better depth of each shape."""
+    won = []
+    for column, words in POISSON_COLUMNS.items():
+        pairs = [
+            (
+                scores.value("registration", column),
+                min(scores.value(f"{POISSON}{depth}_registration", column) for depth in DEPTHS),
+            )
+            for scores in all_scores
+        ]
+        known = [(mine, theirs) for mine, theirs in pairs if not math.isnan(mine + theirs)]
+        if known:
+            nearer = sum(mine < theirs for mine, theirs in known)
+            won.append(f"{words} on {nearer} of {len(known)} scans")
+    if not won:
+        return []
+    return [f"the space is nearer than screened Poisson at its better depth: {', '.join(won)}"]
 
 
 def _summary_row(column: str, item: Summary, unit: LengthUnit) -> list[str]:

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 import trimesh
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from shapespace.errors import InputError
 
@@ -32,10 +32,21 @@ def nearest_on_mesh(
 
     Raises InputError where libigl is not installed.
     """
+    distance, nearest, _ = nearest_triangles(points, mesh)
+    return distance, nearest
+
+
+def nearest_triangles(
+    points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, "K 3"], Int[np.ndarray, " K"]]:
+    """As :func:`nearest_on_mesh`, and the row of that triangle.
+
+    Raises InputError where libigl is not installed.
+    """
     points = np.asarray(points, np.float64)
     vertices, faces = _arrays(mesh)
-    squared, _, nearest = _igl().point_mesh_squared_distance(points, vertices, faces)
-    return np.sqrt(squared), nearest
+    squared, triangle, nearest = _igl().point_mesh_squared_distance(points, vertices, faces)
+    return np.sqrt(squared), nearest, np.asarray(triangle, np.int64).reshape(-1)
 
 
 def inside(points: Float[np.ndarray, "K 3"], mesh: trimesh.Trimesh) -> Bool[np.ndarray, " K"]:

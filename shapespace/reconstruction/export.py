@@ -1,4 +1,4 @@
-"""Write meshes to files.
+"""What is written of shapes: meshes, and the facts of a reconstruction.
 
 Frame and unit: meshes are written in the frame and unit of the scan that they came from.
 Letters: V vertices.
@@ -6,6 +6,7 @@ Letters: V vertices.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -14,8 +15,19 @@ from jaxtyping import Float
 from shapespace.config.options import MeshOptions
 from shapespace.data.formats.ply import write_ply
 from shapespace.errors import InputError
-from shapespace.reconstruction.inputs import space_of_meshes
+from shapespace.fitting.result import FitResult
+from shapespace.reconstruction.inputs import space_of_meshes, unit_of
+from shapespace.reconstruction.record import (
+    facts_of_fit,
+    facts_of_surface,
+    remark,
+    share_far,
+    share_without_points,
+    verdict,
+)
 from shapespace.rendering.meshes import BLUE, ORANGE
+from shapespace.scan import PreparedScan
+from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
 
@@ -24,14 +36,6 @@ UNSURE = 0.02
 MOST_ROUNDING = 1e-5
 """Most error of single precision, in the longest side of the mesh, that is accepted in a PLY."""
 MESH_SUFFIXES = (".ply", ".obj", ".off", ".stl", ".glb")
-
-
-def remark(mesh: trimesh.Trimesh) -> str:
-    """Number of faces of a mesh, and whether it is watertight, in a few words."""
-    if len(mesh.faces) == 0:
-        return "EMPTY (the field has no zero set: the fit failed or the training was too short)"
-    closed = "watertight" if mesh.is_watertight else "NOT watertight"
-    return f"{len(mesh.faces)} faces, {closed}"
 
 
 def mesh_names(
@@ -107,3 +111,45 @@ def _coloured(deviation: Float[np.ndarray, " V"], unsure: float) -> dict[str, np
     colours = np.round(255 * ((1 - share) * np.array(BLUE) + share * np.array(ORANGE)))
     names = ("red", "green", "blue")
     return {"deviation": deviation, **dict(zip(names, colours.T.astype(np.uint8), strict=True))}
+
+
+def facts_of_reconstruction(
+    space: TrainedSpace,
+    scan: PreparedScan,
+    fitted: FitResult,
+    row: int,
+    *,
+    mesh: trimesh.Trimesh,
+    deviation: Float[np.ndarray, " V"] | None,
+    made_by: dict[str, Any],
+    more: dict[str, Any],
+) -> dict[str, Any]:
+    """The facts of the reconstruction of one scan, as its .json file holds them.
+
+    Args:
+        space: the space that reconstructed the scan.
+        scan: the scan.
+        fitted: the fit of its batch.
+        row: of the scan in the batch.
+        mesh: the reconstruction, in the frame of the source.
+        deviation: standard deviation at each vertex, in the unit of the source; None if unknown.
+        made_by: all that the result depends on beside the scan.
+        more: further facts, those of the meshing among them.
+    """
+    facts = {
+        "scan": scan.source,
+        "scan_sha256": scan.source_hash,
+        "account": scan.account,
+        "checkpoint": str(space.path),
+        "made_by": made_by,
+        "remark": remark(mesh),
+        "unit": unit_of(space, scan.frame),
+        "centre": scan.frame.centre.tolist(),
+        "scale": scan.frame.scale,
+        **facts_of_fit(fitted, row, space.unit),
+        **facts_of_surface(deviation, scan.frame.scale, space.unit),
+        "share_far": share_far(mesh, scan),
+        "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
+        **more,
+    }
+    return facts | {"verdict": verdict(facts)}

@@ -19,6 +19,8 @@ from shapespace.fitting.residuals import median_distance
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 
+MIN_SAMPLES = 20_000
+"""Fewest points that are sampled from a mesh, even if a fit uses fewer of them."""
 MOST_RATIO = 2.0
 """Ratio of size between a scan and the shapes beyond which a unit cannot be the right one."""
 

@@ -30,19 +30,16 @@ from shapespace.reconstruction.detail import (
     deviation_of_detail,
     facts_of_detail,
 )
-from shapespace.reconstruction.export import remark, write_mesh
-from shapespace.reconstruction.inputs import check_store, prepare_for, space_of_meshes, unit_of
+from shapespace.reconstruction.export import facts_of_reconstruction, write_mesh
+from shapespace.reconstruction.inputs import (
+    MIN_SAMPLES,
+    check_store,
+    prepare_for,
+    space_of_meshes,
+)
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
-from shapespace.reconstruction.record import (
-    facts_of_fit,
-    facts_of_meshing,
-    facts_of_refined,
-    facts_of_surface,
-    share_far,
-    share_without_points,
-    verdict,
-)
+from shapespace.reconstruction.record import facts_of_meshing, facts_of_refined
 from shapespace.reconstruction.results import (
     CODE,
     FACTS,
@@ -58,9 +55,6 @@ from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.utils.progress import progress
-
-MIN_SAMPLES = 20_000
-"""Fewest points that are sampled from a mesh, even if the fit uses fewer of them."""
 
 
 def reconstruct_files(
@@ -279,24 +273,16 @@ class _Reconstructor:
         path = write_mesh(mesh, self._path(scan, MESH), known)
         with replacing(self._path(scan, CODE)) as part:
             part.write_bytes(bytes_of_code(code))
-        facts = {
-            "scan": scan.source,
-            "scan_sha256": scan.source_hash,
-            "account": scan.account,
-            "checkpoint": str(self.space.path),
-            "made_by": self.made_by,
-            "remark": remark(mesh),
-            **made,
-            "unit": unit_of(self.space, scan.frame),
-            "centre": scan.frame.centre.tolist(),
-            "scale": scan.frame.scale,
-            **facts_of_fit(fitted, row, self.space.unit),
-            **facts_of_surface(known, scan.frame.scale, self.space.unit),
-            "share_far": share_far(mesh, scan),
-            "share_without_points": share_without_points(mesh, scan, float(fitted.sizes[row])),
-            **more,
-        }
-        facts["verdict"] = verdict(facts)
+        facts = facts_of_reconstruction(
+            self.space,
+            scan,
+            fitted,
+            row,
+            mesh=mesh,
+            deviation=known,
+            made_by=self.made_by,
+            more=made | more,
+        )
         if self.pictures:
             fit_picture(
                 self._path(scan, PICTURE),

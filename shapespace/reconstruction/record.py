@@ -66,6 +66,14 @@ MILLIMETRES, PERCENT = (1000.0, "mm"), (100.0, "% of the radius")
 """Factor from the unit of a space to the unit that is shown, and the name of that unit."""
 
 
+def remark(mesh: trimesh.Trimesh) -> str:
+    """Number of faces of a mesh, and whether it is watertight, in a few words."""
+    if len(mesh.faces) == 0:
+        return "EMPTY (the field has no zero set: the fit failed or the training was too short)"
+    closed = "watertight" if mesh.is_watertight else "NOT watertight"
+    return f"{len(mesh.faces)} faces, {closed}"
+
+
 def summary_line(facts: dict[str, Any]) -> str:
     """The most important facts of a reconstruction in one line, without the name of its file."""
     ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")

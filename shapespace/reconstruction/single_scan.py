@@ -14,8 +14,8 @@ from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.prepare.run import prepare_file
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
-from shapespace.reconstruction.export import MESH_SUFFIXES, remark, write_mesh
-from shapespace.reconstruction.record import failure, share_far
+from shapespace.reconstruction.export import MESH_SUFFIXES, write_mesh
+from shapespace.reconstruction.record import failure, remark, share_far
 from shapespace.sampling import NearSurface
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace

@@ -1,6 +1,6 @@
 """Statistics of a table of codes: spectrum, norms, principal axes, nearest codes.
 
-Letters: S shapes, L code length, Q query codes, K nearest codes.
+Letters: S shapes, L code length, A axes, Q query codes, K nearest codes.
 """
 
 from dataclasses import dataclass
@@ -52,22 +52,49 @@ class CodeStatistics:
         return int(np.argmax(reached)) + 1 if reached.any() else 0
 
 
-def code_statistics(codes: Float[np.ndarray, "S L"]) -> CodeStatistics:
-    """Statistics of a table of codes; L may be 0 and S may be 1."""
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """The principal axes of a table of codes, longest first, without those of no variance.
+
+    Args:
+        mean: The mean code.
+        directions: Unit vectors. The largest entry of each is positive, which fixes its sign.
+        variances: Variance of the codes along each axis (normalised by S, not S - 1).
+    """
+
+    mean: Float[np.ndarray, " L"]
+    directions: Float[np.ndarray, "A L"]
+    variances: Float[np.ndarray, " A"]
+
+    def coordinates(self, codes: Float[np.ndarray, "S L"]) -> Float[np.ndarray, "S A"]:
+        """Coordinates of codes along the axes, about the mean, in the unit of the codes."""
+        return (codes - self.mean) @ self.directions.T
+
+
+def principal_axes(codes: Float[np.ndarray, "S L"]) -> PrincipalAxes:
+    """The principal axes of a table of codes; L may be 0 and S may be 1."""
     table = np.asarray(codes, np.float64)
-    centred = table - table.mean(axis=0) if len(table) else table
-    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
-    spectrum = np.zeros(table.shape[1])
+    mean = table.mean(axis=0) if len(table) else np.zeros(table.shape[1])
+    _, singular, axes = np.linalg.svd(table - mean, full_matrices=False)
     # Directions without variance keep singular values of the size of float32 rounding; they
     # count as 0, or equal codes would get a rank above 0.
     floor = np.finfo(np.float32).eps * np.abs(table).max(initial=0.0) * max(len(table), 1) ** 0.5
-    singular = np.where(singular > floor, singular, 0.0)
-    spectrum[: len(singular)] = singular**2 / max(len(table), 1)
-    axes = axes[: min(2, np.count_nonzero(singular))]
+    count = np.count_nonzero(singular > floor)
+    axes = axes[:count]
     # The SVD leaves the sign of each axis open; a fixed sign makes maps of equal codes equal.
-    signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)]) if len(axes) else 1.0
+    signs = np.sign(axes[np.arange(count), np.abs(axes).argmax(axis=1)]) if count else np.zeros(0)
+    return PrincipalAxes(mean, axes * signs[:, None], singular[:count] ** 2 / max(len(table), 1))
+
+
+def code_statistics(codes: Float[np.ndarray, "S L"]) -> CodeStatistics:
+    """Statistics of a table of codes; L may be 0 and S may be 1."""
+    table = np.asarray(codes, np.float64)
+    axes = principal_axes(table)
+    count = len(axes.variances)
+    spectrum = np.zeros(table.shape[1])
+    spectrum[:count] = axes.variances
     coordinates = np.zeros((len(table), 2))
-    coordinates[:, : len(axes)] = centred @ axes.T * signs
+    coordinates[:, : min(count, 2)] = axes.coordinates(table)[:, :2]
     return CodeStatistics(spectrum, np.linalg.norm(table, axis=1), coordinates)
 
 

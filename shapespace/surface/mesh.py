@@ -62,6 +62,7 @@ def extract_mesh(
     newton_steps: int = 0,
     normals: bool = False,
     bar: bool = False,
+    bounds: Bounds | None = None,
 ) -> trimesh.Trimesh:
     """The zero set of ``field(., latent)`` inside the box [-extent, extent]^3.
 
@@ -86,6 +87,9 @@ def extract_mesh(
         normals: use grad f, normalised, as the normals of the vertices. By default they are the
             mean of the normals of the faces.
         bar: show a progress bar where meshing takes long.
+        bounds: of the zero set where they are known from a shape that is nearly the same; the
+            coarse grid is left out then. A zero set that reaches out of them is meshed whole, if
+            any of it is inside.
 
     Returns:
         A mesh, without vertices where the field has no zero in the box. Its metadata hold what
@@ -100,7 +104,7 @@ def extract_mesh(
     if cell is not None:
         positive(cell=cell)
     evaluate = evaluator(field, latent)
-    bounds = zero_set_bounds(evaluate, extent)
+    bounds = zero_set_bounds(evaluate, extent) if bounds is None else bounds
     if bounds is None:
         return trimesh.Trimesh()
     longest = float((bounds.high - bounds.low).max())

@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+import trimesh
 
-from shapespace.baselines.poisson import screened_poisson
+from shapespace.baselines import poisson
+from shapespace.baselines.poisson import DEPTHS, poisson_baselines, screened_poisson
 from shapespace.errors import InputError
 
 CENTRE, RADIUS = np.array([300.0, -20.0, 7.0]), 5.0
@@ -60,3 +62,46 @@ def test_a_missing_normal():
     points, normals = sphere(9)
     with pytest.raises(InputError, match="9 points and 8 normals"):
         screened_poisson(points, normals[:8])
+
+
+def test_one_point_is_refused_since_it_would_end_the_process():
+    pytest.importorskip("open3d", exc_type=ImportError)
+    for count in (1, 3):
+        with pytest.raises(InputError, match=f"all {count} points are the same"):
+            screened_poisson(np.ones((count, 3)), np.ones((count, 3)))
+
+
+def test_a_baseline_takes_the_best_normals_there_are(monkeypatch):
+    given = []
+
+    def recorded(points, normals, depth):
+        given.append((points, normals, depth))
+        return trimesh.util.concatenate(
+            [trimesh.creation.icosphere(1), trimesh.creation.box(bounds=[[5, 5, 5], [6, 6, 6]])]
+        )
+
+    monkeypatch.setattr(poisson, "screened_poisson", recorded)
+    points, normals = sphere(500)
+    half = normals * (normals[:, 2:] > 0)
+    ball = trimesh.creation.icosphere(3)
+    soup = trimesh.Trimesh(*trimesh.triangles.to_kwargs(ball.triangles).values(), process=False)
+    for scan, words in (
+        ((points, half, soup), ""),
+        ((soup.vertices, 0 * soup.vertices, soup), "normals of its triangles"),
+        ((points, None, None), "estimated normals"),
+    ):
+        given.clear()
+        meshes, said = poisson_baselines(*scan)
+        assert said == words and [depth for *_, depth in given] == list(DEPTHS)
+        assert [len(meshes[depth].faces) for depth in DEPTHS] == [80, 80], "the largest part"
+        used, outward, _ = given[0]
+        middle = 0 if scan[2] is soup and words else CENTRE
+        cosine = np.einsum("ki,ki->k", (used - middle), outward)
+        cosine /= np.linalg.norm(used - middle, axis=1)
+        assert cosine.min() > 0.9, words
+        # Points of unknown orientation are left out; a vertex of several triangles counts once.
+        assert len(used) == {"": (normals[:, 2] > 0).sum(), "estimated normals": 500}.get(
+            words, 642
+        )
+    with pytest.raises(InputError, match="no point has a normal"):
+        poisson_baselines(np.linspace(0, 1, 9)[:, None] * np.ones(3))

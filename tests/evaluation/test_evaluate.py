@@ -2,18 +2,24 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 
+from shapespace.baselines.poisson import DEPTHS, poisson_baselines, without_open3d
 from shapespace.baselines.shapes import NEAREST_SHARE, Baselines, pose_of
 from shapespace.cli.main import main
 from shapespace.config.options import EvaluationOptions, FitOptions, MeshOptions
 from shapespace.data.sources import collect_sources
 from shapespace.errors import InputError
 from shapespace.evaluation.evaluate import evaluate_scans
+from shapespace.evaluation.metrics import surface_distances
+from shapespace.evaluation.sampled_surface import SampledSurface
+from shapespace.evaluation.scorer import Scorer
+from shapespace.evaluation.tables import scores_head
 from shapespace.fitting import Pose
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
@@ -56,8 +62,14 @@ def test_each_scan_has_scores_to_itself_and_to_its_truth(result):
     assert [name for name, _ in found.skipped] == ["melon"]
     of_all = {"scan", "mesh", "seconds", "fit", "nearest_scan", "mean_scan"}
     both = {"registration", "nearest_registration", "mean_registration"}
+    if not without_open3d():
+        of_all |= {f"poisson{depth}_scan" for depth in DEPTHS}
+        both |= {f"poisson{depth}_registration" for depth in DEPTHS}
     assert set(all_scores["lens"].parts) == of_all
     assert set(all_scores["ball"].parts) == of_all | both
+    seen = {"point_to_mesh_seen", "point_to_mesh_unseen", "seen_share"}
+    for part in both:
+        assert seen - {"point_to_mesh_seen"} <= set(all_scores["ball"].parts[part]), part
     assert 0 < all_scores["egg"].value("registration", "point_to_mesh") < 0.3
     assert 0 < all_scores["egg"].value("scan", "completeness_exact_median") < 0.3
     assert {"fit", "mesh", "metrics", "baselines"} == set(all_scores["egg"].parts["seconds"])
@@ -118,6 +130,156 @@ def test_scans_and_truths_are_read_as_the_user_names_their_columns(toy_checkpoin
     table[5] = np.nan
     np.savetxt(tmp_path / "scans" / "egg.csv", table, delimiter=",")
     assert main([*words, "--columns", "u,v,w,x,y,z", "--strict"]) == 2
+
+
+def test_an_interrupted_run_keeps_what_it_has_measured_and_goes_on(
+    toy_checkpoint, toy_store, truth, tmp_path, monkeypatch
+):
+    sources = collect_sources([toy_store], ["ball", "egg", "lens"])
+    options = EvaluationOptions(num_samples=200, group_end="")
+    measure, measured = Scorer.card, []
+
+    def run(out, **more):
+        measured.clear()
+        changed = EvaluationOptions(**{**vars(options), **more})
+        return evaluate_scans(toy_checkpoint, sources, out, truth, FIT, MESHING, changed)
+
+    def until_egg(self, item, source):
+        if item.name == "lens":
+            raise KeyboardInterrupt
+        return counted(self, item, source)
+
+    def counted(self, item, source):
+        measured.append(item.name)
+        return measure(self, item, source)
+
+    monkeypatch.setattr(Scorer, "card", until_egg)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out")
+    rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").open(newline="")))
+    assert [row["name"] for row in rows] == measured == ["ball", "egg"]
+    facts = json.loads((tmp_path / "out" / "scores.json").read_text())["facts"]
+    assert (facts["scans"], facts["unmeasured"]) == (2, 1)
+    text = (tmp_path / "out" / "scores.txt").read_text()
+    assert "UNFINISHED: 2 of 3 scans are measured; give the same command again" in text
+    monkeypatch.setattr(Scorer, "card", counted)
+    again = run(tmp_path / "out")
+    assert measured == ["lens"]
+    assert "UNFINISHED" not in (tmp_path / "out" / "scores.txt").read_text()
+    whole = run(tmp_path / "whole")
+    assert measured == ["ball", "egg", "lens"]
+    assert again.remarks() == whole.remarks()
+    for old, new in zip(whole.all_scores, again.all_scores, strict=True):
+        assert (old.name, old.group) == (new.name, new.group)
+        for part in set(old.parts) - {"seconds"}:
+            assert new.parts[part] == old.parts[part], part
+    # What has changed is measured anew: a damaged card, another truth, other samples.
+    (tmp_path / "out" / "measured" / "egg.json").write_text('{"key": 1')
+    run(tmp_path / "out")
+    assert measured == ["egg"]
+    run(tmp_path / "out")
+    assert measured == []
+    run(tmp_path / "out", num_samples=201)
+    assert measured == ["ball", "egg", "lens"]
+
+
+def test_screened_poisson_of_the_points_of_the_store(result, toy_store, truth):
+    if without_open3d():
+        pytest.skip(without_open3d())
+    found, out = result
+    (source,) = collect_sources([toy_store], ["egg"])
+    scan = source.prepared()
+    points = scan.frame.to_source(scan.points)
+    meshes, said = poisson_baselines(points, scan.normals)
+    assert said == ""
+    (scores,) = (scores for scores in found.all_scores if scores.name == "egg")
+    raw = trimesh.load_mesh(truth / "egg.ply", process=False)
+    for depth, mesh in meshes.items():
+        part = scores.parts[f"poisson{depth}_registration"]
+        assert part["point_to_mesh"] < 0.05
+        mine = SampledSurface.of_mesh(mesh, 400, FIT.seed)
+        target = SampledSurface.of_mesh(raw, 400, FIT.seed + 1)
+        by_hand = surface_distances(mine, target, num_points=400, seed=FIT.seed)
+        assert {name: part[name] for name in by_hand} == pytest.approx(by_hand, rel=1e-4)
+    text = (out / "scores.txt").read_text()
+    assert "3 scans: screened Poisson of all points: measured normals of the store" in text
+    assert "the space is nearer than screened Poisson at its better depth: as a whole on " in text
+    lines = [line for line in scores_head(found.all_scores).splitlines() if "Poisson" in line]
+    assert len(lines) == len(DEPTHS) and sum("(best)" in line for line in lines) == 1
+    medians = {
+        depth: np.median(
+            [
+                scores.value(f"poisson{depth}_registration", "point_to_mesh")
+                for scores in found.all_scores
+                if scores.name != "lens"
+            ]
+        )
+        for depth in DEPTHS
+    }
+    assert f"depth {min(medians, key=medians.get)} (best)" in "\n".join(lines)
+
+
+def test_without_open3d_one_line_says_how_to_install_it(
+    toy_checkpoint, toy_store, tmp_path, monkeypatch
+):
+    words = ["evaluate", toy_checkpoint, toy_store, "--out", tmp_path / "out", "--baselines"]
+    words += ["--num-points", 100, "--resolution", 16, "--num-samples", 100, "--detail", "none"]
+    with monkeypatch.context() as absent:
+        absent.setitem(sys.modules, "open3d", None)
+        assert main([str(word) for word in words]) == 0
+    text = (tmp_path / "out" / "scores.txt").read_text()
+    assert text.count("pip install 'shapespace[baseline]'") == 1
+    assert "no screened Poisson: Open3D" in text and "nearest training shape" in text
+    assert "poisson8" not in (tmp_path / "out" / "scores.csv").read_text()
+    if without_open3d():
+        pytest.skip(without_open3d())
+    # Once it is installed, the same command measures what was missing.
+    (tmp_path / "names.txt").write_text("egg\n")
+    assert main([str(word) for word in [*words, "--scans", tmp_path / "names.txt"]]) == 0
+    assert "pip install" not in (tmp_path / "out" / "scores.txt").read_text()
+    assert "poisson9_scan.chamfer_to" in (tmp_path / "out" / "scores.csv").read_text()
+
+
+def test_labelled_parts_have_a_column_everywhere(toy_checkpoint, toy_store, tmp_path, capsys):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    ball = trimesh.creation.icosphere(3)
+    for row, (name, axes) in enumerate(RADII.items()):
+        if name in ("ball", "egg", "lens"):
+            mesh = ball if name != "lens" else trimesh.creation.icosphere(2)
+            trimesh.Trimesh(mesh.vertices * axes + row, mesh.faces).export(folder / f"{name}.ply")
+    np.savez(tmp_path / "parts.npz", top=ball.vertices[:, 2] > 0, low=ball.vertices[:, 2] < 0)
+    np.savez(tmp_path / "wrong.npz", top=np.ones(7, bool))
+    words = ["evaluate", toy_checkpoint, toy_store, "--out", tmp_path / "out", "--resolution", 24]
+    words += ["--num-points", 200, "--num-samples", 2000, "--detail", "none", "--labels"]
+    words = [str(word) for word in words]
+    there = ["--truth", str(folder)]
+    for labels, more, said in (
+        ("parts.npz", [], "is of true surfaces; give these by --truth"),
+        ("wrong.npz", there, "the masks have 7 vertices, the true surface 642 of ball"),
+        ("none.npz", there, "cannot be read"),
+    ):
+        assert main([*words, str(tmp_path / labels), *more]) == 2
+        error = capsys.readouterr().err.strip()
+        assert said in error and len(error.splitlines()) == 1
+        assert not (tmp_path / "out").exists()
+    assert main([*words, str(tmp_path / "parts.npz"), *there]) == 0
+    shown = capsys.readouterr().out
+    text = (tmp_path / "out" / "scores.txt").read_text()
+    assert all(f" {title} " in shown.splitlines()[0] for title in ("not seen", "top", "low"))
+    assert "lens: no columns of labelled parts: the masks have 642 vertices, the true" in text
+    assert "point_to_mesh over the part 'top' of T" in text
+    found = json.loads((tmp_path / "out" / "scores.json").read_text())
+    shapes = {
+        shape["name"]: shape["registration"] for shape in found["shapes"] if "registration" in shape
+    }
+    assert "point_to_mesh_top" not in shapes["lens"]
+    egg = shapes["egg"]
+    # Both halves are as large, but for the ring of triangles between them.
+    halves = (egg["point_to_mesh_top"] + egg["point_to_mesh_low"]) / 2
+    assert halves == pytest.approx(egg["point_to_mesh"], rel=0.15)
+    head = (tmp_path / "out" / "scores.csv").read_text().splitlines()[0]
+    assert "registration.point_to_mesh_top" in head and "registration.seen_share" in head
 
 
 def some_pose():
@@ -218,7 +380,7 @@ def test_the_command(toy_checkpoint, toy_store, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "scan median" in text and "egg" in text and "NOT UNSEEN: egg" in text
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("scores.csv", "scores.json", "scores.txt", "shapes"),
+        *("scores.csv", "scores.json", "scores.txt", "shapes", "measured"),
     }
     assert main([str(word) for word in [*words, "--num-samples", 0]]) == 2
     assert "num_samples=0: give at least 1" in capsys.readouterr().err

@@ -12,8 +12,11 @@ from shapespace.evaluation.scores import Scores, columns, group_of, summary, wri
 from shapespace.evaluation.tables import (
     DISTANCES,
     MESH,
+    best_poisson,
     pair_table,
+    poisson_text,
     scores_text,
+    short_names,
     short_rows,
     short_table,
 )
@@ -120,6 +123,30 @@ def test_baselines_stand_beside_the_space():
     (ours,) = [line for line in lines if line.startswith("the space ")]
     (theirs,) = [line for line in lines if line.startswith("nearest training shape ")]
     assert "2.00" in ours and "30.00" in theirs
+
+
+def test_the_best_poisson_is_named_and_each_scan_takes_its_better_depth():
+    def beside(name, ours, eight, nine):
+        parts = {
+            part: {"point_to_mesh": value, "point_to_mesh_seen": value / 2}
+            for part, value in (
+                ("registration", ours),
+                ("poisson8_registration", eight),
+                ("poisson9_registration", nine),
+            )
+        }
+        return Scores(name, name, parts)
+
+    found = [beside("a", 2, 4, 1), beside("b", 2, 3, 5), beside("c", 2, 3, math.inf)]
+    text = scores_text(found)
+    assert "screened Poisson, depth 8 (best)" in text and text.count("(best)") == 1
+    (line,) = poisson_text(found)
+    assert line.endswith("depth: as a whole on 2 of 3 scans, where seen on 2 of 3 scans")
+    assert poisson_text(ALL_SCORES) == [] and best_poisson({}) == ""
+    scan = {"completeness_exact": 2.0}
+    assert best_poisson({"poisson9_scan": scan, "scan": scan}) == "poisson9"
+    names = ["faces", "point_to_mesh_hands", "seen_share", "point_to_mesh"]
+    assert short_names(names) == ["point_to_mesh", "seen_share", "point_to_mesh_hands"]
 
 
 def test_pairs_stand_side_by_side():

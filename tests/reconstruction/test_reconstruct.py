@@ -10,11 +10,11 @@ from shapespace.config.options import FitOptions, MeshOptions
 from shapespace.data.sources import collect_sources, find_sources
 from shapespace.errors import InputError
 from shapespace.fitting import Search
-from shapespace.reconstruction.export import mesh_names, remark, write_mesh
+from shapespace.reconstruction.export import mesh_names, write_mesh
 from shapespace.reconstruction.inputs import likely_unit
 from shapespace.reconstruction.interpolate import interpolate_shapes
 from shapespace.reconstruction.reconstruct import reconstruct_files
-from shapespace.reconstruction.record import share_without_points
+from shapespace.reconstruction.record import remark, share_without_points
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from shapespace.report.code_statistics import code_statistics, farthest_point_sample, nearest_codes
+from shapespace.report.code_statistics import (
+    code_statistics,
+    farthest_point_sample,
+    nearest_codes,
+    principal_axes,
+)
 
 
 def orthogonal(rows, columns, seed=0):
@@ -96,3 +101,16 @@ def test_spread_out_codes_lie_far_apart():
         farthest_point_sample(np.zeros((3, 0)), 4) == [0]
         and farthest_point_sample(np.zeros((0, 3)), 4) == []
     )
+
+
+def test_principal_axes_give_the_codes_back():
+    table = with_spectrum([4.0, 1.0, 0.25, 0.0], mean=2.0)
+    axes = principal_axes(table)
+    np.testing.assert_allclose(axes.variances, [4.0, 1.0, 0.25])
+    np.testing.assert_allclose(axes.directions @ axes.directions.T, np.eye(3), atol=1e-12)
+    assert (axes.directions[range(3), np.abs(axes.directions).argmax(1)] > 0).all()
+    found = axes.coordinates(table)
+    np.testing.assert_allclose(found.var(0), axes.variances)
+    np.testing.assert_allclose(axes.mean + found @ axes.directions, table, atol=1e-9)
+    for empty in (np.zeros((3, 0)), np.ones((1, 4))):
+        assert principal_axes(empty).directions.shape == (0, empty.shape[1])

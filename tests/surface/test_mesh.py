@@ -5,7 +5,7 @@ import torch
 
 from shapespace.geometry.components import components, largest_component
 from shapespace.scan import Frame
-from shapespace.surface.mesh import extract_mesh
+from shapespace.surface.mesh import Bounds, extract_mesh
 from tests import exact
 
 NONE = torch.zeros(0)
@@ -120,3 +120,14 @@ def test_an_occupancy_is_meshed_too():
     one, other = (extract_mesh(field, NONE, 64) for field in (exact.torus(), occupancy))
     np.testing.assert_allclose(one.bounds, other.bounds, atol=0.01)
     assert abs(one.volume - other.volume) < 0.01 * one.volume
+
+
+def test_known_bounds_save_the_search_and_lose_nothing():
+    whole = extract_mesh(exact.sphere(0.6), NONE, 48)
+    for low, high in ((-0.7, 0.7), (-0.3, 0.7)):  # around it, and with part of it outside
+        bounds = Bounds(np.full(3, low), np.full(3, high), 1.0)
+        near = extract_mesh(exact.sphere(0.6), NONE, 48, bounds=bounds)
+        np.testing.assert_allclose(near.bounds, whole.bounds, atol=0.03)
+        assert near.is_watertight and abs(near.volume / whole.volume - 1) < 0.02
+    beside = Bounds(np.full(3, 1.0), np.full(3, 1.5), 1.0)
+    assert len(extract_mesh(exact.sphere(0.6), NONE, 48, bounds=beside).faces) == 0

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shapespace.errors import InputError
-from shapespace.evaluation.tables import SHORT, TARGETS, LengthUnit, cell, titled, unit_shown
+from shapespace.evaluation.tables import TARGETS, LengthUnit, cell, short_names, titled, unit_shown
 from shapespace.rendering.charts import colour_bar
 from shapespace.rendering.meshes import ORANGE, Figure, render_grid, save_image
 from shapespace.report import html as report
@@ -152,8 +152,8 @@ def _ranks(shapes: Sequence[dict[str, Any]], part: str, unit: LengthUnit) -> str
     rows = list(range(len(shapes)))
     if len(rows) > 2 * NUM_ENDS:
         rows = [*rows[:NUM_ENDS], *rows[-NUM_ENDS:]]
-    columns = [name for name in SHORT if any(name in (shape.get(part) or {}) for shape in shapes)]
-    columns = columns[:MOST_COLUMNS]
+    names = (name for shape in shapes for name in shape.get(part) or {})
+    columns = short_names(dict.fromkeys(names))[:MOST_COLUMNS]
     header = ["", "rank", *(titled(name, unit) for name in columns)]
     body = []
     for row in rows:

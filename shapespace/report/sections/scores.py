@@ -10,15 +10,17 @@ from typing import Any
 from shapespace.evaluation import tables
 from shapespace.evaluation.definitions import LETTERS
 from shapespace.evaluation.tables import (
-    SHORT,
     TARGETS,
     LengthUnit,
+    best_poisson,
     cell,
     number,
+    short_names,
     titled,
 )
 from shapespace.report import html as report
 from shapespace.report.run import DIAGNOSTICS, RunRecord, name_in
+from shapespace.utils.plain import is_value
 from shapespace.utils.text import in_words
 
 BASELINES = dict(tables.BASELINES)
@@ -27,6 +29,8 @@ PERCENTILES = {"p5": "5 %", "p50": "median", "p95": "95 %", "mean": "mean"}
 """Key of a statistic -> title of its column."""
 INTERVALS = {"median_ci": "median, 95 % CI", "mean_ci": "mean, 95 % CI"}
 """Key of a confidence interval -> title of its column."""
+MOST_UNKNOWN = 12
+"""Columns that are shown at once of a part whose columns this version does not know."""
 Summary = Mapping[str, Mapping[str, Any]]
 """Column of the scores -> key of a statistic -> value."""
 
@@ -39,7 +43,7 @@ def scores(page: report.Page, record: RunRecord) -> None:
     conventions: Mapping[str, str] = record.scores.get("conventions", {})
     unit = record.unit
     blocks = [_short_table(summary, part, unit) for part in TARGETS if summary.get(part)]
-    shown = {name for name in SHORT for part in TARGETS if name in summary.get(part, {})}
+    shown = {name for part in TARGETS for name in short_names(summary.get(part, {}))}
     definitions = {name: (titled(name, unit), text) for name, text in conventions.items()}
     blocks.append(
         report.definition_list([row for name, row in definitions.items() if name in shown])
@@ -91,15 +95,14 @@ def _short_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) ->
         part: The part to show.
         unit: The unit of lengths in the scores.
     """
-    columns = [name for name in SHORT if name in summary[part]]
-    if not columns:
-        columns = list(summary[part])[: len(SHORT)]
+    columns = short_names(summary[part]) or list(summary[part])[:MOST_UNKNOWN]
     baselines = [prefix for prefix in BASELINES if f"{prefix}_{part}" in summary]
     titles = {**PERCENTILES, **INTERVALS}
+    best = best_poisson(_medians(summary))
     header = [
         TARGETS[part],
         *titles.values(),
-        *(f"{BASELINES[each]}, median" for each in baselines),
+        *(f"{BASELINES[each]}{' (best)' * (each == best)}, median" for each in baselines),
     ]
     rows = []
     for name in columns:
@@ -107,6 +110,18 @@ def _short_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) ->
         values = [*(summary[part][name].get(key) for key in titles), *medians]
         rows.append(_row(name, values, unit))
     return report.table(header, rows)
+
+
+def _medians(summary: Mapping[str, Summary]) -> dict[str, dict[str, float]]:
+    """Part -> column -> median over the shapes, of the columns that have one."""
+    return {
+        part: {
+            name: float(values["p50"])
+            for name, values in columns.items()
+            if values.get("p50") is not None and is_value(values["p50"])
+        }
+        for part, columns in summary.items()
+    }
 
 
 def _full_table(summary: Mapping[str, Summary], part: str, unit: LengthUnit) -> str:
