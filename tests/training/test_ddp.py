@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from shapespace.config.recipes import METHODS
 from shapespace.training.statistics import read_metrics
 from tests.conftest import RADII, ROOT, TOY
 
@@ -133,6 +134,22 @@ def runs(five, tmp_path_factory):
 def test_ranks_equal_one_process(name, ranks, runs):
     assert state(runs(name, 1))["global_step"] == 20
     assert farthest(runs(name, 1), runs(name, ranks)) < 1e-10
+
+
+@pytest.mark.slow
+def test_two_ranks_train_every_method_as_one_process_does(with_targets, tmp_path):
+    def runs(ranks):
+        size = ["--trainer.max_epochs=2", f"--data.batch_size={4 // ranks}"]
+        return [
+            [f"--config={TOY}", f"--config={method}", *arguments(folder, with_targets, *size)[1:]]
+            for method in METHODS
+            for folder in [tmp_path / f"{method}_{ranks}"]
+        ]
+
+    for ranks in (1, 2):
+        train(ranks, runs(ranks))
+    found = {name: farthest(tmp_path / f"{name}_1", tmp_path / f"{name}_2") for name in METHODS}
+    assert max(found.values()) < 1e-10, found
 
 
 @pytest.mark.slow
