@@ -39,7 +39,11 @@ from shapespace.reconstruction.inputs import (
 )
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
-from shapespace.reconstruction.record import facts_of_meshing, facts_of_refined
+from shapespace.reconstruction.record import (
+    facts_of_distance,
+    facts_of_meshing,
+    facts_of_refined,
+)
 from shapespace.reconstruction.results import (
     CODE,
     FACTS,
@@ -329,7 +333,9 @@ class _Reconstructor:
             detail, scan, pose, resolution=self.meshing.resolution, cell=self.meshing.cell
         )
         deviation = deviation_of_detail(mesh, detail, scan, pose)
-        return mesh, deviation, {"detail": facts_of_detail(detail)}
+        points = scan.frame.to_source(scan.points)
+        off = facts_of_distance(points, mesh, scan.frame.scale, self.space.unit)
+        return mesh, deviation, {"detail": facts_of_detail(detail) | off}
 
     def _refined(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]

@@ -20,6 +20,7 @@ from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.fitting.terms import as_batch
+from shapespace.geometry.proximity import point_to_mesh
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.plain import is_list_of, is_number
@@ -79,6 +80,10 @@ def summary_line(facts: dict[str, Any]) -> str:
     ended = f"{facts['steps']} steps" + ("" if facts["converged"] else ", NOT converged")
     off = f"{facts['off_median']:.3g} median, {facts['off_95_percent']:.3g} at 95 %"
     fit = f"points off by {off} ({facts['off_unit']}), outliers {facts['outliers']:.1%}"
+    detail = facts.get("detail", {})
+    if is_number(detail.get("off_median")) and is_number(detail.get("off_95_percent")):
+        bent = f"{detail['off_median']:.3g} median, {detail['off_95_percent']:.3g} at 95 %"
+        fit = f"points off by {bent} ({facts['off_unit']}), from the shape of the code by {off}"
     if "refined_off_median" in facts:
         fit += f"; refined to {facts['refined_off_median']:.3g} median"
     if facts["deviation_95_percent"] is not None:
@@ -292,6 +297,24 @@ def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
         "strangeness": None if fitted.prior_distance is None else float(fitted.prior_distance[row]),
         "pose": {"rotation": rotation, "shift": shift, "scale": scale},
     }
+
+
+def facts_of_distance(
+    points: Float[np.ndarray, "N 3"], mesh: trimesh.Trimesh, scale: float, unit: str
+) -> dict[str, float]:
+    """Percentiles of the distances of points to a mesh, in ``off_unit``; nothing for an empty mesh.
+
+    Args:
+        points: of the scan, in the frame of the source.
+        mesh: in the same frame.
+        scale: source units in one stored unit.
+        unit: unit of the space, "m" or "radius".
+    """
+    if not len(mesh.faces) or not len(points):
+        return {}
+    off = point_to_mesh(points[:COMPARED], mesh) / scale
+    median, most = _shown(unit)[0] * np.percentile(off, [50, 95])
+    return {"off_median": float(median), "off_95_percent": float(most)}
 
 
 def facts_of_refinement(off: Float[np.ndarray, " N"], unit: str) -> dict[str, float]:

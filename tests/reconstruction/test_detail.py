@@ -52,6 +52,9 @@ def test_detail_is_near_the_scan_in_its_own_unit(toy_checkpoint, scans, tmp_path
     facts = json.loads((tmp_path / "full" / "metres.json").read_text())
     assert facts["detail"]["misfit"] < 0.02 and facts["made_by"]["detail"] == "full"
     assert 0 < facts["deviation_median"] < facts["deviation_95_percent"]
+    # the line tells the distance of the points from this surface first, then from that of the code
+    assert facts["detail"]["off_median"] < 10 < facts["off_median"]
+    assert f"off by {facts['detail']['off_median']:.3g} median" in full.line()
     large = made(
         toy_checkpoint, scans / "millimetres.xyz", tmp_path / "mm", unit="mm", detail="full"
     )
