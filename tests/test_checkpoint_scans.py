@@ -169,7 +169,7 @@ def test_a_checkpoint_before_the_first_step_or_without_optimisers_has_rows_too(c
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(content):
-    with pytest.raises(InputError, match=r"'melom' is not one of the 4.*did you mean 'melon'"):
+    with pytest.raises(InputError, match=r"'melom' is not one of the 4.*the nearest is 'melon'"):
         with_scans(content, ["ball", "melom"])
 
 
@@ -358,7 +358,7 @@ def test_the_commands(checkpoints, six, tmp_path, capsys):
 
 
 def test_mistakes_in_dropping(refused, tmp_path):
-    assert "'melom' is not one of the 4 scans of this checkpoint; did you mean 'melon'?" in (
+    assert "'melom' is not one of the 4 scans of this checkpoint; the nearest is 'melon'" in (
         refused("drop", "--names", "melom")
     )
     assert "all 4 scans would go; name some of them" in refused("drop", "--names", *NAMES)

@@ -124,10 +124,9 @@ def draw(row, scan, meshes, path):
     save_image(render_grid([figures], height=420), path)
 
 
-def ours(space, row, data):
+def ours(space, source):
     """The mesh of the fitted code and that with detail, CPU seconds of each, and the detail."""
     start = time.process_time()
-    (source,) = find_sources(data / "scans", [row["name"]])
     scan = prepare_for(space, source, unit="m", seed=0, num_points=20_000)
     fitted = fit_scans(FitOptions(), space, [scan])
     code, pose = fitted.codes[0], fitted.poses
@@ -144,7 +143,8 @@ def ours(space, row, data):
 def measured(row, kind, fold, args, space, parts):
     """Rows of results of one scan."""
     scan, raw = bodies.raw_scan(row, args.data), read_raw(args.data / row["scan"])
-    meshes, found = ours(space, row, args.data)
+    (source,) = find_sources(args.data / "scans", [row["name"]])
+    meshes, found = ours(space, source)
     for depth in (8, 9):
         start = time.process_time()
         meshes[f"poisson {depth}"] = poisson(raw, depth), time.process_time() - start

@@ -25,7 +25,7 @@ from typing import Protocol, runtime_checkable
 import mcubes
 import numpy as np
 import trimesh
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.sparse import csr_array, diags_array, vstack
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial import KDTree
@@ -52,6 +52,9 @@ NEIGHBOURS = 30
 """Points whose agreement with the prior decides how far it is trusted at a place."""
 DISTRUST, TRUST = 0.3, 0.7
 """Agreement up to which the prior is not trusted, and from which it is trusted wholly."""
+BELIEVED = 0.25
+"""Confidence from which the surface of s widens the band. Below it, only the planes of far points
+would say where a surface is; they draw limbs out of open ends."""
 WALL = 1.0
 """Thickness, in cells to each side, of the surface of s that nothing passes."""
 AXES = np.eye(3, dtype=np.int64)
@@ -178,7 +181,9 @@ def corrected(
     directions = gradient if normals is None else normals
     before: CorrectedField | None = None
     on_surface = KDTree(surface)
-    near = np.concatenate([points, surface])
+    near = points
+    if confidence >= BELIEVED:
+        near = np.concatenate([points, surface])
     for cell in options.cells:
         grid = SparseGrid(near, cell * spacing, max(options.band, 2.5 * cell) * spacing)
         s = prior.values(grid.positions)
@@ -187,6 +192,7 @@ def corrected(
         # A hand that was bent into the hip is inside; its own field says outside around it.
         wall = (np.abs(s) <= WALL * grid.cell) | (on_surface.query(grid.positions)[0] <= grid.cell)
         inside = (grid.depth(wall) > 2 * WALL + 2) & (s > 0)
+        firm = np.where(inside, trust, 0.0)
         trust[inside] = 0
         # Where s is not trusted, the nearest points say which side is outside.
         arm = grid.positions[:, None] - points[row]
@@ -194,7 +200,7 @@ def corrected(
         system = _System(grid, spacing, options, s=s, trust=trust, gap=gap[:, 0] / spacing)
         system.add_points(points, directions, weight, known=normals is not None)
         system.add_smoothness()
-        system.add_hold(side, inside)
+        system.add_hold(side, firm)
         start = s
         if before is not None:
             # The coarse solution is the start of the fine one: few steps are left.
@@ -318,20 +324,21 @@ class _System:
                 corners = [one + other, one - other, other - one, -one - other]
                 self._add_stencil(corners, [1.0, -1.0, -1.0, 1.0], 0.25 / cell**2, 2 * bending)
 
-    def add_hold(self, side: Float[np.ndarray, " C"], inside: Bool[np.ndarray, " C"]) -> None:
+    def add_hold(self, side: Float[np.ndarray, " C"], firm: Float[np.ndarray, " C"]) -> None:
         """Hold phi weakly: at s where that is trusted, else at the side of the nearest points.
 
         Args:
             side: signed distance of each node from the planes of the points nearest to it.
-            inside: nodes where s is positive although its surface encloses them; they are held
-                firmly.
+            firm: 0 for most nodes. Nodes where s is positive although its surface encloses them are
+                held inside, as firmly as s is trusted there.
         """
         band = self.options.band * self.spacing
         wanted = self.trust * self.s + (1 - self.trust) * np.clip(side, -band, band)
         weak = 1e-3 * self.precision * self.share / self.spacing**2
         hold = weak * (5e-4 * self.trust + self.options.side * (1 - self.trust) * self.far)
+        inside = firm > 0
         wanted[inside] = -np.maximum(self.s[inside], self.grid.cell)
-        hold[inside] = self.precision * self.share / self.spacing**2
+        hold[inside] = firm[inside] * self.precision * self.share / self.spacing**2
         self.add(csr_array(diags_array(np.ones(len(self.grid)))), wanted, hold)
 
     def _add_stencil(

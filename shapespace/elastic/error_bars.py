@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
-NOISE, FLOOR, HOLE, GROWTH = 0.48, 0.0019, 1.3, 2.95
+NOISE, FLOOR, HOLE, GROWTH = 0.57, 0.0017, 1.7, 2.63
 """The four numbers of the formula."""
 NEIGHBOURS = 8
 """Points whose distance across the surface is averaged."""

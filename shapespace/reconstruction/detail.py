@@ -11,19 +11,18 @@ samples, L code length.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from shapespace.data.extent import extent_of
 from shapespace.data.formats.readers import RawScan
-from shapespace.decoders.base import Field
+from shapespace.elastic.bent import BentField, BentShape
 from shapespace.elastic.correction import CorrectedField, corrected, point_spacing
 from shapespace.elastic.error_bars import standard_deviation
 from shapespace.elastic.graph import DeformationGraph, Motion, deformation_graph, transferred
@@ -33,7 +32,6 @@ from shapespace.fitting.starts import nearest_starts
 from shapespace.geometry.components import largest_component
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
-from shapespace.surface.query import field_gradients, field_values
 
 NUM_STARTS = 3
 """Training codes that are bent beside the fitted code, each of another sequence."""
@@ -71,75 +69,13 @@ limbs were wrong 0.0057 to 0.03 (experiments/unseen_scans).
 """
 STRETCH_COST = 0.1
 """Distance that a start may be farther off for each unit of stretch that it is spared."""
+BEHIND = -0.2
+"""Height above the plane of the nearest point, as a share of the distance to it, below which a
+place lies behind that point."""
+ISOLATED = 4.0
+"""A point is isolated if its fourth neighbour is so many spacings away."""
 FAR = 0.12
 """Distance, as a share of the size, beyond which a point counts alike however far it is."""
-
-
-@dataclass(frozen=True)
-class BentShape:
-    """A shape of the space, bent onto a scan.
-
-    Args:
-        start: name of the training scan whose code was bent; "" for the fitted code.
-        code: the code.
-        graph: the mesh of the code at rest and its nodes.
-        motion: motion of the nodes.
-        misfit: mean distance of the points of the scan from the bent shape, far ones counted as
-            ``FAR``, as a share of the size.
-        unseen: mean distance of the bent shape from the points, in the same way; the part within
-            two spacings of the points counts 0. A limb that the scan does not have makes it large.
-        stretch: root mean square of the stretch of the graph, as a share of the size.
-    """
-
-    start: str
-    code: Float[Tensor, " L"]
-    graph: DeformationGraph
-    motion: Motion
-    misfit: float
-    unseen: float
-    stretch: float
-
-    @cached_property
-    def surface(self) -> Float[np.ndarray, "V 3"]:
-        """The vertices after the bending."""
-        return self.graph.bent(self.motion)
-
-
-class BentField:
-    """The field of a bent shape: that of the code, at the place where a point was before.
-
-    Args:
-        field: f(x; z).
-        shape: the shape and its bending.
-    """
-
-    def __init__(self, field: Field, shape: BentShape) -> None:
-        self.field = field
-        self.shape = shape
-        self.rotation = shape.graph.mean_rotation(shape.motion)
-        self.tree = KDTree(shape.surface)
-
-    def values(self, points: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, " M"]:
-        """Values at points; close to a distance near the surface."""
-        found = field_values(self.field, self.shape.code, self._at_rest(points)[0])
-        return found.double().cpu().numpy()
-
-    def values_and_gradients(
-        self, points: Float[np.ndarray, "M 3"]
-    ) -> tuple[Float[np.ndarray, " M"], Float[np.ndarray, "M 3"]]:
-        """Values and gradients at points, from one evaluation."""
-        at, nearest = self._at_rest(points)
-        found = field_gradients(self.field, self.shape.code, at)
-        values, gradients = (part.double().cpu().numpy() for part in found)
-        return values, np.einsum("nij,nj->ni", self.rotation[nearest], gradients)
-
-    def _at_rest(
-        self, points: Float[np.ndarray, "M 3"]
-    ) -> tuple[Float[Tensor, "M 3"], Int[np.ndarray, " M"]]:
-        """The points before the bending, and the vertex nearest to each."""
-        nearest = np.asarray(self.tree.query(points)[1])
-        rest = self.shape.graph.straightened(self.shape.motion, points, nearest)
-        return torch.from_numpy(rest).to(self.shape.code), nearest
 
 
 @dataclass(frozen=True)
@@ -212,9 +148,16 @@ def measured_points(
     if normals is None and raw.faces is not None:
         mesh = trimesh.Trimesh(raw.vertices, raw.faces, process=False)
         normals = np.array(mesh.vertex_normals)
-    used = np.flatnonzero(extent_of(points).holds(points))
+    used = np.flatnonzero(extent_of(points).holds(points) & ~_isolated(points))
     used = np.random.default_rng(0).permutation(used)[:MOST_POINTS]
     return points[used], None if normals is None else normals[used]
+
+
+def _isolated(points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
+    """True for clutter: points that stand alone."""
+    tree = KDTree(points)
+    fourth = tree.query(points, min(5, len(points)))[0][:, -1]
+    return fourth > ISOLATED * point_spacing(points, tree)
 
 
 def _samples(
@@ -343,8 +286,15 @@ def _measured(
     if target.normals is not None:
         faces_away = (target.normals * normals[row]).sum(1) < 0
         off = np.where(faces_away & target.normals.any(1), FAR * target.size, off)
-    gap = KDTree(target.points).query(vertices)[0]
+    gap, row = KDTree(target.points).query(vertices)
     beyond = np.maximum(gap - 2 * point_spacing(target.points), 0)
+    if target.normals is None:
+        # Nothing says which side of the points is free.
+        beyond = np.zeros_like(beyond)
+    else:
+        # Behind seen surface lies what the scanner could not see, such as a back.
+        height = ((vertices - target.points[row]) * target.normals[row]).sum(1)
+        beyond[height < BEHIND * gap] = 0
     stretch = np.sqrt((graph.stretch(motion) ** 2).sum(1).mean()) if len(graph.edges) else 0.0
     return BentShape(
         start=start,

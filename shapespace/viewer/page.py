@@ -65,9 +65,8 @@ class Controls:
         said = gui.add_html(as_html([]))
         sliders = self._add_axes()
         self._add_names()
-        told = self._add_scan()
-        legend = gui.add_html(as_html([]))
-        scene.attach(sliders, {"said": said, "told": told, "legend": legend})
+        texts = self._add_scan()
+        scene.attach(sliders, {"said": said, **texts})
         self._losses = gui.add_html(as_html([]), visible=False)
 
     def show_losses(self, losses: Losses) -> None:
@@ -156,12 +155,13 @@ class Controls:
         if find is not None:
             find.on_update(self._handled(filtered))
 
-    def _add_scan(self) -> Any:
+    def _add_scan(self) -> dict[str, Any]:
         gui, session = self._server.gui, self._session
         with gui.add_folder("Scan"):
             upload = gui.add_upload_button("Open a scan file")
             told = gui.add_html(as_html([]))
             colours = gui.add_dropdown("Colours", COLOURS)
+            legend = gui.add_html(as_html([]))
             save = gui.add_button("Save")
             away = gui.add_button("Take the scan away")
 
@@ -173,7 +173,7 @@ class Controls:
         colours.on_update(self._handled(lambda _: session.colour(colours.value)))
         save.on_click(self._handled(lambda _: session.save()))
         away.on_click(self._handled(lambda _: session.forget()))
-        return told
+        return {"told": told, "legend": legend}
 
 
 @dataclass
