@@ -52,9 +52,6 @@ NEIGHBOURS = 30
 """Points whose agreement with the prior decides how far it is trusted at a place."""
 DISTRUST, TRUST = 0.3, 0.7
 """Agreement up to which the prior is not trusted, and from which it is trusted wholly."""
-BELIEVED = 0.25
-"""Confidence from which the surface of s widens the band. Below it, only the planes of far points
-would say where a surface is; they draw limbs out of open ends."""
 WALL = 1.0
 """Thickness, in cells to each side, of the surface of s that nothing passes."""
 AXES = np.eye(3, dtype=np.int64)
@@ -181,9 +178,7 @@ def corrected(
     directions = gradient if normals is None else normals
     before: CorrectedField | None = None
     on_surface = KDTree(surface)
-    near = points
-    if confidence >= BELIEVED:
-        near = np.concatenate([points, surface])
+    near = np.concatenate([points, surface])
     for cell in options.cells:
         grid = SparseGrid(near, cell * spacing, max(options.band, 2.5 * cell) * spacing)
         s = prior.values(grid.positions)
