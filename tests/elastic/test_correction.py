@@ -130,3 +130,14 @@ def test_without_confidence_the_points_alone_decide():
     assert not found.trust.any()
     error = np.abs(np.linalg.norm(meshed(found).vertices, axis=1) - RADIUS)
     assert error.mean() < 0.003
+
+
+def test_a_shape_that_is_not_believed_leaves_a_solid():
+    """Without any trust in the prior, a hole in the points must not let the outside in."""
+    rays = directions(3000)
+    seen = rays[rays[:, 2] > -0.9]
+    surface = RADIUS * directions(8000, 1)
+    found = corrected(Sphere(RADIUS), surface, RADIUS * seen, seen, confidence=0.0)
+    mesh = meshed(found)
+    assert mesh.is_watertight
+    np.testing.assert_allclose(mesh.volume, 4 / 3 * np.pi * RADIUS**3, rtol=0.1)
