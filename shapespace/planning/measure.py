@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence, Set
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -77,6 +77,10 @@ class PlanCLI(TrainingCLI):
                 "--scans N to plan for N scans without one"
             )
 
+    def run_folder(self) -> AbstractContextManager[None]:
+        """Make no run folder: nothing is trained."""
+        return nullcontext()
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build a trainer of one process, without callbacks."""
         options = {**self.config_init["fit"].trainer, **ALONE, **kwargs}
@@ -101,6 +105,7 @@ class PlanCLI(TrainingCLI):
         """
         data = self.config["fit"].data
         trainer = self.config["fit"].trainer
+        limit = trainer.limit_train_batches
         devices = num_devices(trainer.devices, trainer.accelerator)
         return Job(
             ranks=devices * trainer.num_nodes if ranks is None else ranks,
@@ -113,7 +118,8 @@ class PlanCLI(TrainingCLI):
             drop_last=data.drop_last,
             max_epochs=None if self.trainer.max_epochs in (None, -1) else self.trainer.max_epochs,
             max_steps=None if trainer.max_steps == -1 else trainer.max_steps,
-            limit=1.0 if trainer.limit_train_batches is None else trainer.limit_train_batches,
+            # 0 may be read as int or float, a number or a share of batches: none either way.
+            limit=1.0 if limit is None else limit or 0.0,
         )
 
 

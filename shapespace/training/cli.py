@@ -181,13 +181,19 @@ class TrainingCLI(LightningCLI):
             part = self.config["fit"][name]
             if part is not None and str(part.class_path).endswith(f".{base.__name__}"):
                 raise InputError(f"{name}: {base.__name__} is the base of all; name one of them")
-        folder = self.config["fit"].trainer.default_root_dir
-        with empty_again(folder):
-            output_folder(folder)
+        with self.run_folder():
             try:
                 super().instantiate_classes()
             except ValueError as error:
                 raise InputError(one_line(error)) from error
+
+    @contextmanager
+    def run_folder(self) -> Iterator[None]:
+        """Make the run folder; a mistake inside the block leaves no empty one behind."""
+        folder = self.config["fit"].trainer.default_root_dir
+        with empty_again(folder):
+            output_folder(folder)
+            yield
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer, with wandb if the options ask for it."""
