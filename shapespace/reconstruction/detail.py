@@ -5,8 +5,8 @@ onto the scan (:mod:`shapespace.elastic.register`), from the fitted code and fro
 nearest to the scan, whichever ends nearest. Then the surface is corrected where the scan has points
 (:mod:`shapespace.elastic.correction`).
 
-All of it happens in the frame of the space. Letters: N points, M any points, V vertices, F faces, S
-samples, L code length.
+All of it happens in the frame of the space. Letters: N points, n different ones, M any points, V
+vertices, F faces, S samples, L code length.
 """
 
 from collections.abc import Callable
@@ -39,6 +39,8 @@ MOST_POINTS = 20_000
 """Points of the scan that are used, at most."""
 FEW_VERTICES = 2000
 """A mesh of fewer vertices is sampled."""
+FEWEST = 8
+"""Different points that a scan must have to be bent onto and corrected by."""
 FEW_POINTS = 2000
 """Points that decide between the starts."""
 MANY_POINTS = 4000
@@ -100,8 +102,11 @@ def detailed(
     scan: PreparedScan,
     raw: RawScan | None = None,
     on_step: Callable[[], object] = lambda: None,
-) -> Detail:
+) -> Detail | None:
     """Bend a shape of the space onto a scan, and correct it where the scan has points.
+
+    None if no code that is tried has a surface, as in a space that was hardly trained, or if the
+    scan has fewer than ``FEWEST`` different points.
 
     Args:
         space: the space.
@@ -113,12 +118,16 @@ def detailed(
     """
     pose = pose.exact()
     points, normals = measured_points(scan, raw)
+    if len(points) < FEWEST:
+        return None
     points = pose(torch.from_numpy(points)[None])[0].numpy()
     if normals is not None:
         normals = pose.turn(torch.from_numpy(normals)[None])[0].numpy()
     size = float(np.median(np.linalg.norm(points - points.mean(0), axis=1)))
     target = Target(points, normals, size)
     shape = _bent(space, code, target, on_step)
+    if shape is None:
+        return None
     field = BentField(space.metric, shape)
     surface = _samples(shape.surface, shape.graph.faces, points)
     found = corrected(field, surface, points, normals, confidence=confidence_of(shape))
@@ -140,17 +149,28 @@ def measured_points(
         raw: the scan as its file holds it; None takes the points of ``scan``.
     """
     if raw is None or len(raw.vertices) < min(FEW_VERTICES, len(scan.points)):
+        # A scan of few points is drawn with replacement.
+        used = _distinct(scan.points[:MOST_POINTS])
         normals = scan.trusted_normals
-        known = None if normals is None else normals[:MOST_POINTS].astype(np.float64)
-        return scan.points[:MOST_POINTS].astype(np.float64), known
+        known = None if normals is None else normals[used].astype(np.float64)
+        return scan.points[used].astype(np.float64), known
     points = scan.frame.to_store(raw.vertices)
     normals = raw.normals
     if normals is None and raw.faces is not None:
         mesh = trimesh.Trimesh(raw.vertices, raw.faces, process=False)
         normals = np.array(mesh.vertex_normals)
-    used = np.flatnonzero(extent_of(points).holds(points) & ~_isolated(points))
+    # The corners of each triangle of an STL stand by themselves.
+    used = _distinct(points)
+    used = used[extent_of(points).holds(points[used])]
+    if len(used) >= FEWEST:
+        used = used[~_isolated(points[used])]
     used = np.random.default_rng(0).permutation(used)[:MOST_POINTS]
     return points[used], None if normals is None else normals[used]
+
+
+def _distinct(points: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, " n"]:
+    """The first row of each point that is there several times, in the order of the rows."""
+    return np.sort(np.unique(points, axis=0, return_index=True)[1])
 
 
 def _isolated(points: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
@@ -177,8 +197,8 @@ def _bent(
     code: Float[Tensor, " L"],
     target: Target,
     on_step: Callable[[], object],
-) -> BentShape:
-    """The start that ends nearest to the scan, bent with more and more nodes."""
+) -> BentShape | None:
+    """The start that ends nearest to the scan, bent with more and more nodes; None without one."""
     few = _some(target, FEW_POINTS)
     best: BentShape | None = None
     for name, start in {"": code, **_training_codes(space, few)}.items():
@@ -186,10 +206,10 @@ def _bent(
         if shape is not None and (best is None or _cost(shape) < _cost(best)):
             best = shape
         on_step()
-    assert best is not None, "a trained space draws a surface for some of its codes"
+    mesh = None if best is None else _mesh(space, best.code, RESOLUTION)
+    if best is None or mesh is None:
+        return None
     many = _some(target, MANY_POINTS)
-    mesh = _mesh(space, best.code, RESOLUTION)
-    assert mesh is not None
     for spacing, stages in zip(FINE_SPACINGS, FINE_STAGES, strict=True):
         graph = deformation_graph(mesh, spacing * target.size)
         nearest = np.asarray(KDTree(best.graph.vertices).query(graph.nodes)[1])
@@ -286,15 +306,15 @@ def _measured(
     if target.normals is not None:
         faces_away = (target.normals * normals[row]).sum(1) < 0
         off = np.where(faces_away & target.normals.any(1), FAR * target.size, off)
-    gap, row = KDTree(target.points).query(vertices)
-    beyond = np.maximum(gap - 2 * point_spacing(target.points), 0)
-    if target.normals is None:
-        # Nothing says which side of the points is free.
-        beyond = np.zeros_like(beyond)
-    else:
+    beyond = np.zeros(len(vertices))
+    # Without normals nothing says which side of the points is free.
+    if target.normals is not None:
+        tree = KDTree(target.points)
+        gap, row = tree.query(vertices)
         # Behind seen surface lies what the scanner could not see, such as a back.
         height = ((vertices - target.points[row]) * target.normals[row]).sum(1)
-        beyond[height < BEHIND * gap] = 0
+        far = np.maximum(gap - 2 * point_spacing(target.points, tree), 0)
+        beyond = np.where(height < BEHIND * gap, 0, far)
     stretch = np.sqrt((graph.stretch(motion) ** 2).sum(1).mean()) if len(graph.edges) else 0.0
     return BentShape(
         start=start,

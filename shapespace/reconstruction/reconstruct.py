@@ -164,6 +164,11 @@ class _Reconstructor:
             **({"columns": self.meshing.columns} if self.meshing.columns else {}),
         }
 
+    @cached_property
+    def reading(self) -> ReadOptions:
+        """How files are read."""
+        return ReadOptions(self.meshing.columns, self.strict)
+
     def do(self, sources: Sequence[AnySource], advance: Callable[[int], object]) -> None:
         """Reconstruct a batch; ``advance`` is called with the number of rounds that were done."""
         self._sources = {source.name: source for source in sources}
@@ -242,7 +247,7 @@ class _Reconstructor:
             unit=self.meshing.unit,
             seed=self.fit.seed,
             num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
-            reading=ReadOptions(self.meshing.columns, self.strict),
+            reading=self.reading,
         )
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
@@ -267,13 +272,10 @@ class _Reconstructor:
         """Mesh one scan of a batch and write its files; the .json last, which marks it as done."""
         code = fitted.codes[row]
         start = time.perf_counter()
-        if self.fit.detailed:
-            mesh, deviation, more = self._detailed(scan, fitted, row, on_step)
-        else:
-            mesh, more = self._plain(scan, fitted, row, on_step)
-            deviation = self.space.deviation(fitted, row, mesh, scan.frame)
+        made = self._detailed(scan, fitted, row, on_step) if self.fit.detailed else None
+        mesh, deviation, more = made or self._plain(scan, fitted, row, on_step)
         known = deviation if np.isfinite(deviation).all() else None
-        made = facts_of_meshing(mesh, time.perf_counter() - start)
+        of_mesh = facts_of_meshing(mesh, time.perf_counter() - start)
         path = write_mesh(mesh, self._path(scan, MESH), known)
         with replacing(self._path(scan, CODE)) as part:
             part.write_bytes(bytes_of_code(code))
@@ -285,7 +287,7 @@ class _Reconstructor:
             mesh=mesh,
             deviation=known,
             made_by=self.made_by,
-            more=made | more,
+            more=of_mesh | more,
         )
         if self.pictures:
             fit_picture(
@@ -307,8 +309,8 @@ class _Reconstructor:
 
     def _plain(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
-    ) -> tuple[trimesh.Trimesh, dict[str, Any]]:
-        """The surface of the code, or of the refined decoder, and facts of the refinement."""
+    ) -> tuple[trimesh.Trimesh, Float[np.ndarray, " V"], dict[str, Any]]:
+        """The surface of the code, or of the refined decoder, its standard deviation, and facts."""
         space = self._refined(scan, fitted, row, on_step)
         mesh = space.mesh(
             fitted.codes[row],
@@ -318,17 +320,18 @@ class _Reconstructor:
             pose=fitted.poses.rows(torch.tensor([row])),
         )
         more = {} if space is self.space else facts_of_refined(space, fitted, row, scan)
-        return mesh, more
+        return mesh, self.space.deviation(fitted, row, mesh, scan.frame), more
 
     def _detailed(
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
-    ) -> tuple[trimesh.Trimesh, Float[np.ndarray, " V"], dict[str, Any]]:
-        """The bent and corrected surface, its standard deviation, and facts of the bending."""
+    ) -> tuple[trimesh.Trimesh, Float[np.ndarray, " V"], dict[str, Any]] | None:
+        """The bent and corrected surface, its standard deviation, and facts; None if empty."""
         pose = fitted.poses.rows(torch.tensor([row]))
         source = self._sources[scan.name]
-        reading = ReadOptions(self.meshing.columns, self.strict)
-        raw = source.load(reading)[0] if isinstance(source, Source) else None
+        raw = source.load(self.reading)[0] if isinstance(source, Source) else None
         detail = detailed(self.space, fitted.codes[row], pose, scan, raw=raw, on_step=on_step)
+        if detail is None:
+            return None
         mesh = detailed_mesh(
             detail, scan, pose, resolution=self.meshing.resolution, cell=self.meshing.cell
         )

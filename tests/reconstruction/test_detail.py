@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from shapespace.config.options import FitOptions, MeshOptions
@@ -67,3 +68,22 @@ def test_detail_is_near_the_scan_in_its_own_unit(toy_checkpoint, scans, tmp_path
 def test_refinement_and_detail_exclude_each_other():
     with pytest.raises(InputError, match="give one of them"):
         FitOptions(refine=10, detail="full")
+
+
+def test_a_space_without_a_surface_gives_an_empty_mesh_and_says_so(toy_checkpoint, scans, tmp_path):
+    content = torch.load(toy_checkpoint, weights_only=True)
+    last = [name for name in content["state_dict"] if name.endswith("bias")][-1]
+    content["state_dict"][last] += 100.0  # f is positive everywhere
+    torch.save(content, tmp_path / "positive.ckpt")
+    done = made(tmp_path / "positive.ckpt", scans / "metres.xyz", tmp_path / "out", detail="full")
+    assert not len(done.mesh.faces) and done.failure and "EMPTY (" in done.line()
+
+
+def test_points_that_are_given_several_times_count_once(toy_checkpoint, scans, tmp_path):
+    rows = np.loadtxt(scans / "metres.xyz")
+    np.savetxt(tmp_path / "six.xyz", np.tile(rows[:6], (12, 1)))
+    six = made(toy_checkpoint, tmp_path / "six.xyz", tmp_path / "out", detail="full")
+    assert "detail" not in six.facts  # too few points: the surface of the code
+    np.savetxt(tmp_path / "thrice.xyz", np.repeat(rows, 3, axis=0))
+    thrice = made(toy_checkpoint, tmp_path / "thrice.xyz", tmp_path / "out", detail="full")
+    assert off(thrice.mesh).mean() < 0.01
