@@ -25,7 +25,13 @@ class EncodedMLP(Decoder):
         latent_size: L, the code length; 0 for a single shape.
         dimension: D, 3 or 2.
         columns: E - D, numbers of e(x).
-        inner: other arguments of the ``SkipMLP``.
+        width: neurons of a hidden layer; more than E and L with a skip.
+        depth: number of hidden layers.
+        skip: the hidden layer that sees all inputs again, as of ``SkipMLP``; 0 for none.
+        beta: sharpness of the softplus.
+        radius: radius of the sphere that the field begins as, in the store's unit.
+        precision: of the matrix products of a training step.
+        zero_latent_columns: as of ``SkipMLP``.
         zero_columns: let the columns of e(x) begin at 0, so that the field begins as that of x
             alone, the sphere of the ``SkipMLP`` (IDR, Yariv et al. 2020).
     """
@@ -35,20 +41,36 @@ class EncodedMLP(Decoder):
         latent_size: int,
         dimension: int,
         columns: int,
-        inner: dict[str, int | float | bool],
+        *,
+        width: int,
+        depth: int,
+        skip: int,
+        beta: float,
+        radius: float,
+        precision: Precision,
+        zero_latent_columns: bool,
         zero_columns: bool = True,
     ) -> None:
         super().__init__()
-        skip = int(inner["skip"])
-        if skip and inner["width"] <= dimension + columns + latent_size:
+        if skip and width <= dimension + columns + latent_size:
             raise InputError(
-                f"width={inner['width']}: must exceed the {dimension + columns} numbers of an "
+                f"width={width}: must exceed the {dimension + columns} numbers of an "
                 f"encoded point and the {latent_size} numbers of a code; give fewer octaves, "
                 "frequencies or levels, or skip=0"
             )
         self.dimension = dimension
         self.latent_size = latent_size
-        self.inner = SkipMLP(latent_size, dimension + columns, **inner)  # pyright: ignore[reportArgumentType]
+        self.precision: Precision = precision
+        self.inner = SkipMLP(
+            latent_size,
+            dimension + columns,
+            width=width,
+            depth=depth,
+            skip=skip,
+            beta=beta,
+            radius=radius,
+            zero_latent_columns=zero_latent_columns,
+        )
         self.zero_latent_columns = self.inner.zero_latent_columns
         if zero_columns:
             with torch.no_grad():
@@ -145,10 +167,18 @@ class PositionalMLP(EncodedMLP):
     ) -> None:
         at_least(0, octaves=octaves)
         positive(base=base)
-        inner = {"width": width, "depth": depth, "skip": skip, "beta": beta, "radius": radius}
-        inner["zero_latent_columns"] = zero_latent_columns
-        super().__init__(latent_size, dimension, 2 * dimension * octaves, inner)
-        self.precision: Precision = precision
+        super().__init__(
+            latent_size,
+            dimension,
+            2 * dimension * octaves,
+            width=width,
+            depth=depth,
+            skip=skip,
+            beta=beta,
+            radius=radius,
+            precision=precision,
+            zero_latent_columns=zero_latent_columns,
+        )
         self.frequencies = tuple(base * 2.0**octave for octave in range(octaves))
 
     def encode(
@@ -226,10 +256,18 @@ class FourierMLP(EncodedMLP):
     ) -> None:
         at_least(0, frequencies=frequencies)
         positive(sigma=sigma)
-        inner = {"width": width, "depth": depth, "skip": skip, "beta": beta, "radius": radius}
-        inner["zero_latent_columns"] = zero_latent_columns
-        super().__init__(latent_size, dimension, 2 * frequencies, inner)
-        self.precision: Precision = precision
+        super().__init__(
+            latent_size,
+            dimension,
+            2 * frequencies,
+            width=width,
+            depth=depth,
+            skip=skip,
+            beta=beta,
+            radius=radius,
+            precision=precision,
+            zero_latent_columns=zero_latent_columns,
+        )
         self.unit_slopes = unit_slopes
         self.register_buffer("waves", 2 * math.pi * sigma * torch.randn(frequencies, dimension))
 

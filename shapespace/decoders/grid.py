@@ -67,10 +67,19 @@ class GridMLP(EncodedMLP):
         at_least(0, levels=levels)
         at_least(1, cells=cells, features=features)
         positive(growth=growth, extent=extent)
-        inner = {"width": width, "depth": depth, "skip": skip, "beta": beta, "radius": radius}
-        inner["zero_latent_columns"] = zero_latent_columns
-        super().__init__(latent_size, dimension, levels * features, inner, zero_columns=False)
-        self.precision: Precision = precision
+        super().__init__(
+            latent_size,
+            dimension,
+            levels * features,
+            width=width,
+            depth=depth,
+            skip=skip,
+            beta=beta,
+            radius=radius,
+            precision=precision,
+            zero_latent_columns=zero_latent_columns,
+            zero_columns=False,
+        )
         self.extent = extent
         self.sides = [max(1, round(cells * growth**level)) for level in range(levels)]
         self.grids = nn.ParameterList(

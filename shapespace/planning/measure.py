@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence, Set
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -77,9 +77,10 @@ class PlanCLI(TrainingCLI):
                 "--scans N to plan for N scans without one"
             )
 
-    def run_folder(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def run_folder(self) -> Iterator[None]:
         """Make no run folder: nothing is trained."""
-        return nullcontext()
+        yield
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build a trainer of one process, without callbacks."""

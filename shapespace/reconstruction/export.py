@@ -25,7 +25,7 @@ from shapespace.reconstruction.record import (
     share_without_points,
     verdict,
 )
-from shapespace.rendering.meshes import BLUE, ORANGE
+from shapespace.rendering.meshes import blue_to_orange
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
@@ -107,8 +107,7 @@ def write_mesh(
 
 def _coloured(deviation: Float[np.ndarray, " V"], unsure: float) -> dict[str, np.ndarray]:
     """Vertex properties of a PLY file: the deviation, and its colour between blue and orange."""
-    share = np.clip(deviation / max(unsure, 1e-300), 0, 1)[:, None]
-    colours = np.round(255 * ((1 - share) * np.array(BLUE) + share * np.array(ORANGE)))
+    colours = np.round(255 * blue_to_orange(deviation / max(unsure, 1e-300)))
     names = ("red", "green", "blue")
     return {"deviation": deviation, **dict(zip(names, colours.T.astype(np.uint8), strict=True))}
 

@@ -195,6 +195,15 @@ def _shown(unit: str) -> tuple[float, str]:
     return MILLIMETRES if unit == "m" else PERCENT
 
 
+def _percentiles(off: Float[np.ndarray, " N"], unit: str) -> dict[str, float]:
+    """Median and 95 % of distances in stored units, in the unit in which they are shown."""
+    per_unit = _shown(unit)[0]
+    return {
+        "off_median": per_unit * float(np.median(off)),
+        "off_95_percent": per_unit * float(np.percentile(off, 95)),
+    }
+
+
 def check_facts(facts: Mapping[str, Any]) -> None:
     """Raise ValueError unless the facts of a reconstruction say where it lies.
 
@@ -280,7 +289,6 @@ def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
         row: row of the scan in the batch.
         unit: unit of the space, "m" or "radius".
     """
-    per_unit, name = _shown(unit)
     off = fitted.distances[row].double().cpu().numpy()
     rotation, shift, scale = (part[row].tolist() for part in fitted.poses)
     far = OUTLIER * Search().noise * float(fitted.sizes[row])
@@ -290,9 +298,8 @@ def facts_of_fit(fitted: FitResult, row: int, unit: str) -> dict[str, Any]:
         "converged": bool(fitted.converged[row]),
         "spread_of_starts": float(fitted.spread[row]),
         "seconds": round(fitted.seconds / len(fitted.codes), 3),
-        "off_median": per_unit * float(np.median(off)),
-        "off_95_percent": per_unit * float(np.percentile(off, 95)),
-        "off_unit": name,
+        **_percentiles(off, unit),
+        "off_unit": _shown(unit)[1],
         "outliers": float((off > far).mean()) if len(off) else 0.0,
         "strangeness": None if fitted.prior_distance is None else float(fitted.prior_distance[row]),
         "pose": {"rotation": rotation, "shift": shift, "scale": scale},
@@ -312,15 +319,7 @@ def facts_of_distance(
     """
     if not len(mesh.faces) or not len(points):
         return {}
-    off = point_to_mesh(points[:COMPARED], mesh) / scale
-    median, most = _shown(unit)[0] * np.percentile(off, [50, 95])
-    return {"off_median": float(median), "off_95_percent": float(most)}
-
-
-def facts_of_refinement(off: Float[np.ndarray, " N"], unit: str) -> dict[str, float]:
-    """Percentiles of the distances of the points to a refined surface, in ``off_unit``."""
-    median, most = _shown(unit)[0] * np.percentile(off, [50, 95])
-    return {"refined_off_median": float(median), "refined_off_95_percent": float(most)}
+    return _percentiles(point_to_mesh(points[:COMPARED], mesh) / scale, unit)
 
 
 def facts_of_refined(
@@ -337,4 +336,5 @@ def facts_of_refined(
     batch = as_batch([scan], fitted.distances.shape[1]).to(fitted.codes.device)
     which = torch.tensor([row], device=fitted.codes.device)
     off = distances(space.metric, batch.points, State(fitted.codes, fitted.poses).rows(which))
-    return facts_of_refinement(off[0].double().cpu().numpy(), space.unit)
+    found = _percentiles(off[0].double().cpu().numpy(), space.unit)
+    return {f"refined_{name}": value for name, value in found.items()}

@@ -151,6 +151,12 @@ def colour_map(
     return np.where(np.isnan(values)[:, None], GREY, colours)
 
 
+def blue_to_orange(share: Float[np.ndarray, " K"]) -> Float[np.ndarray, "K 3"]:
+    """Colours from sure to unsure: ``BLUE`` at 0 and below, ``ORANGE`` at 1 and above, sRGB."""
+    share = np.clip(share, 0, 1)[:, None]
+    return (1 - share) * np.array(BLUE) + share * np.array(ORANGE)
+
+
 def _soup(figure: Figure, rotation: np.ndarray) -> Soup:
     """The rotated triangles of a figure, without those that have a corner at NaN."""
     shape = figure.shape

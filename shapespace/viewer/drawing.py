@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from shapespace.rendering.meshes import BLUE, GREY, ORANGE
+from shapespace.rendering.meshes import GREY, blue_to_orange
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import Bounds, evaluator, extract_mesh, zero_set_bounds
 from shapespace.viewer.worker import GivenUp, Superseded
@@ -111,8 +111,7 @@ def blended(
         per_unit: factor from the unit of the values to that of the legend.
         unit: of the legend.
     """
-    share = np.clip(np.nan_to_num(values) / max(worst, 1e-300), 0, 1)[:, None]
-    colours = (1 - share) * np.array(BLUE) + share * np.array(ORANGE)
+    colours = blue_to_orange(np.nan_to_num(values) / max(worst, 1e-300))
     colours[np.isnan(values)] = GREY
     known = values[np.isfinite(values)]
     middle = f"; median {np.median(known) * per_unit:.3g} {unit}" if len(known) else ""
