@@ -18,6 +18,8 @@ def kind_of(path: str | Path, start: bytes | None = None) -> str:
     try:
         if Path(path).is_dir():
             return "a folder"
+        if start is None and not Path(path).is_file():
+            return ""  # opening a named pipe waits for its writer, for ever
         if start is None:
             with Path(path).open("rb") as file:
                 start = file.read(256)

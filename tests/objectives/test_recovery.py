@@ -25,7 +25,7 @@ SIZES = {
     "ReluMLP": {"width": 64, "depth": 3, "skip": 0, "radius": 0.7},
     "ImNet": {"features": 8},
     "OccupancyResNet": {"width": 40, "blocks": 2, "radius": 0.7},
-    "Siren": {"width": 64, "depth": 3, "omega": 10.0, "offset": 1.2, "scale": 1.0},
+    "Siren": {"width": 64, "depth": 3, "omega": 5.0, "offset": 1.2, "scale": 1.0},
     "FourierMLP": {"width": 32, "depth": 2, "skip": 0, "frequencies": 8, "radius": 0.7},
     "GridMLP": {"levels": 2, "cells": 4, "width": 32, "depth": 1, "radius": 0.7},
 }
