@@ -59,6 +59,14 @@ class Bending(NamedTuple):
     energy: float
 
     @property
+    def strain_rate(self) -> float:
+        """sqrt(energy x mean of u^2) / size, in 1 / time; 0 where nothing moves, NaN if empty."""
+        if not len(self.speed):
+            return float("nan")
+        size = self.samples.size
+        return float(np.sqrt(self.energy * self.mean_square_speed)) / size if size else 0.0
+
+    @property
     def mean_square_speed(self) -> float:
         """Mean of u^2 over the samples; 0 without samples."""
         return float(np.square(self.speed).mean()) if len(self.speed) else 0.0

@@ -31,6 +31,12 @@ Start = Literal["mean", "zero", "fit"]
 """First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
 
 
+WalkPath = Literal["straight", "training", "best"]
+"""A straight line of codes, a chain of training codes, or the one of both that strains less."""
+WalkParts = Literal["all", "largest"]
+"""All connected components of a shape, or the one of the largest area."""
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How files are read that do not say enough themselves.
@@ -139,6 +145,29 @@ class MeshOptions:
         ReadOptions(self.columns)
         if self.cell is not None:
             positive(cell=self.cell)
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """How a walk goes from shape to shape.
+
+    Args:
+        steps: meshes from each shape to the next, both included.
+        resolution: grid nodes along the longest side of a mesh.
+        path: straight goes in a straight line of codes. training goes from one nearby training code
+            to the next. best takes of these the way on which the surface is strained least, and
+            says which; it takes about a minute a leg.
+        parts: all writes each shape whole; largest writes its largest part, and says how many were
+            dropped.
+    """
+
+    steps: int = 7
+    resolution: int = 192
+    path: WalkPath = "straight"
+    parts: WalkParts = "all"
+
+    def __post_init__(self) -> None:
+        at_least(2, resolution=self.resolution)
 
 
 @dataclass(frozen=True)

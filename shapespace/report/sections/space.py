@@ -10,7 +10,7 @@ import numpy as np
 
 from shapespace.data.names import parse_names
 from shapespace.geometry.spread import farthest_point_sample
-from shapespace.reconstruction.interpolate import Waypoint, interpolate
+from shapespace.reconstruction.walks.path import Waypoint, interpolate
 from shapespace.rendering.charts import plot_bars, plot_histogram, plot_map
 from shapespace.rendering.previews import draw_codes
 from shapespace.report import html as report
