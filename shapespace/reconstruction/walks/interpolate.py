@@ -5,9 +5,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 import trimesh
 
 from shapespace.config.options import ReadOptions, WalkOptions
@@ -15,9 +14,15 @@ from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.formats.readers import READERS
 from shapespace.data.sources import find_sources
 from shapespace.errors import InputError
-from shapespace.geometry.components import largest_component
+from shapespace.geometry.components import components, largest_component
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.inputs import prepare_for, space_of_meshes, unit_of
+from shapespace.reconstruction.walks.carried import (
+    CarriedWalk,
+    carried_walk,
+    read_landmarks,
+    write_carried,
+)
 from shapespace.reconstruction.walks.measure import (
     OFF_LINE,
     NearestTraining,
@@ -26,12 +31,7 @@ from shapespace.reconstruction.walks.measure import (
     leg_facts,
     shape_facts,
 )
-from shapespace.reconstruction.walks.path import (
-    Leg,
-    Waypoint,
-    chosen_leg,
-    points_of,
-)
+from shapespace.reconstruction.walks.path import Walk, Waypoint, chosen_leg, points_of
 from shapespace.rendering.previews import draw_row
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
@@ -41,35 +41,6 @@ from shapespace.utils.progress import progress
 
 FACTS = "walk.json"
 """Facts of all shapes of a walk, in its folder."""
-
-
-class Walk(NamedTuple):
-    """A walk from shape to shape.
-
-    Args:
-        shapes: names of the shapes where its legs begin and end.
-        waypoints: their codes and frames.
-        legs: the ways between them.
-        points: the points of all legs; no waypoint is repeated.
-        steps: points of a leg, both ends included.
-    """
-
-    shapes: tuple[str, ...]
-    waypoints: tuple[Waypoint, ...]
-    legs: tuple[Leg, ...]
-    points: tuple[Waypoint, ...]
-    steps: int
-
-    def share(self, number: int) -> float:
-        """How far a point is on its leg, from 0 to 1; ends of inner legs count as starts."""
-        if number == len(self.points) - 1:
-            return 1.0
-        return number % (self.steps - 1) / (self.steps - 1)
-
-    def direction(self, number: int) -> torch.Tensor:
-        """The change of the code from a point to the next; from the one before at the end."""
-        first = min(number, len(self.points) - 2)
-        return self.points[first + 1].code - self.points[first].code
 
 
 def interpolate_shapes(
@@ -85,8 +56,10 @@ def interpolate_shapes(
 ) -> list[Path]:
     """Write meshes along the paths from shape to shape, ``strip.png`` of all, and ``walk.json``.
 
-    ``walk.json`` says of each shape how many parts it has, its volume, area and genus, its bending
-    energy and the nearest training shape, and of each leg which path was taken and what is wrong.
+    With ``fixed_topology`` the meshes are one mesh that is carried along, and ``walk.glb`` is its
+    animation. ``walk.json`` says of each shape how many parts it has, its volume, area and genus,
+    its bending energy and the nearest training shape, and of each leg which path was taken and
+    what is wrong.
 
     Args:
         checkpoint: file of a trained space.
@@ -103,6 +76,7 @@ def interpolate_shapes(
         The files that were written.
     """
     steps = options.steps
+    landmarks = None if options.landmarks is None else read_landmarks(options.landmarks)
     if len(shapes) < 2 or steps < 2:
         raise InputError(f"{len(shapes)} shapes and steps={steps}: give at least two of each")
     space = space_of_meshes(checkpoint, seed)
@@ -111,31 +85,55 @@ def interpolate_shapes(
     for line in grouped_accounts((scan.source, scan.account) for scan in scans if scan is not None):
         on_remark(line)
     walk = planned(space, shapes, scans, options)
-    meshes, paths = [], []
-    facts: list[ShapeFacts] = []
+    wholes, facts = _measured(space, walk, options)
+    unit = unit_of(space, walk.waypoints[0].frame)
+    carried = None
+    paths: list[Path] = []
+    if options.fixed_topology:
+        with progress(desc="carrying the mesh", total=1, unit="walk") as bar:
+            carried = carried_walk(space, walk, wholes[0])
+            bar.update()
+        paths += write_carried(carried, folder, landmarks)
+        meshes = [carried.mesh(row) for row in range(len(walk.points))]
+    else:
+        kept = [largest_component(each) if options.parts == "largest" else each for each in wholes]
+        meshes = [
+            _in_frame(each, point.frame) for each, point in zip(kept, walk.points, strict=True)
+        ]
+    paths = [write_mesh(each, folder / _name(row)) for row, each in enumerate(meshes)] + paths
+    paths += _strip(meshes, folder)
+    paths.append(_write_facts(space, walk, facts, carried, folder / FACTS, unit, on_remark))
+    return paths
+
+
+def _name(number: int) -> str:
+    """The file of a shape."""
+    return f"{number:03d}.ply"
+
+
+def _measured(
+    space: TrainedSpace, walk: Walk, options: WalkOptions
+) -> tuple[list[trimesh.Trimesh], list[ShapeFacts]]:
+    """The whole zero set at each point of a walk, in the frame of the space, and its facts."""
     nearest = NearestTraining(space)
+    wholes, facts = [], []
     for number, point in enumerate(progress(walk.points, "meshing", unit="mesh")):
-        path = folder / f"{number:03d}.ply"
         mesh = extract_mesh(
             space.decoder, point.code, options.resolution, space.extent, largest_only=False
         )
-        kept = largest_component(mesh) if options.parts == "largest" else mesh
-        meshes.append(_in_frame(kept, point.frame))
-        paths.append(write_mesh(meshes[-1], path))
+        wholes.append(mesh)
+        placed = _in_frame(mesh, point.frame)
         facts.append(
             shape_facts(
-                _in_frame(mesh, point.frame),
-                file=path.name,
+                placed,
+                file=_name(number),
                 t=walk.share(number),
-                dropped=kept.metadata.get("dropped_components", 0),
+                dropped=0 if options.whole else max(0, components(mesh)[0] - 1),
                 cost=bending_along(space, point.code, walk.direction(number), mesh),
                 nearest=nearest(point.code),
             )
         )
-    paths += _strip(meshes, folder)
-    unit = unit_of(space, walk.waypoints[0].frame)
-    paths.append(_write_facts(space, walk, facts, folder / FACTS, unit, on_remark))
-    return paths
+    return wholes, facts
 
 
 def planned(
@@ -179,11 +177,12 @@ def _write_facts(
     space: TrainedSpace,
     walk: Walk,
     shapes: Sequence[ShapeFacts],
+    carried: CarriedWalk | None,
     path: Path,
     unit: str,
     on_remark: Callable[[str], object],
 ) -> Path:
-    """Write the facts of all legs, and say them in lines."""
+    """Write the facts of all legs and of the carried mesh, and say them in lines."""
     legs = []
     for row, (leg, ends) in enumerate(zip(walk.legs, pairwise(walk.shapes), strict=True)):
         first = row * (walk.steps - 1)
@@ -201,6 +200,10 @@ def _write_facts(
         "bound": OFF_LINE,
         "legs": legs,
     }
+    if carried is not None:
+        content["carried"] = carried.plain()
+        for line in carried.lines(unit):
+            on_remark(line)
     with replacing(path) as part:
         part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
     return path

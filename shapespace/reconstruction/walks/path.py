@@ -14,6 +14,7 @@ Letters: S training codes, L code length, K points of a path.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -67,6 +68,35 @@ class Leg:
     through: tuple[str, ...] = ()
     strain: float | None = None
     straight: float | None = None
+
+
+class Walk(NamedTuple):
+    """A walk from shape to shape.
+
+    Args:
+        shapes: names of the shapes where its legs begin and end.
+        waypoints: their codes and frames.
+        legs: the ways between them.
+        points: the points of all legs; no waypoint is repeated.
+        steps: points of a leg, both ends included.
+    """
+
+    shapes: tuple[str, ...]
+    waypoints: tuple[Waypoint, ...]
+    legs: tuple[Leg, ...]
+    points: tuple[Waypoint, ...]
+    steps: int
+
+    def share(self, number: int) -> float:
+        """How far a point is on its leg, from 0 to 1; ends of inner legs count as starts."""
+        if number == len(self.points) - 1:
+            return 1.0
+        return number % (self.steps - 1) / (self.steps - 1)
+
+    def direction(self, number: int) -> Float[Tensor, " L"]:
+        """The change of the code from a point to the next; from the one before at the end."""
+        first = min(number, len(self.points) - 2)
+        return self.points[first + 1].code - self.points[first].code
 
 
 def chosen_leg(
