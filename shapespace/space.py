@@ -21,7 +21,7 @@ from shapespace.checkpoint import built, check_numbers
 from shapespace.codes import LatentCodes
 from shapespace.data.prepare.points import sigma_of
 from shapespace.decoders.base import Decoder
-from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
+from shapespace.decoders.derivatives import as_distance
 from shapespace.encoders.codes import EncodedCodes
 from shapespace.errors import InputError
 from shapespace.fitting.pose import Pose
@@ -46,11 +46,6 @@ from shapespace.sharing.bundle import read_bundle, read_space
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
 from shapespace.utils.notebook import Shown, nothing, shown
-
-NUM_MEASURED = 4
-"""Training shapes at which the slope of a field is measured that is no distance."""
-LEAST_OF_LOGIT = 0.1
-"""Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
 class TrainedSpace(Shown):
@@ -171,14 +166,8 @@ class TrainedSpace(Shown):
 
         Fits, error bars, diagnostics and all lengths in reports are measured by it.
         """
-        if self.kind == "distance":
-            return self.decoder
         codes = self.codes.table.weight.detach()
-        slope = slope_at_surface(self.decoder, codes[:NUM_MEASURED], self.extent)
-        # A logit may be less steep at a distance, and f / |grad f| then right; a clamped field is
-        # flat where the clamp holds, and f / slope at least no overestimate.
-        least = slope * (LEAST_OF_LOGIT if self.kind == "logit" else 1.0)
-        return FirstOrderDistance(self.decoder, slope, least).eval()
+        return as_distance(self.decoder, self.kind, codes, self.extent)
 
     @cached_property
     def size(self) -> float | None:

@@ -22,6 +22,7 @@ from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
 from shapespace.scan import Frame, Scan, decoded_normals
 from shapespace.training.batches import Batch, Step, Steps, Visit, world
+from shapespace.training.validation.held_out import check_held_out, open_truth
 from shapespace.utils.files import read_lines
 
 
@@ -124,6 +125,11 @@ class ScanData(pl.LightningDataModule):
         verify: read the whole store before training and compare its checksums.
         num_targets: number of targets (points with distances) of each scan in a step, where the
             objective reads them; None takes ``num_points``, or fewer if a scan has fewer.
+        validation: text file with the names of scans of the store that are not trained on, as
+            ``shapespace data split`` writes it; some are reconstructed now and then (``validation``
+            says how often), and ``best.ckpt`` is kept by their error. None validates nothing.
+        truth: store of the true surfaces of these scans under the same names, such as their
+            registrations; for the error where a scan has not seen. None if there is none.
     """
 
     def __init__(
@@ -140,6 +146,8 @@ class ScanData(pl.LightningDataModule):
         cache: str | None = None,
         verify: bool = False,
         num_targets: int | None = None,
+        validation: str | None = None,
+        truth: str | None = None,
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
@@ -173,6 +181,27 @@ class ScanData(pl.LightningDataModule):
                 f"{store}: data.drop_last with batch_size={batch_size} leaves no batch of "
                 f"{self.num_scans} scans: lower data.batch_size or raise data.repeats"
             )
+        self.held_out, self.truth = self._held_out(validation, truth)
+
+    def _held_out(
+        self, validation: str | None, truth: str | None
+    ) -> tuple[tuple[str, ...] | None, ScanStore | None]:
+        """Names of the held-out scans and the store of their true surfaces; None where not given.
+
+        Args:
+            validation: path of the list of names.
+            truth: path of the store.
+        """
+        if validation is None:
+            if truth is not None:
+                raise InputError(
+                    f"data.truth={one_line(truth)}: is of the scans of data.validation; give that "
+                    "list too"
+                )
+            return None, None
+        names = tuple(read_lines(validation))
+        check_held_out(validation, names, self.store, training=self.names)
+        return names, None if truth is None else open_truth(truth, self.store, names)
 
     def open_store(self, path: str) -> ScanStore:
         """Open the store at ``path``; a subclass may return dummy data."""

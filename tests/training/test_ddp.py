@@ -104,6 +104,13 @@ SETTINGS = {
         "--model.encoder.width=16",
         "--model.encoder.variational=true",
     ],
+    "validated": [
+        "--trainer.max_epochs=20",
+        "--data.scans={four}",
+        "--data.validation={fifth}",
+        "--validation.every=1",
+        "--validation.share=1e9",
+    ],
     "muon": ["--trainer.max_epochs=10", "--model.optimiser=muon", "--model.schedule=cosine"],
 }
 """Each of 20 steps of four scans, of five scans but where four are named."""
@@ -115,6 +122,8 @@ def runs(five, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     four = folder / "four.txt"
     four.write_text("ball\negg\nlens\nmelon\n")
+    fifth = folder / "fifth.txt"
+    fifth.write_text("pill\n")
     for ranks in (1, 2, 4):
         batch = f"--data.batch_size={4 // ranks}"
         train(
@@ -122,7 +131,7 @@ def runs(five, tmp_path_factory):
             [
                 arguments(folder / f"{name}_{ranks}", five, batch, *options)
                 for name, given in SETTINGS.items()
-                for options in [[option.format(four=four) for option in given]]
+                for options in [[option.format(four=four, fifth=fifth) for option in given]]
             ],
         )
     return lambda name, ranks: folder / f"{name}_{ranks}"
