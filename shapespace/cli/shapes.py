@@ -8,6 +8,7 @@ from shapespace.cli.output import say_line
 from shapespace.config.options import (
     AnyUnit,
     Axis,
+    Factor,
     FitOptions,
     MeshOptions,
     ReadOptions,
@@ -89,6 +90,7 @@ def interpolate(
     resolution: int = 192,
     unit: AnyUnit = "auto",
     seed: int = 0,
+    hold: Factor | None = None,
     reading: ReadOptions = ReadOptions(),
 ) -> None:
     """Interpolate codes in a straight line from shape to shape.
@@ -108,6 +110,8 @@ def interpolate(
         unit: length unit of the scan files. auto takes the unit in which a scan is about as large
             as the shapes of the space, and says so.
         seed: seed of the sampling of scan files.
+        hold: identity keeps the person of the first shape and moves the posture alone; posture
+            keeps the posture and moves the person. For spaces trained with model.identity_size.
         reading: how scan files are read.
     """
     from shapespace.reconstruction.interpolate import interpolate_shapes
@@ -123,6 +127,7 @@ def interpolate(
             unit=unit,
             seed=seed,
             reading=reading,
+            hold=hold,
             on_remark=say_line,
         )
     for path in paths:

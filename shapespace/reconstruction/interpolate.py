@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.config.options import ReadOptions
+from shapespace.config.options import Factor, ReadOptions
 from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.formats.readers import READERS
 from shapespace.data.sources import find_sources
+from shapespace.encoders.factors import Held, with_part
 from shapespace.errors import InputError, at_least
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.inputs import prepare_for, space_of_meshes
@@ -73,6 +74,7 @@ def interpolate_shapes(
     unit: str = "auto",
     seed: int = 0,
     reading: ReadOptions = ReadOptions(),
+    hold: Factor | None = None,
     on_remark: Callable[[str], object] = lambda _: None,
 ) -> list[Path]:
     """Write meshes along the straight lines from shape to shape, and ``strip.png`` of all.
@@ -86,6 +88,8 @@ def interpolate_shapes(
         unit: length unit of scan files, as in :class:`~shapespace.config.options.MeshOptions`.
         seed: seed of the sampling of scan files.
         reading: how scan files are read.
+        hold: the part of the code that stays that of the first shape, so that the other part alone
+            walks; None walks with whole codes. For spaces trained with ``model.identity_size``.
         on_remark: called with each line about what of a file is not used, mended or left out.
 
     Returns:
@@ -100,6 +104,8 @@ def interpolate_shapes(
     for line in grouped_accounts((scan.source, scan.account) for scan in scans if scan is not None):
         on_remark(line)
     waypoints = [_waypoint(space, shape, scan) for shape, scan in zip(shapes, scans, strict=True)]
+    if hold is not None:
+        waypoints = _holding(space, waypoints, hold)
     meshes, paths = [], []
     for number, point in enumerate(progress(interpolate(waypoints, steps), "meshing", unit="mesh")):
         mesh = space.mesh(point.code, point.frame, resolution)
@@ -110,6 +116,19 @@ def interpolate_shapes(
     except InputError as error:
         warnings.warn(f"no strip.png: {error}", stacklevel=2)
     return paths
+
+
+def _holding(space: TrainedSpace, waypoints: Sequence[Waypoint], hold: Factor) -> list[Waypoint]:
+    """The waypoints with one part of the code of the first."""
+    if not space.identity_size:
+        raise InputError(
+            f"hold={hold}: {space.path} has codes of one part; train with model.identity_size"
+        )
+    held = Held(hold, waypoints[0].code)
+    return [
+        Waypoint(with_part(point.code, held, space.identity_size), point.frame)
+        for point in waypoints
+    ]
 
 
 def _scan_in(

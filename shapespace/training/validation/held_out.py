@@ -151,8 +151,8 @@ def read_held_out(store: ScanStore, name: str, truth: ScanStore | None, num_poin
 
 def spaced(names: Sequence[str], count: int) -> list[str]:
     """``count`` names, evenly spaced, the first and the last included; all of a shorter list."""
-    rows = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
-    return [names[row] for row in rows.tolist()]
+    places = np.linspace(0, len(names) - 1, min(count, len(names))).round()
+    return [names[int(place)] for place in places]
 
 
 def frozen_decoder(decoder: Decoder) -> Decoder:
