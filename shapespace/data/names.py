@@ -11,6 +11,8 @@ from shapespace.errors import InputError, one_line
 
 PATTERN = r"(?P<subject>[^_]+)_(?P<sequence>.+)_(?P<frame>[0-9]+)"
 """Names of D-FAUST, ``<subject>_<sequence>_<frame>``: 50025_chicken_wings_001831."""
+COPY = "~"
+"""Stands between the name of a scan and what a copy of it is, such as ~mirror."""
 GROUPS = ("subject", "sequence", "frame")
 """The named groups that every pattern must have."""
 
@@ -66,11 +68,12 @@ def parse_names(names: Iterable[str], pattern: str = PATTERN) -> dict[str, Frame
 
 
 def subjects_of(names: Sequence[str]) -> list[str]:
-    """The subject of each scan.
+    """The subject of each scan; a copy has the subject of its scan.
 
     Raises:
         InputError: a name does not state subject, sequence and frame.
     """
+    names = [name.partition(COPY)[0] for name in names]
     parsed = parse_names(names)
     for name in names:
         if name not in parsed:

@@ -120,6 +120,12 @@ SETTINGS = {
         "--model.identity_size=3",
         "--model.code_max_norm=0.01",
     ],
+    "copies": [
+        "--trainer.max_epochs=4",
+        "--data.copies.mirror=x",
+        "--data.copies.warps=1",
+    ],
+    "tied": ["--trainer.max_epochs=10", "--data.copies.mirror=x", "--data.copies.tied=true"],
     "muon": ["--trainer.max_epochs=10", "--model.optimiser=muon", "--model.schedule=cosine"],
 }
 """Each of 20 steps of four scans, of five scans but where four are named."""
