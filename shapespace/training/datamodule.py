@@ -91,12 +91,15 @@ class Windows(Dataset[Batch]):
         decoded = None if normals is None else decoded_normals(normals)
         for row, copy in enumerate(made):
             if not copy.is_source:
-                whole = Points(points, decoded, sigma)
-                own = Points(*(None if part is None else part[row] for part in whole))
+                own = Points(
+                    points=points[row],
+                    normals=None if decoded is None else decoded[row],
+                    sigma=None if sigma is None else sigma[row],
+                )
                 found = self.copies.applied(copy, own, self.seed)
-                for part, new in zip(whole, found, strict=True):
+                for part, new in zip(own, found, strict=True):
                     if part is not None:
-                        part[row] = new
+                        part[:] = new
         targets = None if self.targets is None else self.targets.read(names, visits)
         return Scan(
             index=torch.tensor([index for index, _ in visits]),
