@@ -11,6 +11,7 @@ from shapespace.config.options import (
     FitOptions,
     MeshOptions,
     ReadOptions,
+    RenderOptions,
     SurfaceOptions,
 )
 from shapespace.errors import CheckFailed
@@ -151,6 +152,41 @@ def mesh(
     from shapespace.reconstruction.export import mesh_names
 
     for path in mesh_names(checkpoint, names, out, resolution=resolution, cell=cell):
+        say_line(f"wrote {path}")
+
+
+def render(
+    checkpoint: str,
+    name: str | None = None,
+    *,
+    out: str,
+    code: str | None = None,
+    cameras: str | None = None,
+    rendering: RenderOptions = RenderOptions(),
+) -> None:
+    """Render a shape of a space by sphere tracing: depth, normals, masks, shaded pictures.
+
+    Writes to OUT for each camera: depth_000.png, 16 bits, thousandths of the space's unit along the
+    axis of the camera, 0 where nothing is seen; mask_000.png; normals_000.png, the outward normal n
+    in the frame of the space as 127.5 (n + 1); shaded_000.png. transforms.json holds the cameras as
+    nerfstudio reads them: camera-to-world, OpenGL axes. reconstruct takes all of them back.
+
+      shapespace render runs/bodies-cpu/last.ckpt 60001_hips_001466 --out views/
+      shapespace render runs/bodies-cpu/last.ckpt --code out/scan.npy --views 8 --out views/
+      shapespace reconstruct SPACE --depth views/depth_*.png --cameras views/transforms.json --out o
+
+    Args:
+        checkpoint: checkpoint made by shapespace train.
+        name: name of a training scan; shapespace info CHECKPOINT --names lists them.
+        out: folder for the images.
+        code: NPY file of a code, as reconstruct writes it, in place of a name.
+        cameras: camera file in place of a ring around the shape: transforms.json, or a folder of
+            COLMAP's text files, in the frame of the space.
+        rendering: cameras and images.
+    """
+    from shapespace.reconstruction.views.render import render_shape
+
+    for path in render_shape(checkpoint, name, out, code=code, cameras=cameras, options=rendering):
         say_line(f"wrote {path}")
 
 

@@ -18,6 +18,8 @@ AnyUnit = Literal["auto", "m", "cm", "mm", "in"]
 Normals = Literal["estimate", "source", "none"]
 """Normals of the file, normals estimated for clouds that have none, or no normals."""
 Axis = Literal["x", "y", "z"]
+CameraAxes = Literal["opengl", "opencv"]
+"""Axes of a camera: opengl is x right, y up, z backward; opencv is x right, y down, z forward."""
 Freedom = Literal["none", "shift", "rigid", "similarity"]
 """Part of a pose that a fit finds: nothing; the shift; shift and turn; shift, turn and scale."""
 Method = Literal["second-order", "adam-published"]
@@ -139,6 +141,51 @@ class MeshOptions:
         ReadOptions(self.columns)
         if self.cell is not None:
             positive(cell=self.cell)
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How a shape of a space is rendered.
+
+    Args:
+        views: cameras at equal angles around the shape.
+        size: pixels along each side of an image.
+        elevation: degrees by which the cameras look down.
+        azimuth: degrees of the first camera about the upright axis.
+        up: upright axis of the shapes.
+        axes: axes of the cameras of a camera file: opengl (x right, y up, z backward, as nerfstudio
+            and Blender) or opencv (x right, y down, z forward). By default as the file says, else
+            opengl; COLMAP's are opencv.
+        by: trace finds the surface by sphere tracing; weights by the unbiased weights of NeuS.
+        step_factor: steps are f times this factor: the safe factor that shapespace diagnose prints.
+            By default it is estimated.
+        depth_format: png of 16 bits, or npy.
+        noise: standard deviation that is added to the depths, in the unit of the space.
+        seed: seed of the noise.
+    """
+
+    views: int = 4
+    size: int = 320
+    elevation: float = 10.0
+    azimuth: float = 20.0
+    up: Axis = "y"
+    axes: CameraAxes | None = None
+    by: Literal["trace", "weights"] = "trace"
+    step_factor: float | None = None
+    depth_format: Literal["png", "npy"] = "png"
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(1, views=self.views)
+        at_least(8, size=self.size)
+        at_least(0, seed=self.seed)
+        if self.step_factor is not None:
+            positive(step_factor=self.step_factor)
+        if self.noise:
+            positive(noise=self.noise)
+        if not -89 <= self.elevation <= 89:
+            raise InputError(f"elevation={self.elevation}: give degrees from -89 to 89")
 
 
 @dataclass(frozen=True)

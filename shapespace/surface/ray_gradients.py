@@ -210,9 +210,10 @@ def _on_rays(
 def mask_loss(
     least: Float[Tensor, "B K"], inside: Bool[Tensor, "B K"], alpha: float = 50.0
 ) -> Float[Tensor, " B"]:
-    """IDR's mask term of each shape, the mean over its rays of BCE(sigmoid(-alpha f), mask) / alpha.
+    """IDR's mask term of each shape: the mean of BCE(sigmoid(-alpha f), mask) / alpha.
 
-    IDR weighs it by 100 and doubles alpha five times in a training, from 50 to 1600.
+    The mean is over the rays. IDR weighs it by 100 and doubles alpha five times in a training, from
+    50 to 1600.
 
     Args:
         least: the least f on each ray, from :func:`least_values`.
