@@ -30,6 +30,7 @@ from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.sight.lines import Sightlines, sight_batch
 from shapespace.fitting.terms import (
     as_batch,
     draw_samples,
@@ -282,6 +283,7 @@ class TrainedSpace(Shown):
         search: Search | None = None,
         seed: int = 0,
         on_stage: Callable[[], object] = nothing,
+        sight: Sequence[Sightlines | None] = (),
     ) -> FitResult:
         """Find the codes of scans that were not trained on; the space stays as it is.
 
@@ -292,6 +294,8 @@ class TrainedSpace(Shown):
             seed: of the samples at which the terms are evaluated at the end. Scans that lack what
                 the objective needs have no terms.
             on_stage: called after each stage of the search.
+            sight: what sensors saw through on the way to the points of each scan, in its store's
+                frame; empty if no sensor is known.
         """
         codes = self.codes.table.weight.detach()
         search = search or Search()
@@ -301,7 +305,10 @@ class TrainedSpace(Shown):
         if isinstance(self.codes, EncodedCodes) and search.guess is None:
             # The encoder's guess is looked at first, before the training codes.
             search = replace(search, guess=torch.cat([self.encode(batch.points), codes]))
-        found = search(self.metric, scan, codes, on_stage=on_stage)
+        rays = None
+        if sight:
+            rays = sight_batch(sight, [s.points for s in scans], codes, search.delta, seed)
+        found = search(self.metric, scan, codes, on_stage=on_stage, sight=rays)
         objective = self.objective.for_unseen()
         if missing_of(scans, objective) is not None:
             return found

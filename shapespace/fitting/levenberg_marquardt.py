@@ -13,6 +13,7 @@ from torch import Tensor
 
 from shapespace.fitting.residuals import Prior, Residuals, State
 from shapespace.fitting.robust import Robust
+from shapespace.fitting.sight.term import SightTerm
 
 FIRST_DAMPING = 1e-2
 LEAST_DAMPING = 1e-6
@@ -66,6 +67,7 @@ def solve(
     iterations: int = 25,
     tolerance: float = 1e-3,
     on_iteration: Callable[[Int[Tensor, " A"]], object] = lambda active: None,
+    sight: SightTerm | None = None,
 ) -> Solution:
     """Minimise information * weighted mean of robust(residuals) - log prior of each problem.
 
@@ -81,13 +83,20 @@ def solve(
         iterations: at most.
         tolerance: a problem is done when a step lowers its cost by a smaller share than this.
         on_iteration: called before each iteration with the problems that are still active.
+        sight: what lines of sight add to the cost, as a mean over rays.
     """
     everything = torch.arange(len(start.code), device=start.code.device)
     state = start
 
     def equations(at: State, which: Int[Tensor, " A"]) -> NormalEquations:
         return normal_equations(
-            problem, at, which, prior=prior, robust=robust, information=information
+            problem,
+            at,
+            which,
+            prior=prior,
+            robust=robust,
+            information=information,
+            sight=sight,
         )
 
     now = equations(state, everything)
@@ -147,6 +156,7 @@ def normal_equations(
     prior: Prior,
     robust: Robust,
     information: float,
+    sight: SightTerm | None = None,
 ) -> NormalEquations:
     """Cost, slope and Gauss-Newton Hessian of some problems.
 
@@ -157,6 +167,7 @@ def normal_equations(
         prior: of the codes.
         robust: the loss of a residual.
         information: points that count as independent, over the variance of a residual.
+        sight: what lines of sight add to the cost, as a mean over rays.
     """
     residuals, jacobian, weights = problem(state, which)
     # Each scan counts alike, however many points, and points with a known normal, it has.
@@ -172,4 +183,9 @@ def normal_equations(
     length = state.code.shape[1]
     slope[:, :length] += pull
     hessian[:, :length, :length] += prior.precision
+    if sight is not None:
+        seen = sight(state, which)
+        cost = cost + information * seen.cost
+        slope = slope + information * seen.slope
+        hessian = hessian + information * seen.hessian
     return NormalEquations(cost, slope, hessian)

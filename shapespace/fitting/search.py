@@ -31,6 +31,8 @@ from shapespace.fitting.residuals import (
 )
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.robust import Loss, Robust
+from shapespace.fitting.sight.lines import SightBatch
+from shapespace.fitting.sight.term import SightTerm, alpha_of
 from shapespace.fitting.starts import starts, turns_about
 from shapespace.fitting.uncertainty import covariance
 from shapespace.scan import Scan
@@ -67,6 +69,8 @@ STAGES = (
 )
 """Stages where the turn is known. Twice the starts, or more of them kept, gave the same within
 0.1 mm (experiments/fitting)."""
+LEAST_RAYS, POINTS_PER_RAY = 256, 4
+"""A stage looks along one ray for so many of its points, and along so many rays at least."""
 TURNED_STAGES = (
     # A start may be 11 degrees of yaw and 7 of tilt off: the loss is wider still, and more starts
     # are kept.
@@ -148,6 +152,7 @@ class Search:
         codes: Float[Tensor, "S L"],
         num_points: int | None = None,
         on_stage: Callable[[], object] = lambda: None,
+        sight: SightBatch | None = None,
     ) -> FitResult:
         """Codes and poses of all scans of a batch; the result has no terms yet.
 
@@ -159,6 +164,7 @@ class Search:
             codes: of the training scans.
             num_points: bounds the points of every stage; None sets no bound.
             on_stage: called after each stage.
+            sight: rays of each scan, in its frame; None if no sensor is known.
         """
         begin = time.perf_counter()
         num_scans = len(scan.points)
@@ -170,7 +176,7 @@ class Search:
         steps = torch.zeros_like(rows)
         # The first stage sets both, and there is always one.
         converged = hessian = steps
-        for stage in self.rounds:
+        for number, stage in enumerate(self.rounds):
             if stage.again:
                 state, rows, steps = _second_look(
                     decoder, scan, codes=codes, state=state, steps=steps, num=stage.again
@@ -178,7 +184,8 @@ class Search:
             residuals = self._residuals(
                 decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
             )
-            solution = self._solve(residuals, state, prior=prior, stage=stage)
+            term = self._sight(decoder, sight, rows=rows, size=size, number=number)
+            solution = self._solve(residuals, state, prior=prior, stage=stage, sight=term)
             costs = solution.cost.view(num_scans, -1)
             spread = _spread(costs, spread)
             chosen = _best(costs, stage.kept)
@@ -204,7 +211,38 @@ class Search:
         covariances = self._covariances(hessian[one], prior, result)
         return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
 
-    def _solve(self, residuals: Residuals, state: State, prior: Prior, stage: Stage) -> Solution:
+    def _sight(
+        self,
+        decoder: Decoder,
+        sight: SightBatch | None,
+        *,
+        rows: Int[Tensor, " P"],
+        size: Float[Tensor, " B"],
+        number: int,
+    ) -> SightTerm | None:
+        """What the lines of sight add to the cost of a stage; None without any."""
+        if sight is None:
+            return None
+        stage = self.rounds[number]
+        return SightTerm(
+            decoder,
+            rays=sight.picked(rows, max(LEAST_RAYS, stage.points // POINTS_PER_RAY)),
+            size=size[rows],
+            freedom=self.freedom,
+            width=stage.width * self.noise,
+            alpha=alpha_of(number, len(self.rounds)),
+            masks=bool((sight.side > 0).any()),
+        )
+
+    def _solve(
+        self,
+        residuals: Residuals,
+        state: State,
+        *,
+        prior: Prior,
+        stage: Stage,
+        sight: SightTerm | None,
+    ) -> Solution:
         """One stage: Levenberg-Marquardt steps from every start that is left."""
         return solve(
             residuals,
@@ -214,6 +252,7 @@ class Search:
             information=self.independent / self.noise**2,
             iterations=stage.iterations,
             tolerance=self.tolerance,
+            sight=sight,
         )
 
     def _covariances(
