@@ -13,19 +13,21 @@ from shapespace.config.options import (
     ReadOptions,
     RenderOptions,
     SurfaceOptions,
+    ViewOptions,
 )
 from shapespace.errors import CheckFailed
 
 
 def reconstruct(
     checkpoint: str,
-    sources: list[str],
+    sources: list[str] | None = None,
     *,
     out: str,
     scans: str | None = None,
     shard: str | None = None,
     fit: FitOptions = FitOptions(),
     meshing: MeshOptions = MeshOptions(),
+    seen: ViewOptions = ViewOptions(),
     strict: bool = False,
     again: bool = False,
     pictures: bool = False,
@@ -41,6 +43,9 @@ def reconstruct(
       shapespace reconstruct runs/bodies-cpu/last.ckpt new/*.ply --out reconstructed/
       shapespace reconstruct runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out test/
       torchrun --nproc-per-node 8 -m shapespace reconstruct ...     each takes its share
+      shapespace reconstruct SPACE --depth d/*.png --cameras d/transforms.json --out out/
+
+    With --depth, --masks or --sensor the space that a sensor saw through is kept free.
 
     Args:
         checkpoint: checkpoint made by shapespace train.
@@ -51,6 +56,7 @@ def reconstruct(
             torchrun or srun say; 1/1 takes all. Calls with other parts keep what is done.
         fit: how codes are found.
         meshing: how scans are read and meshes are made.
+        seen: what is known of the sensors.
         strict: stop at the first bad scan instead of skipping it.
         again: reconstruct again what an earlier call has done.
         pictures: write NAME.png too: scan, reconstruction, distance, uncertainty.
@@ -59,13 +65,18 @@ def reconstruct(
     """
     from shapespace.data.sources import collect_sources
     from shapespace.reconstruction.reconstruct import reconstruct_files
+    from shapespace.reconstruction.views.check import seen_sources
     from shapespace.utils.files import empty_again, read_lines
     from shapespace.utils.launch import own_share
 
     with empty_again(out):
         results = reconstruct_files(
             checkpoint,
-            collect_sources(sources, None if scans is None else read_lines(scans)),
+            seen_sources(
+                collect_sources(sources or [], None if scans is None else read_lines(scans)),
+                seen,
+                meshing.unit,
+            ),
             out,
             fit=fit,
             meshing=meshing,

@@ -144,6 +144,35 @@ class MeshOptions:
 
 
 @dataclass(frozen=True)
+class ViewOptions:
+    """What is known of the sensors that took a scan.
+
+    Args:
+        depth: depth maps of one shape: PNG of 16 bits, NPY, or EXR where OpenEXR is installed.
+            Depth is measured along the axis of the camera; 0 and NaN stand for none.
+        masks: masks of the shape, one for each view, not black on the shape. With depth they leave
+            out the background; alone they give a fit to silhouettes.
+        cameras: pinhole cameras of the depth maps and masks: transforms.json in the convention of
+            nerfstudio (camera-to-world), or a folder with COLMAP's cameras.txt and images.txt. Its
+            positions have the unit of --unit, auto standing for m.
+        axes: axes of the cameras of a transforms.json: opengl (x right, y up, z backward, as
+            nerfstudio and Blender) or opencv (x right, y down, z forward). By default as the file
+            says, else opengl.
+        depth_unit: unit of the depth maps. By default mm for PNG files, and the unit of the cameras
+            for others.
+        sensor: position of the sensor of the scan files, X Y Z, or a text file with a position for
+            each scan in their order. Nothing of the shape is then put between sensor and points.
+    """
+
+    depth: list[str] | None = None
+    masks: list[str] | None = None
+    cameras: str | None = None
+    axes: CameraAxes | None = None
+    depth_unit: Unit | None = None
+    sensor: list[str] | None = None
+
+
+@dataclass(frozen=True)
 class RenderOptions:
     """How a shape of a space is rendered.
 

@@ -24,6 +24,7 @@ from shapespace.data.sources import AnySource, Source, StoredScan
 from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.result import FitResult
+from shapespace.fitting.sight.lines import Sightlines
 from shapespace.reconstruction.detail import (
     detailed,
     detailed_mesh,
@@ -43,6 +44,7 @@ from shapespace.reconstruction.record import (
     facts_of_distance,
     facts_of_meshing,
     facts_of_refined,
+    facts_of_sight,
 )
 from shapespace.reconstruction.results import (
     CODE,
@@ -55,6 +57,8 @@ from shapespace.reconstruction.results import (
     part_of,
     read_result,
 )
+from shapespace.reconstruction.views.check import check_size, check_upright
+from shapespace.reconstruction.views.fuse import Views, sight_of
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
@@ -206,12 +210,18 @@ class _Reconstructor:
             scans,
             on_round=partial(advance, len(to_write)),
             guess=self._guess(),
+            sight=self._sight(scans),
         )
         for row in to_write:
             scan = scans[row]
             write = partial(self._write, scan, fitted, row, on_step=partial(advance, 1))
             done = self._tried(scan.name, write)
             self.result.done += [done] if done else []
+
+    def _sight(self, scans: Sequence[PreparedScan]) -> list[Sightlines | None]:
+        """The lines of sight of each scan; empty if no scan has any."""
+        found = [sight_of(self._sources[scan.name], scan) for scan in scans]
+        return found if any(lines is not None for lines in found) else []
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
         """The code of the frame before; None outside a sequence and at its start."""
@@ -241,14 +251,21 @@ class _Reconstructor:
         path_inside(self.folder, source.name)
         # The published sampler takes its sigma from the density of a full sample.
         few = self.fit.method == "second-order"
-        return prepare_for(
+        unit = self.meshing.unit
+        if isinstance(source, Views):
+            check_size(self.space, source)
+            unit = "m" if unit == "auto" else unit
+        scan = prepare_for(
             self.space,
             source,
-            unit=self.meshing.unit,
+            unit=unit,
             seed=self.fit.seed,
             num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
             reading=self.reading,
         )
+        if isinstance(source, Views):
+            check_upright(self.space, source, scan)
+        return scan
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
         """The reconstruction of the same scan by an earlier call with the same options, if any."""
@@ -289,6 +306,9 @@ class _Reconstructor:
             made_by=self.made_by,
             more=of_mesh | more,
         )
+        sight = sight_of(self._sources[scan.name], scan)
+        if sight is not None:
+            facts["free_space"] = facts_of_sight(mesh, scan, sight)
         if self.pictures:
             fit_picture(
                 self._path(scan, PICTURE),
@@ -329,7 +349,15 @@ class _Reconstructor:
         pose = fitted.poses.rows(torch.tensor([row]))
         source = self._sources[scan.name]
         raw = source.load(self.reading)[0] if isinstance(source, Source) else None
-        detail = detailed(self.space, fitted.codes[row], pose, scan, raw=raw, on_step=on_step)
+        detail = detailed(
+            self.space,
+            fitted.codes[row],
+            pose,
+            scan,
+            raw=raw,
+            on_step=on_step,
+            sight=sight_of(source, scan),
+        )
         if detail is None:
             return None
         mesh = detailed_mesh(
