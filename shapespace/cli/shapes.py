@@ -65,30 +65,38 @@ def reconstruct(
     """
     from shapespace.data.sources import collect_sources
     from shapespace.reconstruction.reconstruct import reconstruct_files
-    from shapespace.reconstruction.views.check import seen_sources
+    from shapespace.reconstruction.views.check import seen_sources, split_silhouettes
+    from shapespace.reconstruction.views.silhouettes import reconstruct_silhouettes
     from shapespace.utils.files import empty_again, read_lines
     from shapespace.utils.launch import own_share
 
+    found = collect_sources(sources or [], None if scans is None else read_lines(scans))
+    with_points, outlines = split_silhouettes(seen_sources(found, seen, meshing.unit))
+    lines: list[str] = []
+    failed = False
     with empty_again(out):
-        results = reconstruct_files(
-            checkpoint,
-            seen_sources(
-                collect_sources(sources or [], None if scans is None else read_lines(scans)),
-                seen,
-                meshing.unit,
-            ),
-            out,
-            fit=fit,
-            meshing=meshing,
-            strict=strict,
-            again=again,
-            pictures=pictures,
-            sequence=sequence,
-            share=own_share(shard),
-        )
-    for line in results.lines():
+        if outlines is not None:
+            shape = reconstruct_silhouettes(checkpoint, outlines, out, fit, meshing)
+            lines.append(shape.line())
+            failed = bool(shape.failure)
+        if with_points:
+            results = reconstruct_files(
+                checkpoint,
+                with_points,
+                out,
+                fit=fit,
+                meshing=meshing,
+                strict=strict,
+                again=again,
+                pictures=pictures,
+                sequence=sequence,
+                share=own_share(shard),
+            )
+            lines += results.lines()
+            failed |= any(done.failure for done in results.done)
+    for line in lines:
         say_line(line)
-    if any(done.failure for done in results.done):
+    if failed:
         raise CheckFailed
 
 

@@ -153,6 +153,7 @@ class Search:
         num_points: int | None = None,
         on_stage: Callable[[], object] = lambda: None,
         sight: SightBatch | None = None,
+        size: Float[Tensor, " B"] | None = None,
     ) -> FitResult:
         """Codes and poses of all scans of a batch; the result has no terms yet.
 
@@ -165,10 +166,11 @@ class Search:
             num_points: bounds the points of every stage; None sets no bound.
             on_stage: called after each stage.
             sight: rays of each scan, in its frame; None if no sensor is known.
+            size: of each scan; None measures it at the points, which silhouettes do not have.
         """
         begin = time.perf_counter()
         num_scans = len(scan.points)
-        size = median_distance(scan.points)
+        size = median_distance(scan.points) if size is None else size
         prior = Prior.of_codes(codes)
         state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
         rows = _scans_of_starts(state, num_scans)

@@ -20,12 +20,15 @@ from torch import Tensor
 
 from shapespace.scan import Frame
 
-MOST_RAYS = 1024
+MOST_RAYS = 2048
 """Rays of a scan that a fit uses, at most."""
 ROUND_POINTS = 1.5
 """Rays are followed within a ball about the points of this many of its radii."""
-ANGLES = 2.0
-"""A place is on a ray if it lies within so many angles between neighbouring rays of it."""
+ANGLES = 1.5
+"""Rays pass a place if they lie within so many angles of it; the angle is that between a ray and
+its sixth neighbour."""
+AROUND = 4
+"""Rays around a place that must all see through it."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,15 @@ class Sightlines:
             angle = float(np.median(tree.query(own.directions, count)[0].reshape(-1, count)[:, -1]))
             arm = points - origin
             distance = np.maximum(np.linalg.norm(arm, axis=1), 1e-12)
-            gap, row = tree.query(arm / distance[:, None])
-            before = own.far[row] - margin - distance
-            counts = (gap < ANGLES * angle) & (before > 0) & (distance > own.near[row])
+            near = min(AROUND, len(own))
+            gap, row = (
+                part.reshape(-1, near) for part in tree.query(arm / distance[:, None], near)
+            )
+            # At the rim of a limb the next pixel may see far behind it: all around must see
+            # through.
+            before = own.far[row].min(1) - margin - distance
+            counts = (gap[:, -1] < ANGLES * angle) & (before > 0)
+            counts &= distance > own.near[row].max(1)
             found = np.maximum(found, np.where(counts, before, 0))
         return found
 
@@ -180,7 +189,7 @@ class SightBatch:
 
 def sight_batch(
     lines: Sequence[Sightlines | None],
-    points: Sequence[Float[np.ndarray, "N 3"]],
+    points: Sequence[Float[np.ndarray, "_ 3"]],
     like: Tensor,
     margin: float,
     seed: int = 0,
@@ -238,6 +247,10 @@ def _near(
     if not len(lines):
         return lines
     rng = np.random.default_rng(seed)
-    rows = rng.permutation(len(lines))[:MOST_RAYS]
+    order = rng.permutation(len(lines))
+    # A silhouette may be a small part of its picture: half the rays are its own.
+    inner, outer = order[lines.inside[order]], order[~lines.inside[order]]
+    half = min(len(inner), max(MOST_RAYS // 2, MOST_RAYS - len(outer)))
+    rows = np.concatenate([inner[:half], outer[: MOST_RAYS - half]])
     again = rng.integers(len(lines), size=MOST_RAYS - len(rows))
     return lines.rows(rng.permutation(np.concatenate([rows, again])))

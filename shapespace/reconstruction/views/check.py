@@ -15,11 +15,15 @@ from shapespace.data.sources import AnySource
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.residuals import median_distance
-from shapespace.fitting.starts import nearest_starts
+from shapespace.fitting.search import Search, Stage
 from shapespace.reconstruction.views.fuse import Views, views_of, with_sensors
-from shapespace.scan import PreparedScan
+from shapespace.scan import PreparedScan, Scan
 from shapespace.space import TrainedSpace
 
+QUICK = Search(starts=4, stages=(Stage(points=300, width=16.0, iterations=10, kept=1),))
+"""A fit that is good enough to tell whether a shape stands or hangs."""
+MUCH_BETTER = 0.4
+"""A shape hangs upside down if its points then lie nearer to the fit by this factor."""
 MUCH_LARGER, MUCH_SMALLER = 4.0, 1 / 20
 """Ratios of size between points and shapes beyond which a unit is wrong. A view of a hand is small,
 a view of a room large."""
@@ -61,6 +65,16 @@ def seen_sources(
         axes=options.axes,
     )
     return [*found, views]
+
+
+def split_silhouettes(sources: Sequence[AnySource]) -> tuple[list[AnySource], Views | None]:
+    """The scans that have points, and the one that has masks alone, if there is one."""
+    alone = [
+        source
+        for source in sources
+        if isinstance(source, Views) and all(view.depth is None for view in source.files)
+    ]
+    return [source for source in sources if source not in alone], alone[0] if alone else None
 
 
 def _positions(words: Sequence[str]) -> np.ndarray:
@@ -126,12 +140,18 @@ def check_upright(space: TrainedSpace, views: Views, scan: PreparedScan) -> None
         return
     codes = space.codes.table.weight.detach()
     axis = next(view.camera for view in views.files if view.depth is not None).rotation[:, 0]
-    half = torch.from_numpy(2 * np.outer(axis, axis) - np.eye(3)).to(codes)
-    turns = torch.stack([torch.eye(3).to(codes), half])
-    points = torch.from_numpy(scan.points).to(codes)
-    points = points - points.median(0).values
-    pairs = nearest_starts(space.metric, points, codes=codes, turns=turns)
-    if len(pairs) and bool((pairs[:, 0] == 1).all()):
+    half = 2 * np.outer(axis, axis) - np.eye(3)
+    normals = scan.trusted_normals
+    both = [scan.points, scan.points @ half.T]
+    facing = None if normals is None else [normals, normals @ half.T]
+    batch = Scan(
+        index=torch.arange(2),
+        points=torch.from_numpy(np.stack(both)).to(codes),
+        normals=None if facing is None else torch.from_numpy(np.stack(facing)).to(codes),
+        sigma=None,
+    )
+    off = QUICK(space.metric, batch, codes).scatter
+    if float(off[1]) < MUCH_BETTER * float(off[0]):
         raise InputError(
             f"{one_line(views.path)}: shapes of the space fit only upside down, as if they lay "
             "behind the camera: give --axes opencv, or --axes opengl if that is right"

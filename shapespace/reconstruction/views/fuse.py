@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from shapespace.cameras.images import read_depth, read_mask
 from shapespace.cameras.pinhole import Pinhole
-from shapespace.cameras.points import points_of_depth
+from shapespace.cameras.points import DepthPoints, points_of_depth
 from shapespace.config.options import CameraAxes, ReadOptions
 from shapespace.data.formats.readers import RawScan, checked, read_bytes
 from shapespace.data.sources import AnySource, Source, StoredScan
@@ -26,8 +26,8 @@ from shapespace.fitting.residuals import median_distance
 from shapespace.fitting.sight.lines import Sightlines, seen_from
 from shapespace.scan import PreparedScan
 
-MOST_APART = 2.5
-"""The points of all views together are at most so many times as large as those of one view."""
+MOST_APART = 5.0
+"""The middles of the points of two views lie at most so many sizes of a view apart."""
 MUCH_NEARER = 0.5
 """Another reading of the cameras is the right one if it brings the views so much nearer."""
 MASK_RAYS = 20_000
@@ -100,48 +100,67 @@ class Views(Source):
 
     def load(self, options: ReadOptions = ReadOptions()) -> tuple[RawScan, str]:
         """The points of all views, with normals; returns them together with the :meth:`digest`."""
-        return self._fused[0], self.digest()
-
-    @property
-    def lines(self) -> Sightlines:
-        """All lines of sight, in the frame of the cameras."""
-        return self._fused[1]
+        return self._raw, self.digest()
 
     @cached_property
-    def _fused(self) -> tuple[RawScan, Sightlines]:
-        """Points and lines of sight of all views."""
-        points, normals, lines, counts = [], [], [], []
-        for view in self.files:
-            mask = None if view.mask is None else read_mask(view.mask)
-            self._check_size(view, view.mask, mask)
+    def lines(self) -> Sightlines:
+        """All lines of sight, in the frame of the cameras: those to points, and those of masks."""
+        parts = []
+        for view, points in zip(self.files, self._points, strict=True):
+            mask = self._mask(view)
             if mask is not None:
-                lines.append(mask_lines(mask, view.camera))
+                parts.append(mask_lines(mask, view.camera))
+            if points is not None:
+                parts.append(seen_from(view.camera.position, points.points, None))
+        return Sightlines.cat(parts)
+
+    @cached_property
+    def _points(self) -> list[DepthPoints | None]:
+        """The points of each view; None for a view without depth."""
+        found: list[DepthPoints | None] = []
+        for view in self.files:
+            mask = self._mask(view)
             if view.depth is None:
+                found.append(None)
                 continue
-            depth = self._depth(view)
-            found = points_of_depth(depth, view.camera, mask=mask)
-            if not found.num_pixels:
+            points = points_of_depth(self._depth(view), view.camera, mask=mask)
+            if not points.num_pixels:
                 raise InputError(
                     f"{one_line(view.depth)}: no pixel has a depth"
                     + ("" if mask is None else " inside its mask")
                     + "; leave the view out"
                 )
-            points.append(found.points)
-            normals.append(found.normals)
-            lines.append(seen_from(view.camera.position, found.points, None))
-            left_out = (found.num_edges, found.num_grazing, found.num_lonely)
-            counts.append((found.num_pixels, *left_out))
-        _check_meeting(self, points)
-        pixels, edges, grazing, lonely = np.sum(counts, 0)
+            found.append(points)
+        return found
+
+    @cached_property
+    def _raw(self) -> RawScan:
+        """The points of all views, with an account of what was left out."""
+        found = [points for points in self._points if points is not None]
+        if not found:
+            raise InputError(f"{self}: has masks and no depth map")
+        _check_meeting(self, [points.points for points in found])
+        pixels, edges, grazing, lonely = np.sum(
+            [(p.num_pixels, p.num_edges, p.num_grazing, p.num_lonely) for p in found], 0
+        )
         account = (
-            f"read {len(points)} depth maps of {pixels} pixels; left out {edges / pixels:.1%} at "
+            f"read {len(found)} depth maps of {pixels} pixels; left out {edges / pixels:.1%} at "
             f"edges, {grazing / pixels:.1%} seen at a grazing angle, {lonely / pixels:.1%} alone"
         )
+        points = np.concatenate([p.points for p in found])
         try:
-            raw = checked(np.concatenate(points), normals=np.concatenate(normals))
+            raw = checked(points, normals=np.concatenate([p.normals for p in found]))
         except ValueError as error:
             raise InputError(f"{self}: {one_line(error)}; {account}") from error
-        return replace(raw, account=account), Sightlines.cat(lines)
+        return replace(raw, account=account)
+
+    def _mask(self, view: ViewFiles) -> Bool[np.ndarray, "H W"] | None:
+        """The mask of a view; None if it has none."""
+        if view.mask is None:
+            return None
+        mask = read_mask(view.mask)
+        self._check_size(view, view.mask, mask)
+        return mask
 
     def _depth(self, view: ViewFiles) -> Float[np.ndarray, "H W"]:
         """The depth map of a view in the unit of the cameras."""
@@ -245,8 +264,8 @@ def _matched(
 
 def _is_of(camera: Pinhole, file: Path) -> bool:
     """Whether a file is the depth map or mask that a camera names, or is called like its image."""
-    named = [p.name for p in (camera.depth, camera.mask) if p is not None]
-    return file.name in named or file.stem == Path(camera.name).stem
+    named = [path for path in (camera.depth, camera.mask) if path is not None]
+    return file.stem in {path.stem for path in (Path(camera.name), *named)}
 
 
 def _hashed(*parts: str) -> str:
@@ -277,7 +296,7 @@ def mask_lines(mask: Bool[np.ndarray, "H W"], camera: Pinhole) -> Sightlines:
     )
 
 
-def _check_meeting(views: Views, points: Sequence[Float[np.ndarray, "K 3"]]) -> None:
+def _check_meeting(views: Views, points: Sequence[Float[np.ndarray, "_ 3"]]) -> None:
     """InputError if the views do not meet as the cameras were read, and do so in another reading.
 
     Views of one object lie about one place. Read with wrong axes, the points of a camera lie behind
@@ -287,7 +306,7 @@ def _check_meeting(views: Views, points: Sequence[Float[np.ndarray, "K 3"]]) -> 
         return
     cameras = [view.camera for view in views.files if view.depth is not None]
     own = max(_size(part) for part in points)
-    apart = _size(np.concatenate(points))
+    apart = _apart(points)
     if apart <= MOST_APART * own:
         return
     other = {
@@ -299,14 +318,14 @@ def _check_meeting(views: Views, points: Sequence[Float[np.ndarray, "K 3"]]) -> 
             change(camera).position + camera.local(part) @ change(camera).rotation.T
             for camera, part in zip(cameras, points, strict=True)
         ]
-        if _size(np.concatenate(moved)) < MUCH_NEARER * apart:
+        if _apart(moved) < MUCH_NEARER * apart:
             raise InputError(
                 f"{one_line(views.path)}: the views do not meet, as if the shape lay behind the "
                 f"cameras: give {remedy}, with which they meet"
             )
     raise InputError(
-        f"{one_line(views.path)}: the views do not meet: their points reach {apart / own:.1f} "
-        "times as far as those of one view; check the cameras, their unit and --depth-unit, or "
+        f"{one_line(views.path)}: the views do not meet: they lie {apart / own:.1f} sizes "
+        "of a view apart; check the cameras, their unit and --depth-unit, or "
         "leave out the background with --masks"
     )
 
@@ -316,6 +335,12 @@ def _other_axes(views: Views) -> str:
     if views.given_axes is not None:
         return f"--axes {'opencv' if views.given_axes == 'opengl' else 'opengl'}"
     return "the other --axes (opencv for a file that is read as opengl)"
+
+
+def _apart(points: Sequence[Float[np.ndarray, "_ 3"]]) -> float:
+    """The largest distance between the median points of two views."""
+    middles = np.array([np.median(part, axis=0) for part in points])
+    return float(np.linalg.norm(middles[:, None] - middles, axis=-1).max())
 
 
 def _size(points: Float[np.ndarray, "K 3"]) -> float:
