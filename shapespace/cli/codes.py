@@ -1,7 +1,7 @@
-"""``codes ...`` and ``export``: signatures are the syntax, docstrings the help."""
+"""``codes ...``, ``export`` and ``import``: signatures are the syntax, docstrings the help."""
 
 from shapespace.cli.output import say_line
-from shapespace.config.options import Start
+from shapespace.config.options import ImportOptions, Start
 
 
 def add(
@@ -111,3 +111,45 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
         elif field.exists():
             say_line(f"{field}: is of an earlier export; say --onnx to write it anew")
     say_line(f"wrote {out}: {space!r}, digest {space.digest[:16]}")
+
+
+def import_(
+    weights: str,
+    *,
+    out: str,
+    options: ImportOptions,
+    codes: str | None = None,
+    licence: str | None = None,
+) -> None:
+    """Read a space that the authors' code of DeepSDF, IGR, SAL or SALD has trained.
+
+    Writes OUT as shapespace export does: every command that takes a checkpoint to use it takes OUT.
+    Files are read as plain tensors; nothing in them is executed. Sizes, skip connection, weight
+    norm and code length are read off the matrices.
+
+      shapespace import examples/sofas/ --like deepsdf --out sofas/
+      shapespace import latest.pth --codes codes.pth --like igr --names train.txt --out bodies/
+      shapespace mesh sofas/ shape_0000 --out meshes/
+
+    Args:
+        weights: file of the weights, or the folder of a training: it holds
+            ModelParameters/latest.pth and LatentCodes/latest.pth.
+        out: folder to write.
+        options: what the files do not say.
+        codes: file of the codes, where weights is a file.
+        licence: under which others may use the space, as it is to stand in space.json.
+    """
+    from shapespace.sharing.bundle import write_bundle
+    from shapespace.sharing.foreign import foreign_content, share_inside
+    from shapespace.space import TrainedSpace
+    from shapespace.utils.files import empty_again
+
+    content = foreign_content(weights, codes, options)
+    space = TrainedSpace.of_content(content, weights, "cpu")
+    first = next(iter(space))
+    inside = share_inside(space.decoder, space[first], space.extent)
+    with empty_again(out):
+        write_bundle(content, out, digest=space.digest, licence=licence)
+    say_line(f"wrote {out}: {space!r}, digest {space.digest[:16]}")
+    remedy = "" if 0 < inside < 1 else ": it has no surface there; check --like and --extent"
+    say_line(f"{first} fills {inside:.1%} of the box ±{space.extent:g}{remedy}")
