@@ -199,14 +199,10 @@ class TrainedSpace(Shown):
         """
         if self.decoder.dimension != 3:
             return None
-        codes = self.codes.table.weight.detach()
-        rows = sorted({0, len(self.codes) // 2, len(self.codes) - 1})
-        meshes = [self.mesh(codes[row], resolution=32) for row in rows]
-        sizes = [
-            float(median_distance(torch.from_numpy(np.array(mesh.vertices))[None]))
-            for mesh in meshes
-            if len(mesh.vertices)
-        ]
+        some = sorted({0, len(self.codes) // 2, len(self.codes) - 1})
+        meshes = [self.mesh(code, resolution=32) for code in self.codes.table.weight.detach()[some]]
+        found = [torch.from_numpy(np.array(mesh.vertices)) for mesh in meshes if len(mesh.vertices)]
+        sizes = [float(median_distance(vertices[None])) for vertices in found]
         return float(np.median(sizes)) if sizes else None
 
     @property
@@ -314,9 +310,7 @@ class TrainedSpace(Shown):
         if isinstance(self.codes, EncodedCodes) and search.guess is None:
             # The encoder's guess is looked at first, before the training codes.
             search = replace(search, guess=torch.cat([self.encode(batch.points), codes]))
-        rays = None
-        if sight:
-            rays = sight_batch(sight, [s.points for s in scans], codes, search.delta, seed)
+        rays = sight_batch(sight, [s.points for s in scans], codes, search.delta, seed)
         found = search(self.metric, scan, codes, on_stage=on_stage, sight=rays)
         objective = self.objective.for_unseen()
         if missing_of(scans, objective) is not None:

@@ -5,6 +5,7 @@ length.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from shapespace.fitting.residuals import Prior, Residuals, State
 from shapespace.fitting.robust import Robust
-from shapespace.fitting.sight.term import SightTerm
 
 FIRST_DAMPING = 1e-2
 LEAST_DAMPING = 1e-6
@@ -24,6 +24,11 @@ Marquardt (1963) begins with 0.01, as here, divides the damping by 10 after a st
 cost and multiplies it by 10 after one that did not. Here the factors are 3 and 4. Beyond
 ``MOST_DAMPING`` steps are too short to matter, and the problem is done.
 """
+
+
+Further = Callable[[State, Int[Tensor, " A"]], tuple[Tensor, Tensor, Tensor]]
+"""Another term of the cost: of the states of some problems, its cost [A], slope [A,K] and positive
+Hessian [A,K,K]."""
 
 
 class Solution(NamedTuple):
@@ -67,7 +72,7 @@ def solve(
     iterations: int = 25,
     tolerance: float = 1e-3,
     on_iteration: Callable[[Int[Tensor, " A"]], object] = lambda active: None,
-    sight: SightTerm | None = None,
+    sight: Further | None = None,
 ) -> Solution:
     """Minimise information * weighted mean of robust(residuals) - log prior of each problem.
 
@@ -87,18 +92,14 @@ def solve(
     """
     everything = torch.arange(len(start.code), device=start.code.device)
     state = start
-
-    def equations(at: State, which: Int[Tensor, " A"]) -> NormalEquations:
-        return normal_equations(
-            problem,
-            at,
-            which,
-            prior=prior,
-            robust=robust,
-            information=information,
-            sight=sight,
-        )
-
+    equations = partial(
+        normal_equations,
+        problem,
+        prior=prior,
+        robust=robust,
+        information=information,
+        sight=sight,
+    )
     now = equations(state, everything)
     damping = torch.full_like(now.cost, FIRST_DAMPING)
     used = torch.ones_like(everything)
@@ -156,7 +157,7 @@ def normal_equations(
     prior: Prior,
     robust: Robust,
     information: float,
-    sight: SightTerm | None = None,
+    sight: Further | None = None,
 ) -> NormalEquations:
     """Cost, slope and Gauss-Newton Hessian of some problems.
 
@@ -184,8 +185,6 @@ def normal_equations(
     slope[:, :length] += pull
     hessian[:, :length, :length] += prior.precision
     if sight is not None:
-        seen = sight(state, which)
-        cost = cost + information * seen.cost
-        slope = slope + information * seen.slope
-        hessian = hessian + information * seen.hessian
+        of_rays = [information * part for part in sight(state, which)]
+        cost, slope, hessian = cost + of_rays[0], slope + of_rays[1], hessian + of_rays[2]
     return NormalEquations(cost, slope, hessian)

@@ -175,9 +175,8 @@ class Search:
         state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
         rows = _scans_of_starts(state, num_scans)
         spread = codes.new_zeros(num_scans)
-        steps = torch.zeros_like(rows)
-        # The first stage sets both, and there is always one.
-        converged = hessian = steps
+        # The first stage sets all three, and there is always one.
+        steps = converged = hessian = torch.zeros_like(rows)
         for number, stage in enumerate(self.rounds):
             if stage.again:
                 state, rows, steps = _second_look(
@@ -186,7 +185,7 @@ class Search:
             residuals = self._residuals(
                 decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
             )
-            term = self._sight(decoder, sight, rows=rows, size=size, number=number)
+            term = self._sight(residuals, sight, rows=rows, number=number)
             solution = self._solve(residuals, state, prior=prior, stage=stage, sight=term)
             costs = solution.cost.view(num_scans, -1)
             spread = _spread(costs, spread)
@@ -210,16 +209,15 @@ class Search:
             freedom=self.freedom,
             prior_distance=prior.prior_distance(state.code, codes),
         )
-        covariances = self._covariances(hessian[one], prior, result)
-        return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
+        known = replace(result, covariances=self._covariances(hessian[one], prior, result))
+        return replace(known, seconds=time.perf_counter() - begin)
 
     def _sight(
         self,
-        decoder: Decoder,
+        residuals: Residuals,
         sight: SightBatch | None,
         *,
         rows: Int[Tensor, " P"],
-        size: Float[Tensor, " B"],
         number: int,
     ) -> SightTerm | None:
         """What the lines of sight add to the cost of a stage; None without any."""
@@ -227,9 +225,9 @@ class Search:
             return None
         stage = self.rounds[number]
         return SightTerm(
-            decoder,
+            residuals.decoder,
             rays=sight.picked(rows, max(LEAST_RAYS, stage.points // POINTS_PER_RAY)),
-            size=size[rows],
+            size=residuals.size,
             freedom=self.freedom,
             width=stage.width * self.noise,
             alpha=alpha_of(number, len(self.rounds)),

@@ -10,7 +10,7 @@ vertices, F faces, S samples, L code length.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -132,7 +132,7 @@ def detailed(
         normals = pose.turn(torch.from_numpy(normals)[None])[0].numpy()
     size = float(np.median(np.linalg.norm(points - points.mean(0), axis=1)))
     target = Target(points, normals, size)
-    lines = None if sight is None else _posed(sight, pose)
+    lines = None if sight is None else sight.some_free(MOST_POINTS).posed(pose)
     shape = _bent(space, code, target, on_step, lines)
     if shape is None:
         return None
@@ -144,20 +144,6 @@ def detailed(
     )
     on_step()
     return Detail(shape, field=found, target=target)
-
-
-def _posed(sight: Sightlines, pose: Pose) -> Sightlines:
-    """Random free rays, taken by the pose of a scan to the frame of the space."""
-    free = sight.rows(~sight.inside)
-    free = free.rows(np.random.default_rng(0).permutation(len(free))[:MOST_POINTS])
-    scale = float(pose.scale)
-    return replace(
-        free,
-        origins=pose(torch.from_numpy(free.origins)[None])[0].numpy(),
-        directions=pose.turn(torch.from_numpy(free.directions)[None])[0].numpy(),
-        near=free.near * scale,
-        far=free.far * scale,
-    )
 
 
 def measured_points(

@@ -24,7 +24,6 @@ from shapespace.data.sources import AnySource, Source, StoredScan
 from shapespace.errors import DiskError, InputError
 from shapespace.fitting.refine import Refinement
 from shapespace.fitting.result import FitResult
-from shapespace.fitting.sight.lines import Sightlines
 from shapespace.reconstruction.detail import (
     detailed,
     detailed_mesh,
@@ -35,7 +34,6 @@ from shapespace.reconstruction.export import facts_of_reconstruction, write_mesh
 from shapespace.reconstruction.inputs import (
     MIN_SAMPLES,
     check_store,
-    prepare_for,
     space_of_meshes,
 )
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
@@ -57,8 +55,8 @@ from shapespace.reconstruction.results import (
     part_of,
     read_result,
 )
-from shapespace.reconstruction.views.check import check_size, check_upright
-from shapespace.reconstruction.views.fuse import Views, sight_of
+from shapespace.reconstruction.views.check import prepare_seen
+from shapespace.reconstruction.views.fuse import sight_of, sights_of
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
@@ -210,18 +208,13 @@ class _Reconstructor:
             scans,
             on_round=partial(advance, len(to_write)),
             guess=self._guess(),
-            sight=self._sight(scans),
+            sight=sights_of(self._sources, scans),
         )
         for row in to_write:
             scan = scans[row]
             write = partial(self._write, scan, fitted, row, on_step=partial(advance, 1))
             done = self._tried(scan.name, write)
             self.result.done += [done] if done else []
-
-    def _sight(self, scans: Sequence[PreparedScan]) -> list[Sightlines | None]:
-        """The lines of sight of each scan; empty if no scan has any."""
-        found = [sight_of(self._sources[scan.name], scan) for scan in scans]
-        return found if any(lines is not None for lines in found) else []
 
     def _guess(self) -> Float[Tensor, "1 L"] | None:
         """The code of the frame before; None outside a sequence and at its start."""
@@ -251,21 +244,14 @@ class _Reconstructor:
         path_inside(self.folder, source.name)
         # The published sampler takes its sigma from the density of a full sample.
         few = self.fit.method == "second-order"
-        unit = self.meshing.unit
-        if isinstance(source, Views):
-            check_size(self.space, source)
-            unit = "m" if unit == "auto" else unit
-        scan = prepare_for(
+        return prepare_seen(
             self.space,
             source,
-            unit=unit,
+            unit=self.meshing.unit,
             seed=self.fit.seed,
             num_points=max(self.fit.num_points, MIN_SAMPLES) if few else None,
             reading=self.reading,
         )
-        if isinstance(source, Views):
-            check_upright(self.space, source, scan)
-        return scan
 
     def _kept(self, source: AnySource) -> Reconstruction | None:
         """The reconstruction of the same scan by an earlier call with the same options, if any."""
@@ -287,7 +273,7 @@ class _Reconstructor:
         on_step: Callable[[], object],
     ) -> Reconstruction:
         """Mesh one scan of a batch and write its files; the .json last, which marks it as done."""
-        code = fitted.codes[row]
+        code, source = fitted.codes[row], self._sources[scan.name]
         start = time.perf_counter()
         made = self._detailed(scan, fitted, row, on_step) if self.fit.detailed else None
         mesh, deviation, more = made or self._plain(scan, fitted, row, on_step)
@@ -304,11 +290,8 @@ class _Reconstructor:
             mesh=mesh,
             deviation=known,
             made_by=self.made_by,
-            more=of_mesh | more,
+            more=of_mesh | more | facts_of_sight(mesh, scan, sight_of(source, scan)),
         )
-        sight = sight_of(self._sources[scan.name], scan)
-        if sight is not None:
-            facts["free_space"] = facts_of_sight(mesh, scan, sight)
         if self.pictures:
             fit_picture(
                 self._path(scan, PICTURE),

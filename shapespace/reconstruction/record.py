@@ -331,38 +331,39 @@ def facts_of_distance(
 
 
 def facts_of_sight(
-    mesh: trimesh.Trimesh, scan: PreparedScan, lines: Sightlines
-) -> dict[str, float]:
+    mesh: trimesh.Trimesh, scan: PreparedScan, lines: Sightlines | None
+) -> dict[str, dict[str, float]]:
     """How many free rays a mesh crosses: the space before a hit is known to be empty.
 
     Args:
         mesh: in the frame of the source.
         scan: the scan.
-        lines: its lines of sight, in its store's frame.
+        lines: its lines of sight, in its store's frame; None if no sensor is known.
 
     Returns:
-        The number of free rays that were looked at, and the share that meets the mesh more than
-        ``CROSSED`` of the scan's radius before its hit. The share is 0 without a ray, and is left
-        out where embreex is not installed.
+        As ``free_space`` the number of free rays that were looked at, and the share that meets the
+        mesh more than ``CROSSED`` of the scan's radius before its hit. The share is 0 without a
+        ray, and is left out where embreex is not installed. Nothing without lines of sight.
     """
-    free = lines.rows(~lines.inside)
-    free = free.rows(np.random.default_rng(0).permutation(len(free))[:COMPARED])
+    if lines is None:
+        return {}
+    free = lines.some_free(COMPARED)
     facts = {"rays": float(len(free)), "crossed": 0.0}
     if not len(free) or not len(mesh.faces):
-        return facts
+        return {"free_space": facts}
     vertices = scan.frame.to_store(np.asarray(mesh.vertices))
     faces = np.asarray(mesh.faces, np.int64)
     try:
         face = RayScene(vertices, faces).first(free.origins, free.directions)
     except InputError:
-        return {"rays": facts["rays"]}
+        return {"free_space": {"rays": facts["rays"]}}
     a, b, c = vertices[faces[face]].transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     slope = (normal * free.directions).sum(1)
     depth = ((a - free.origins) * normal).sum(1) / np.where(slope == 0, 1e-30, slope)
     margin = CROSSED * extent_of(scan.points).radius
     crossed = (face >= 0) & (depth < free.far - margin) & (depth > free.near)
-    return facts | {"crossed": float(crossed.mean())}
+    return {"free_space": facts | {"crossed": float(crossed.mean())}}
 
 
 def facts_of_refined(

@@ -20,18 +20,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from shapespace.decoders.base import Field, value_and_gradient
-from shapespace.errors import at_least, positive
-from shapespace.surface.query import POINTS_PER_CALL
+from shapespace.errors import positive
+from shapespace.surface.query import SAMPLES, least_depths
 from shapespace.surface.sphere_tracing import STEPS, THRESHOLD, box_span, trace
 
 GRAZING = 1e-3
 """Cosine between ray and normal below which a hit has no gradient: it would be without bound."""
-SAMPLES = 64
-"""Samples of a ray, among which its least f is looked for."""
-ROUNDS = 3
-"""Rounds in which the place of the least f is looked for between its neighbours."""
-FINER = 8
-"""Samples of a ray in each of these rounds."""
 
 
 class SurfacePoints(NamedTuple):
@@ -151,60 +145,6 @@ def least_values(
         field, latent, origins=origins, directions=directions, near=near, far=far, samples=samples
     )
     return field(origins + t[..., None] * directions, latent)
-
-
-@torch.no_grad()
-def least_depths(
-    field: Field,
-    latent: Float[Tensor, "B L"],
-    origins: Float[Tensor, "B K 3"],
-    directions: Float[Tensor, "B K 3"],
-    *,
-    near: Float[Tensor, "B K"],
-    far: Float[Tensor, "B K"],
-    samples: int = SAMPLES,
-    rounds: int = ROUNDS,
-) -> Float[Tensor, "B K"]:
-    """The depth of the least f on each ray.
-
-    Args:
-        field: as :data:`shapespace.decoders.Field`, D = 3.
-        latent: the code of each shape.
-        origins: where the rays start.
-        directions: unit directions of the rays.
-        near: first depth of each ray.
-        far: last depth of each ray.
-        samples: even samples between the depths, at least 2.
-        rounds: of finer samples around the least one.
-    """
-    at_least(2, samples=samples)
-    at_least(0, rounds=rounds)
-    low = near.detach()
-    high = torch.maximum(far.detach(), low)
-    best = low
-    for round_ in range(rounds + 1):
-        count = samples if round_ == 0 else FINER
-        share = torch.linspace(0, 1, count, dtype=low.dtype, device=low.device)
-        t = low[..., None] + share * (high - low)[..., None]
-        f = _on_rays(field, latent, origins=origins, directions=directions, t=t)
-        # NaN is never the least value.
-        index = f.nan_to_num(torch.inf, torch.inf, -torch.inf).argmin(-1, keepdim=True)
-        best = t.gather(-1, index)[..., 0]
-        gap = (high - low) / (count - 1)
-        low, high = torch.maximum(best - gap, low), torch.minimum(best + gap, high)
-    return best
-
-
-def _on_rays(
-    field: Field, latent: Tensor, *, origins: Tensor, directions: Tensor, t: Float[Tensor, "B K S"]
-) -> Float[Tensor, "B K S"]:
-    """f at S depths of each ray, a bounded number of points at a time."""
-    size = max(1, POINTS_PER_CALL // max(t.shape[-1], 1))
-    parts = []
-    for rows in torch.arange(t.shape[1], device=t.device).split(size):
-        x = origins[:, rows, None] + t[:, rows, :, None] * directions[:, rows, None]
-        parts.append(field(x.flatten(1, 2), latent).view(t[:, rows].shape))
-    return torch.cat(parts, 1) if parts else t
 
 
 def mask_loss(

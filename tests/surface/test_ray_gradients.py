@@ -7,9 +7,9 @@ import torch
 
 from shapespace.decoders import SkipMLP
 from shapespace.errors import InputError
+from shapespace.surface.query import least_depths
 from shapespace.surface.ray_gradients import (
     box_depths,
-    least_depths,
     least_values,
     mask_loss,
     trace_with_gradients,

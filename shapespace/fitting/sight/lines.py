@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from shapespace.fitting.pose import Pose
 from shapespace.scan import Frame
 
 MOST_RAYS = 2048
@@ -70,6 +71,22 @@ class Sightlines:
             near=self.near / frame.scale,
             far=self.far / frame.scale,
         )
+
+    def posed(self, pose: Pose) -> "Sightlines":
+        """The rays taken by the pose of one scan, exact, to the frame of the space."""
+        scale = float(pose.scale)
+        return replace(
+            self,
+            origins=pose(torch.from_numpy(self.origins)[None])[0].numpy(),
+            directions=pose.turn(torch.from_numpy(self.directions)[None])[0].numpy(),
+            near=self.near * scale,
+            far=self.far * scale,
+        )
+
+    def some_free(self, count: int) -> "Sightlines":
+        """Random free rays, ``count`` of them at most."""
+        free = np.flatnonzero(~self.inside)
+        return self.rows(np.random.default_rng(0).permutation(free)[:count])
 
     def within(self, middle: Float[np.ndarray, " 3"], radius: float) -> "Sightlines":
         """The parts of the rays within a ball; rays that miss it, or end before it, are dropped.
@@ -199,12 +216,14 @@ def sight_batch(
     Free rays are cut where they come near their hit, and all rays to a ball about the points.
 
     Args:
-        lines: of each scan, in the store's frame; None for a scan without rays.
+        lines: of each scan, in the store's frame, None for a scan without rays; or nothing.
         points: of each scan, in the store's frame.
         like: a tensor of the wanted type and device.
         margin: depth before a hit that counts as the hit, as a share of the scan's radius.
         seed: of the choice.
     """
+    if not lines:
+        return None
     chosen = [
         None if own is None else _near(own, at, margin, seed)
         for own, at in zip(lines, points, strict=True)

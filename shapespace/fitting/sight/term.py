@@ -19,7 +19,7 @@ from shapespace.decoders.base import Decoder
 from shapespace.fitting.pose import pose_columns
 from shapespace.fitting.residuals import State
 from shapespace.fitting.sight.lines import SightBatch
-from shapespace.surface.ray_gradients import least_depths
+from shapespace.surface.query import least_depths
 
 SAMPLES = 20
 """Even samples of a ray. A limb thinner than their distance is seen by the next ray."""

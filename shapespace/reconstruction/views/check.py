@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from shapespace.cameras.files import read_cameras
-from shapespace.config.options import ViewOptions
+from shapespace.config.options import ReadOptions, ViewOptions
 from shapespace.data.formats.readers import read_positions
 from shapespace.data.sources import AnySource
 from shapespace.data.units import PER_METRE
 from shapespace.errors import InputError, one_line
 from shapespace.fitting.residuals import median_distance
 from shapespace.fitting.search import Search, Stage
+from shapespace.reconstruction.inputs import prepare_for
 from shapespace.reconstruction.views.fuse import Views, views_of, with_sensors
 from shapespace.scan import PreparedScan, Scan
 from shapespace.space import TrainedSpace
@@ -93,6 +94,38 @@ def _positions(words: Sequence[str]) -> np.ndarray:
             f"sensor={' '.join(words)}: give three numbers X Y Z, or a file with x y z in each line"
         )
     return numbers[None]
+
+
+def prepare_seen(
+    space: TrainedSpace,
+    source: AnySource,
+    unit: str,
+    seed: int,
+    num_points: int | None = None,
+    reading: ReadOptions = ReadOptions(),
+) -> PreparedScan:
+    """Read a scan in the unit of the space, as
+    :func:`~shapespace.reconstruction.inputs.prepare_for` does, and look at depth maps more closely.
+
+    Args:
+        space: the space that will reconstruct it.
+        source: file, frame, stored scan, or depth maps.
+        unit: length unit of a file; "auto" stands for m where the source are depth maps.
+        seed: seed of the sampling of a mesh.
+        num_points: points that are sampled from a mesh; None takes as many as a store gets.
+        reading: how a file is read.
+
+    Raises:
+        InputError: the scan cannot be used, as there; or depth maps have another unit or axes.
+    """
+    seen = isinstance(source, Views)
+    if seen:
+        check_size(space, source)
+    used = "m" if seen and unit == "auto" else unit
+    scan = prepare_for(space, source, unit=used, seed=seed, num_points=num_points, reading=reading)
+    if seen:
+        check_upright(space, source, scan)
+    return scan
 
 
 def check_size(space: TrainedSpace, views: Views) -> None:

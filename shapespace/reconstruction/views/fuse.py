@@ -5,7 +5,7 @@ points or rays, H x W pixels.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -388,6 +388,17 @@ def sight_of(source: AnySource, scan: PreparedScan) -> Sightlines | None:
         sensor = scan.frame.to_store(np.array([source.sensor]))[0]
         return seen_from(sensor, scan.points.astype(np.float64), _normals(scan))
     return None
+
+
+def sights_of(
+    sources: Mapping[str, AnySource], scans: Sequence[PreparedScan]
+) -> list[Sightlines | None]:
+    """The lines of sight of each scan; empty if no scan has any.
+
+    ``sources`` holds the source of each scan by its name.
+    """
+    found = [sight_of(sources[scan.name], scan) for scan in scans]
+    return found if any(lines is not None for lines in found) else []
 
 
 def _normals(scan: PreparedScan) -> np.ndarray | None:
