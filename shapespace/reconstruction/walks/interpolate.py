@@ -9,10 +9,11 @@ from typing import Any
 
 import trimesh
 
-from shapespace.config.options import ReadOptions, WalkOptions
+from shapespace.config.options import Factor, ReadOptions, WalkOptions
 from shapespace.data.formats.contents import grouped_accounts
 from shapespace.data.formats.readers import READERS
 from shapespace.data.sources import find_sources
+from shapespace.encoders.factors import Held, with_part
 from shapespace.errors import InputError
 from shapespace.geometry.components import components, largest_component
 from shapespace.reconstruction.export import write_mesh
@@ -151,10 +152,25 @@ def planned(
         options: of the path.
     """
     waypoints = [_waypoint(space, shape, scan) for shape, scan in zip(shapes, scans, strict=True)]
+    if options.hold is not None:
+        waypoints = _holding(space, waypoints, options.hold)
     pairs = progress(list(pairwise(waypoints)), "choosing a path", unit="leg")
     legs = [chosen_leg(space, start.code, end.code, options.path) for start, end in pairs]
     points = points_of(waypoints, legs, options.steps)
     return Walk(tuple(shapes), tuple(waypoints), tuple(legs), tuple(points), options.steps)
+
+
+def _holding(space: TrainedSpace, waypoints: Sequence[Waypoint], hold: Factor) -> list[Waypoint]:
+    """The waypoints with one part of the code of the first."""
+    if not space.identity_size:
+        raise InputError(
+            f"hold={hold}: {space.path} has codes of one part; train with model.identity_size"
+        )
+    held = Held(hold, waypoints[0].code)
+    return [
+        Waypoint(with_part(point.code, held, space.identity_size), point.frame)
+        for point in waypoints
+    ]
 
 
 def _in_frame(mesh: trimesh.Trimesh, frame: Frame) -> trimesh.Trimesh:
