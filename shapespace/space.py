@@ -110,7 +110,7 @@ class TrainedSpace(Shown):
         """Rebuild an exported space, without pickle; frozen as by :meth:`load`.
 
         Args:
-            folder: written by ``shapespace export``.
+            folder: written by ``shapespace export``, or OWNER/NAME on the Hugging Face hub.
             device: as torch names it, or "auto", as for :meth:`load`.
 
         Raises:

@@ -21,7 +21,7 @@ LAYERS = (
     "errors version scan",
     "utils config geometry decoders sampling codes",
     "objectives surface data synthetic encoders",
-    "checkpoint fitting rendering elastic",
+    "checkpoint fitting rendering elastic bending",
     "sharing checkpoint_scans",
     "training space",
     "planning reconstruction diagnostics baselines",

@@ -37,6 +37,12 @@ FieldOutput = Literal["linear", "tanh", "tanh_plus"]
 """First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
 
 
+WalkPath = Literal["straight", "training", "best"]
+"""A straight line of codes, a chain of training codes, or the one of both that strains less."""
+WalkParts = Literal["all", "largest"]
+"""All connected components of a shape, or the one of the largest area."""
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How files are read that do not say enough themselves.
@@ -161,6 +167,57 @@ class MeshOptions:
         ReadOptions(self.columns)
         if self.cell is not None:
             positive(cell=self.cell)
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """How a walk goes from shape to shape.
+
+    Args:
+        steps: meshes from each shape to the next, both included.
+        resolution: grid nodes along the longest side of a mesh.
+        path: straight goes in a straight line of codes. training goes from one nearby training code
+            to the next. best takes of these the way on which the surface is strained least, and
+            says which; it takes about a minute a leg.
+        parts: all writes each shape whole; largest writes its largest part, and says how many were
+            dropped.
+        fixed_topology: carry the largest part of the first shape along the walk by the velocity of
+            the surface, so that all meshes share their faces. Writes walk.glb, an animation by
+            morph targets, vertices.npy and faces.npy too. A mesh of 20 000 vertices takes about a
+            minute a leg.
+        landmarks: JSON file {name: [x, y, z], ...} of points on the first shape, which the carried
+            mesh takes along; landmarks.json says where they are on each shape. Needs
+            fixed_topology.
+        hold: identity keeps the person of the first shape and moves the posture alone, in a
+            straight line; posture keeps the posture and moves the person. For spaces trained with
+            model.identity_size.
+    """
+
+    steps: int = 7
+    resolution: int = 192
+    path: WalkPath = "straight"
+    parts: WalkParts = "all"
+    fixed_topology: bool = False
+    landmarks: str | None = None
+    hold: Factor | None = None
+
+    def __post_init__(self) -> None:
+        at_least(2, resolution=self.resolution)
+        if self.hold is not None and self.path != "straight":
+            raise InputError(
+                f"hold={self.hold}: one part of a code moves in a straight line; leave out "
+                f"path={self.path}"
+            )
+        if self.landmarks is not None and not self.fixed_topology:
+            raise InputError(
+                f"landmarks={self.landmarks}: only a carried mesh takes landmarks along; give "
+                "--fixed-topology too"
+            )
+
+    @property
+    def whole(self) -> bool:
+        """True if the meshes that are written hold all parts of their shapes."""
+        return self.parts == "all" and not self.fixed_topology
 
 
 @dataclass(frozen=True)

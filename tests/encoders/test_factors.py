@@ -6,7 +6,7 @@ import torch
 
 from shapespace.checkpoint import read_checkpoint
 from shapespace.cli.main import main
-from shapespace.config.options import FitOptions
+from shapespace.config.options import FitOptions, WalkOptions
 from shapespace.data.names import subjects_of
 from shapespace.data.store.store import ScanStore
 from shapespace.decoders import SkipMLP
@@ -17,7 +17,7 @@ from shapespace.errors import InputError
 from shapespace.fitting.search import Search
 from shapespace.planning.cli import plan
 from shapespace.reconstruction.edit_codes import add_scans, drop_scans
-from shapespace.reconstruction.interpolate import interpolate_shapes
+from shapespace.reconstruction.walks.interpolate import interpolate_shapes
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from shapespace.training.statistics import METRICS, read_metrics
@@ -209,7 +209,7 @@ def test_spaces_of_one_part_hold_nothing(toy_checkpoint, tmp_path):
     with pytest.raises(InputError, match=r"codes of one part.*identity_size"):
         space.held("identity", "ball")
     with pytest.raises(InputError, match=r"codes of one part"):
-        interpolate_shapes(toy_checkpoint, ["ball", "egg"], tmp_path, hold="identity")
+        interpolate_shapes(toy_checkpoint, ["ball", "egg"], tmp_path, WalkOptions(hold="identity"))
 
 
 def test_commands_know_the_parts(checkpoint, people, tmp_path, capsys):
