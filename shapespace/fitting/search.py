@@ -190,8 +190,7 @@ class Search:
             spread = _spread(costs, spread)
             chosen = _best(costs, stage.kept)
             rows = rows[chosen]
-            steps = (steps + solution.iterations)[chosen]
-            state, converged, hessian = _kept(solution, chosen)
+            steps, state, converged, hessian = _kept(solution, chosen, steps)
             on_stage()
         one = _first_rows(state, len(sizes))
         state = state.rows(one)
@@ -202,14 +201,13 @@ class Search:
             steps=steps[one],
             converged=converged[one],
             spread=spread,
-            seconds=0.0,
+            seconds=time.perf_counter() - begin,
             distances=distances(decoder, scan.points, state),
             sizes=sizes,
             freedom=self.freedom,
             prior_distance=prior.prior_distance(state.code, codes),
         )
-        result = self._with_covariances(result, hessian[one], prior)
-        return replace(result, seconds=time.perf_counter() - begin)
+        return self._with_covariances(result, hessian[one], prior)
 
     def holding(
         self,
@@ -377,10 +375,15 @@ def _second_look(
 
 
 def _kept(
-    solution: Solution, chosen: Int[Tensor, " P"]
-) -> tuple[State, Bool[Tensor, " P"], Float[Tensor, "P K K"]]:
-    """The state of the starts that a stage keeps, whether they converged, and their Hessians."""
-    return solution.state.rows(chosen), solution.converged[chosen], solution.hessian[chosen]
+    solution: Solution, chosen: Int[Tensor, " P"], steps: Int[Tensor, " Q"]
+) -> tuple[Int[Tensor, " P"], State, Bool[Tensor, " P"], Float[Tensor, "P K K"]]:
+    """Of the starts that a stage keeps: all steps, the state, whether it converged, the Hessian.
+
+    ``steps`` are those of all starts before the stage.
+    """
+    taken = (steps + solution.iterations)[chosen]
+    state = solution.state.rows(chosen)
+    return taken, state, solution.converged[chosen], solution.hessian[chosen]
 
 
 def _scans_of_starts(state: State, num_scans: int) -> Int[Tensor, " P"]:
