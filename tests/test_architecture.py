@@ -21,7 +21,7 @@ LAYERS = (
     "errors version scan",
     "utils config geometry decoders sampling codes",
     "objectives surface data synthetic encoders",
-    "checkpoint fitting rendering elastic",
+    "checkpoint fitting rendering elastic priors",
     "sharing",
     "training space",
     "planning reconstruction diagnostics baselines",
