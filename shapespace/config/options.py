@@ -27,6 +27,8 @@ Normalise = bool | Literal["each", "common"]
 """Scans keep their unit; each is scaled to radius 1; or all are scaled by one number."""
 SplitBy = Literal["subject", "sequence", "frames", "random"]
 """What is held out of a training: people, sequences, blocks of frames, or single scans."""
+PriorKind = Literal["mixture", "flow", "diffusion", "best"]
+"""A kind of prior over codes, or the one that finds held-out codes the most likely."""
 Start = Literal["mean", "zero", "fit"]
 """First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
 
@@ -87,6 +89,9 @@ class FitOptions:
             shapes nearest to the scan too, takes the one that ends nearest, and corrects it where
             there are points. It takes some 15 seconds more a scan on one core. By default full, but
             none for adam-published and with refine.
+        prior: file that shapespace prior fit wrote, of kind mixture. second-order then weighs the
+            points against the mixture in place of the one Gaussian of the training codes, and
+            starts at its means too.
     """
 
     method: Method = "second-order"
@@ -98,12 +103,18 @@ class FitOptions:
     even: bool = False
     refine: int = 0
     detail: Detail | None = None
+    prior: str | None = None
 
     def __post_init__(self) -> None:
         at_least(1, num_points=self.num_points, steps=self.steps)
         at_least(0, seed=self.seed, refine=self.refine)
         if self.refine and self.detail == "full":
             raise InputError(f"refine={self.refine} and detail=full: give one of them")
+        if self.prior is not None and self.method != "second-order":
+            raise InputError(
+                f"prior={self.prior} with method={self.method}: only second-order takes a prior; "
+                "leave one of them out"
+            )
 
     @property
     def detailed(self) -> bool:

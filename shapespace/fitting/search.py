@@ -22,6 +22,7 @@ from shapespace.decoders.base import Decoder
 from shapespace.errors import InputError, at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.residuals import (
+    MixturePrior,
     Prior,
     Residuals,
     State,
@@ -106,6 +107,8 @@ class Search:
         turned_starts: starts of each scan where a turn is to be found.
         guess: codes that take the place of the training codes among the starts, such as the code of
             the frame before; None for no guess.
+        prior: a mixture of Gaussians in place of the one Gaussian of the training codes; each
+            scan starts at its means too.
         stages: of the search; None takes ``STAGES``, or ``TURNED_STAGES`` where a turn is to be
             found.
         tolerance: a problem is done when a step lowers its cost by a smaller share than this.
@@ -122,6 +125,7 @@ class Search:
     angles: int = 16
     turned_starts: int = 12
     guess: Float[Tensor, "G L"] | None = None
+    prior: MixturePrior | None = None
     stages: Sequence[Stage] | None = None
     tolerance: float = 1e-3
 
@@ -163,8 +167,8 @@ class Search:
         begin = time.perf_counter()
         num_scans = len(scan.points)
         size = median_distance(scan.points)
-        prior = Prior.of_codes(codes)
-        state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
+        prior = Prior.of_codes(codes) if self.prior is None else self.prior.like(codes)
+        state = self._starts(decoder, scan, codes=codes, means=prior.means)
         rows = _scans_of_starts(state, num_scans)
         spread = codes.new_zeros(num_scans)
         steps = torch.zeros_like(rows)
@@ -204,7 +208,9 @@ class Search:
         covariances = self._covariances(hessian[one], prior, result)
         return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
 
-    def _solve(self, residuals: Residuals, state: State, prior: Prior, stage: Stage) -> Solution:
+    def _solve(
+        self, residuals: Residuals, state: State, prior: Prior | MixturePrior, stage: Stage
+    ) -> Solution:
         """One stage: Levenberg-Marquardt steps from every start that is left."""
         return solve(
             residuals,
@@ -217,20 +223,21 @@ class Search:
         )
 
     def _covariances(
-        self, hessian: Float[Tensor, "B K K"], prior: Prior, result: FitResult
+        self, hessian: Float[Tensor, "B K K"], prior: Prior | MixturePrior, result: FitResult
     ) -> Float[Tensor, "B K K"]:
         """The covariance of code and pose, with the scatter that was found in place of ``noise``.
 
         The solver's Hessian is (independent / noise^2) mean J^T J plus the prior: both are taken
         out again.
         """
-        length = len(prior.mean)
+        length = result.codes.shape[1]
+        precision = prior.terms(result.codes).precision
         data = hessian.clone()
-        data[:, :length, :length] -= prior.precision
+        data[:, :length, :length] -= precision
         information = data * (self.noise**2 / self.independent)
         # Residuals are shares of the size, in the unit of the space; the scatter is in the scan's.
         share = result.scatter * result.poses.scale / result.sizes
-        return covariance(information, prior.precision, share.clamp(min=1e-6))
+        return covariance(information, precision, share.clamp(min=1e-6))
 
     def _starts(
         self,
@@ -238,16 +245,16 @@ class Search:
         scan: Scan,
         *,
         codes: Float[Tensor, "S L"],
-        mean: Float[Tensor, " L"],
+        means: Float[Tensor, "C L"],
     ) -> State:
         """The starts of all scans, all starts of the first scan first."""
         if self.guess is not None:
             codes = self.guess.to(codes)
         if not self.turned:
-            return starts(decoder, scan.points, codes=codes, mean=mean, num=self.starts)
+            return starts(decoder, scan.points, codes=codes, mean=means, num=self.starts)
         turns = turns_about("xyz".index(self.up), self.angles, scan.points)
         return starts(
-            decoder, scan.points, codes=codes, mean=mean, num=self.turned_starts, turns=turns
+            decoder, scan.points, codes=codes, mean=means, num=self.turned_starts, turns=turns
         )
 
     def _residuals(

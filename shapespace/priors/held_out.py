@@ -22,6 +22,8 @@ Splits = Literal["subject", "sequence", "random"]
 """What is held out together: people, motions of people, or single scans."""
 FOLDS = 5
 """Parts that are held out one after another, at most."""
+LEAST_PEOPLE = 3
+"""With fewer people motions are held out: one of two people would take half of the codes away."""
 LEAST_CODES = 4
 """Fewer codes are not split."""
 
@@ -49,7 +51,7 @@ class HeldOut:
 def folds_of(names: Sequence[str], seed: int = 0) -> tuple[Splits, tuple[int, ...]]:
     """What is held out together, and the part of each scan, from 0.
 
-    People are held out where names tell two or more, else motions, else single scans.
+    People are held out where names tell three or more, else motions, else single scans.
 
     Args:
         names: of the scans; at least two.
@@ -61,7 +63,7 @@ def folds_of(names: Sequence[str], seed: int = 0) -> tuple[Splits, tuple[int, ..
     if len(parsed) == len(names):
         people = [parsed[name].subject for name in names]
         motions = [parsed[name].motion for name in names]
-        if len(set(people)) > 1:
+        if len(set(people)) >= LEAST_PEOPLE:
             by, groups = "subject", list(people)
         elif len(set(motions)) > 1:
             by, groups = "sequence", list(motions)

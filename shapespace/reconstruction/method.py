@@ -10,9 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.config.options import FitOptions
+from shapespace.errors import InputError
+from shapespace.fitting.residuals import MixturePrior
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
 from shapespace.fitting.terms import usable_points
+from shapespace.priors.files import load_prior
+from shapespace.priors.mixture import GaussianMixture
 from shapespace.reconstruction.detail import NUM_STEPS
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
@@ -37,9 +41,34 @@ def fit_scans(
         guess: a code at which "second-order" starts too, beside the mean of the training codes.
     """
     if options.method == "second-order":
-        search = Search(freedom=options.pose, up=options.up, guess=guess, even=options.even)
+        search = Search(
+            freedom=options.pose,
+            up=options.up,
+            guess=guess,
+            even=options.even,
+            prior=None if options.prior is None else fitting_prior(options.prior, space),
+        )
         return space.fit(scans, options.num_points, search, options.seed, on_round)
     return space.fit_reference(scans, options.num_points, options.steps, options.seed, on_round)
+
+
+def fitting_prior(path: str, space: TrainedSpace) -> MixturePrior:
+    """The prior of a file, for a search.
+
+    Args:
+        path: written by ``shapespace prior fit``.
+        space: the space whose codes are searched.
+
+    Raises:
+        InputError: the file is no prior, is that of another space, or of another kind.
+    """
+    prior, _ = load_prior(path, space.digest)
+    if not isinstance(prior, GaussianMixture):
+        raise InputError(
+            f"{path}: is a prior of kind {prior.kind}, a fit takes a mixture; run shapespace prior "
+            "fit --kind mixture"
+        )
+    return MixturePrior.of_gaussians(*prior.in_codes())
 
 
 def num_rounds(options: FitOptions) -> int:

@@ -4,6 +4,7 @@ Frame and unit: every file is written in the frame and unit of the scan that it 
 Letters: L code length, V vertices.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence, Set
@@ -37,7 +38,7 @@ from shapespace.reconstruction.inputs import (
     prepare_for,
     space_of_meshes,
 )
-from shapespace.reconstruction.method import alike, fit_scans, num_rounds
+from shapespace.reconstruction.method import alike, fit_scans, fitting_prior, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
     facts_of_distance,
@@ -102,6 +103,9 @@ def reconstruct_files(
     if not sources:
         return Reconstructions(share)
     space = space_of_meshes(checkpoint)
+    if fit.prior is not None:
+        # A mistake is found before the first scan is read.
+        fitting_prior(fit.prior, space)
     for store in {source.store for source in sources if isinstance(source, StoredScan)}:
         check_store(space, store)
     work = _Reconstructor(
@@ -153,9 +157,13 @@ class _Reconstructor:
     @cached_property
     def made_by(self) -> dict[str, Any]:
         """All that a result depends on beside the scan: equal values mean equal results."""
+        # A prior is known by its content, wherever its file lies.
+        of_fit = {key: value for key, value in asdict(self.fit).items() if key != "prior"}
+        if self.fit.prior is not None:
+            of_fit["prior"] = hashlib.sha256(Path(self.fit.prior).read_bytes()).hexdigest()
         return {
             "space": self.space.digest,
-            **asdict(self.fit),
+            **of_fit,
             "detail": "full" if self.fit.detailed else "none",
             "unit": self.meshing.unit,
             "sequence": self.sequence,

@@ -138,8 +138,8 @@ def test_the_descent_keeps_the_weights_that_were_best():
 @pytest.mark.parametrize(
     ("names", "by"),
     [
-        (["1_run_0001", "1_run_0002", "2_run_0001", "2_hop_0001"], "subject"),
-        (["1_run_0001", "1_run_0002", "1_hop_0001", "1_hop_0002"], "sequence"),
+        (["1_run_0001", "1_run_0002", "2_run_0001", "3_hop_0001"], "subject"),
+        (["1_run_0001", "1_run_0002", "2_hop_0001", "2_hop_0002"], "sequence"),
         (["a", "b", "c", "d"], "random"),
     ],
 )
