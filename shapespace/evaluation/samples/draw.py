@@ -58,7 +58,7 @@ class Sample:
             return f"{self.name}: EMPTY (the field of this code has no surface)"
         if self.distance is None:
             return f"{self.name}: {self.faces} faces"
-        near = f"nearest to {printable(self.nearest)}, {_shown(self.distance, unit)} off"
+        near = f"nearest to {printable(self.nearest)}, {shown_length(self.distance, unit)} off"
         return f"{self.name}: {self.faces} faces, {near}"
 
 
@@ -183,7 +183,7 @@ def figures(
     new, near = [], []
     for sample in samples:
         mesh = read_mesh(folder, sample.name)
-        off = "" if sample.distance is None else f": {_shown(sample.distance, unit)} off"
+        off = "" if sample.distance is None else f": {shown_length(sample.distance, unit)} off"
         shape = np.zeros((0, 3)) if mesh is None else mesh
         new.append(Figure(shape, BLUE, sample.name + ("" if sample.faces else ": empty")))
         names = shapes.space.names
@@ -280,6 +280,8 @@ def _write(
     return sample
 
 
-def _shown(distance: float, unit: str) -> str:
-    """A distance for a person."""
+def shown_length(distance: float | None, unit: str) -> str:
+    """A distance for a person: metres in mm; "unknown" for None."""
+    if distance is None:
+        return "unknown"
     return f"{1000 * distance:.3g} mm" if unit == "m" else f"{distance:.3g} radii"

@@ -132,6 +132,22 @@ def prior_of(space: TrainedSpace, path: str | Path | None) -> CodePrior:
     return load_prior(found, space.digest)[0]
 
 
+def prior_or_mixture(space: TrainedSpace) -> CodePrior:
+    """The prior beside the checkpoint if there is one of this space, else a mixture made at once.
+
+    Raises:
+        InputError: codes have no numbers.
+    """
+    if space.path is not None and prior_path(space.path).is_file():
+        try:
+            return prior_of(space, None)
+        except InputError:
+            # A prior of other weights, as after a longer training, does not serve.
+            pass
+    codes = space.codes.table.weight.detach()
+    return fit_prior("mixture", codes, seeded_generator("cpu", 0))
+
+
 def drawn_codes(prior: CodePrior, num: int, seed: int) -> Float[torch.Tensor, "K L"]:
     """Codes [K,L], each from a generator of its own: more samples leave the first ones as they are.
 
