@@ -13,10 +13,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 import trimesh
 
+from shapespace.data.formats import dfaust
 from shapespace.data.prepare.run import prepare
 from shapespace.evaluation.sampled_surface import SampledSurface
 from shapespace.evaluation.samples.metrics import (
@@ -60,14 +60,14 @@ def write_frames(data, folder):
     names = ([], [])
     folder.mkdir(parents=True, exist_ok=True)
     for animal in ("horse", "wolf"):
-        with h5py.File(data / f"{animal}.hdf5") as file:
-            for motion in sorted(set(file) - {"faces"}):
-                for frame in FRAMES:
-                    name = f"{motion}_{frame:03d}"
-                    names[motion in HELD_OUT].append(name)
-                    vertices = np.asarray(file[motion][:, :, frame])
-                    mesh = trimesh.Trimesh(vertices, file["faces"][:], process=False)
-                    mesh.export(folder / f"{name}.ply")
+        path = data / f"{animal}.hdf5"
+        for motion in dfaust.list_sequences(path):
+            for frame in FRAMES:
+                name = f"{motion}_{frame:03d}"
+                names[motion in HELD_OUT].append(name)
+                raw = dfaust.read_frame(path, motion, frame)
+                mesh = trimesh.Trimesh(raw.vertices, raw.faces, process=False)
+                mesh.export(folder / f"{name}.ply")
     return names
 
 
