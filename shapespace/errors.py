@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class NoScanError(InputError):
+    """A sound file that holds something else than a scan, such as samples of a volume."""
+
+
 class DiskError(InputError):
     """The disk takes no more files: it is full, read-only or over a quota. No later file will fit.
 

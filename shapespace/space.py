@@ -106,24 +106,33 @@ class TrainedSpace(Shown):
         Raises:
             InputError: if ``path`` is no checkpoint, or its parts do not fit together.
         """
-        return cls._built(read_space(path), path, device)
+        return cls.of_content(read_space(path), path, device)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str = "auto") -> "TrainedSpace":
         """Rebuild an exported space, without pickle; frozen as by :meth:`load`.
 
         Args:
-            folder: written by ``shapespace export``.
+            folder: written by ``shapespace export``, or OWNER/NAME on the Hugging Face hub.
             device: as torch names it, or "auto", as for :meth:`load`.
 
         Raises:
             InputError: if ``folder`` is no exported space, or is damaged.
         """
-        return cls._built(read_bundle(folder), folder, device)
+        return cls.of_content(read_bundle(folder), folder, device)
 
     @classmethod
-    def _built(cls, content: dict[str, Any], path: str | Path, device: str) -> "TrainedSpace":
-        """The space of the content of a checkpoint."""
+    def of_content(cls, content: dict[str, Any], path: str | Path, device: str) -> "TrainedSpace":
+        """Build the space of the content of a checkpoint; frozen as by :meth:`load`.
+
+        Args:
+            content: as :func:`~shapespace.checkpoint.read_checkpoint` gives it.
+            path: where it comes from, for messages.
+            device: as torch names it, or "auto", as for :meth:`load`.
+
+        Raises:
+            InputError: its parts do not fit together.
+        """
         decoder, codes, objective, sampler = built(content, path)
         if device == "auto":
             num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0

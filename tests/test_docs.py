@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 import yaml
 
-from shapespace.cli.main import COMMANDS, GROUPS, OWN_PARSER
+from shapespace.cli.main import COMMANDS, GROUPS, OWN_PARSER, function_name
 from shapespace.config.arguments import _options
 from shapespace.config.recipes import METHODS, RECIPES
 from shapespace.version import __version__
@@ -35,9 +35,8 @@ def function_of(words):
     """The function of a command line and the words after the command."""
     table, first = (GROUPS[words[0]], 1) if words[0] in GROUPS else (COMMANDS, 0)
     name = words[first]
-    return getattr(importlib.import_module(f"shapespace.{table[name][0]}"), name), words[
-        first + 1 :
-    ]
+    module = importlib.import_module(f"shapespace.{table[name][0]}")
+    return getattr(module, function_name(name)), words[first + 1 :]
 
 
 def test_commands_and_options_exist():

@@ -1,7 +1,10 @@
-"""``codes ...``, ``prior ...`` and ``export``: signatures are the syntax, docstrings the help."""
+"""``codes ...``, ``prior ...``, ``export`` and ``import``.
+
+Signatures are the syntax, docstrings the help.
+"""
 
 from shapespace.cli.output import say_line
-from shapespace.config.options import Axis, PriorKind, Start
+from shapespace.config.options import Axis, ImportOptions, PriorKind, Start
 
 
 def add(
@@ -78,7 +81,8 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
     OUT/space.safetensors holds decoder and codes. OUT/space.json holds all else in plain text:
     names and frames of the scans, unit, recipe, licence and checksums. The optimisers are left out,
     so that a training goes on from the checkpoint only. Every command that takes a checkpoint to
-    use it takes OUT too; in Python, TrainedSpace.from_pretrained(OUT).
+    use it takes OUT too; in Python, TrainedSpace.from_pretrained(OUT). OUT/README.md is its model
+    card, with the scores of the run's evaluation if there is one.
 
     A space shows its training scans. Look at their licence before you pass it on.
 
@@ -95,6 +99,7 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
     from pathlib import Path
 
     from shapespace.sharing.bundle import read_space, write_bundle
+    from shapespace.sharing.model_card import CARD, evaluated, write_model_card
     from shapespace.sharing.onnx import FIELD, check_packages, write_onnx
     from shapespace.space import TrainedSpace
     from shapespace.utils.files import empty_again
@@ -104,7 +109,9 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
         check_packages()
     space = TrainedSpace.load(checkpoint, "cpu")
     with empty_again(out):
-        write_bundle(read_space(checkpoint), out, digest=space.digest, licence=licence)
+        folder = write_bundle(read_space(checkpoint), out, digest=space.digest, licence=licence)
+        if not write_model_card(folder, evaluated(Path(checkpoint).parent, space.digest)):
+            say_line(f"{folder / CARD}: is a page of your own, and stays")
         if onnx:
             error = write_onnx(space.decoder, field, space.extent)
             say_line(f"wrote {field}: differs from the decoder by {error:.1g} at most")
@@ -190,3 +197,46 @@ def sample(
         )
     for line in drawn.lines():
         say_line(line)
+
+
+def import_(
+    weights: str,
+    *,
+    out: str,
+    options: ImportOptions,
+    codes: str | None = None,
+    licence: str | None = None,
+) -> None:
+    """Read a space that the authors' code of DeepSDF, IGR, SAL or SALD has trained.
+
+    Writes OUT as shapespace export does: every command that takes a checkpoint to use it takes OUT.
+    Files are read as plain tensors; nothing in them is executed. Sizes, skip connection, weight
+    norm and code length are read off the matrices.
+
+      shapespace import examples/sofas/ --like deepsdf --out sofas/
+      shapespace import latest.pth --codes codes.pth --like igr --names train.txt --out bodies/
+      shapespace mesh sofas/ shape_0000 --out meshes/
+
+    Args:
+        weights: file of the weights, or the folder of a training: it holds
+            ModelParameters/latest.pth and LatentCodes/latest.pth.
+        out: folder to write.
+        options: what the files do not say.
+        codes: file of the codes, where weights is a file.
+        licence: under which others may use the space, as it is to stand in space.json.
+    """
+    from shapespace.sharing.bundle import write_bundle
+    from shapespace.sharing.foreign import foreign_content, share_inside
+    from shapespace.sharing.model_card import write_model_card
+    from shapespace.space import TrainedSpace
+    from shapespace.utils.files import empty_again
+
+    content = foreign_content(weights, codes, options)
+    space = TrainedSpace.of_content(content, weights, "cpu")
+    first = next(iter(space))
+    inside = share_inside(space.decoder, space[first], space.extent)
+    with empty_again(out):
+        write_model_card(write_bundle(content, out, digest=space.digest, licence=licence), None)
+    say_line(f"wrote {out}: {space!r}, digest {space.digest[:16]}")
+    remedy = "" if 0 < inside < 1 else ": it has no surface there; check --like and --extent"
+    say_line(f"{first} fills {inside:.1%} of the box ±{space.extent:g}{remedy}")

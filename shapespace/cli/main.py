@@ -4,6 +4,7 @@ Only the standard library is imported until a subcommand is known, so that help 
 """
 
 import importlib
+import keyword
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +29,7 @@ COMMANDS = {
     "report": ("cli.quality", "a run -> one page: curves, scores, gallery, shapes in between"),
     "view": ("cli.shapes", "a space to touch: sliders, walks, a scan to drop on a page"),
     "export": ("cli.codes", "a space -> a folder for others, read without pickle; ONNX"),
+    "import": ("cli.codes", "weights and codes of DeepSDF, IGR, SAL or SALD -> a space"),
     "info": ("cli.data", "what a store or a checkpoint holds"),
     "data": ("", "check, split or merge stores of scans"),
     "codes": ("", "add scans to a trained space, or take some out"),
@@ -165,10 +167,15 @@ def _check_known(command: str, commands: Collection[str]) -> None:
         raise InputError(f"there is no command {command!r}; {hint}")
 
 
+def function_name(command: str) -> str:
+    """The function of a command: its name, with _ behind a word of Python's such as import."""
+    return f"{command}_" if keyword.iskeyword(command) else command
+
+
 def _call(command: str, module: str, arguments: list[str], group: str = "") -> None:
     trust = importlib.import_module("shapespace.config.trust")
     arguments, packages = trust.split_trust(arguments)
-    function = getattr(importlib.import_module(f"shapespace.{module}"), command)
+    function = getattr(importlib.import_module(f"shapespace.{module}"), function_name(command))
     with trust.trusting(packages):
         if command in OWN_PARSER:
             function(arguments)

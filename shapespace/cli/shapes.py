@@ -169,7 +169,8 @@ def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) 
     from shapespace.reconstruction.single_scan import reconstruct_surface
 
     result = reconstruct_surface(scan, out, options)
-    say_line(result)
+    for line in result.lines():
+        say_line(line)
     if result.failure:
         raise CheckFailed
 

@@ -30,6 +30,10 @@ SplitBy = Literal["subject", "sequence", "frames", "random"]
 PriorKind = Literal["mixture", "flow", "diffusion", "best"]
 """A kind of prior over codes, or the one that finds held-out codes the most likely."""
 Start = Literal["mean", "zero", "fit"]
+SystemName = Literal["deepsdf", "igr", "sal", "sald"]
+"""Systems whose files ``shapespace import`` reads."""
+FieldOutput = Literal["linear", "tanh", "tanh_plus"]
+"""What follows the last layer of a decoder."""
 """First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
 
 
@@ -225,3 +229,29 @@ class DiagnosticsOptions:
     seed: int = 0
     resolution: int = 128
     num_rays: int = 1024
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How the files of another system are understood.
+
+    Args:
+        like: the system whose network it is: deepsdf, igr, sal or sald. The files do not say it.
+        names: a text file with the names of the scans, one a line, or a JSON of splits as DeepSDF
+            has it, in the order of the codes. By default they are called shape_0000 and so on.
+        unit: m, or radius for normalised shapes; by default that of the system: radius for
+            deepsdf, else m.
+        extent: half the side of the box that holds the shapes; by default that of the system: 1 for
+            deepsdf, else 1.8.
+        divide_skip: whether the skip layer divides its inputs by sqrt 2; by default as the system
+            does it: deepsdf does not, the others do.
+        output: what follows the last layer: linear, tanh, or tanh_plus for tanh(a) + a; by default
+            as the system does it: tanh for deepsdf, else linear.
+    """
+
+    like: SystemName
+    names: str | None = None
+    unit: Literal["m", "radius"] | None = None
+    extent: float | None = None
+    divide_skip: bool | None = None
+    output: FieldOutput | None = None

@@ -14,7 +14,15 @@ import pytest
 import torch
 import trimesh
 
-from shapespace.cli.main import COMMANDS, GROUPS, OLD_NAMES, OWN_PARSER, main, usage
+from shapespace.cli.main import (
+    COMMANDS,
+    GROUPS,
+    OLD_NAMES,
+    OWN_PARSER,
+    function_name,
+    main,
+    usage,
+)
 from shapespace.config.arguments import build_parser
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import one_line
@@ -22,7 +30,7 @@ from shapespace.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
-    name: getattr(importlib.import_module(f"shapespace.{module}"), name[-1])
+    name: getattr(importlib.import_module(f"shapespace.{module}"), function_name(name[-1]))
     for name, module in [
         *(((command,), module) for command, (module, _) in COMMANDS.items()),
         *(

@@ -50,8 +50,8 @@ class ScanFacts:
     Args:
         name: the scan's name.
         error: why the scan cannot be read, else "".
-        error_kind: "unreadable" or "far" (a point lies out of all proportion) for a file,
-            "damaged" for a stored scan.
+        error_kind: "unreadable", "far" (a point lies out of all proportion) or "no scan" (such as
+            samples of a volume) for a file, "damaged" for a stored scan.
         dimension: 2 or 3.
         num_points: number of points of the source, or of the store.
         num_faces: number of faces, 0 for a cloud.

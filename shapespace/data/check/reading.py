@@ -3,7 +3,7 @@
 The limits were chosen like those of ``rules.py``.
 """
 
-from shapespace.data.check.finding import Finding, finding_about
+from shapespace.data.check.finding import Finding, Level, finding_about
 from shapespace.data.check.measurements import ScanFacts
 from shapespace.data.prepare.points import NEIGHBOUR
 from shapespace.data.rounding import ROUNDED
@@ -38,10 +38,12 @@ def _unreadable(facts: ScanFacts) -> Finding | None:
         return None
     remedy = {
         "damaged": "run: shapespace prepare again",
+        "no scan": "nothing; prepare skips the file",
         "far": "remove it at the source, or prepare with --clean; prepare skips the scan",
     }.get(facts.error_kind, "repair, replace or remove the scan; prepare skips it")
+    level: Level = "note" if facts.error_kind == "no scan" else "error"
     return finding_about(
-        facts.name, facts.error_kind, "error", measured=one_line(facts.error), remedy=remedy
+        facts.name, facts.error_kind, level, measured=one_line(facts.error), remedy=remedy
     )
 
 

@@ -14,7 +14,7 @@ from shapespace.data.extent import check_not_far
 from shapespace.data.sources import Source, find_sources
 from shapespace.data.store.store import ScanStore, store_at
 from shapespace.data.units import per_metre
-from shapespace.errors import InputError, at_least, positive
+from shapespace.errors import InputError, NoScanError, at_least, positive
 from shapespace.utils.progress import progress as progress_bar
 from shapespace.utils.workers import run_in_workers
 
@@ -46,7 +46,8 @@ def check_scans(
         progress: show a bar on standard error.
 
     Raises:
-        InputError: there is no such store, file or scan, or an argument is wrong.
+        InputError: there is no such store or file, no scan in it, no scan of that name, or an
+            argument is wrong.
     """
     at_least(1, workers=workers)
     positive(extent=extent)
@@ -56,6 +57,8 @@ def check_scans(
         sources = find_sources(Path(path), scans)
         measure = partial(_measure_source, scale, ReadOptions(columns))
         facts = _measure_all(measure, sources, workers=workers, progress=progress)
+        if all(scan.error_kind == "no scan" for scan in facts):
+            raise InputError(facts[0].error)
     else:
         names = _selected(store, scans)
         if not names:
@@ -96,6 +99,8 @@ def _measure_all(
 def _measure_source(scale: float, reading: ReadOptions, source: Source) -> ScanFacts:
     try:
         raw, digest = source.load(reading)
+    except NoScanError as error:
+        return ScanFacts(source.name, str(error), "no scan")
     except InputError as error:
         return ScanFacts(source.name, str(error), "unreadable")
     try:

@@ -139,12 +139,15 @@ def parse_raw(path: Path, content: bytes, options: ReadOptions = ReadOptions()) 
         raw = checked(contents.vertices, contents.faces, contents.normals)
     except InputError as error:
         # The reader names the remedy itself.
-        raise InputError(one_line(f"{path}: {error}")) from error
+        raise type(error)(one_line(f"{path}: {error}")) from error
     # Damaged bytes make numpy, json and trimesh raise errors of many types.
     except Exception as error:
         detail = str(error) or type(error).__name__
         raise InputError(one_line(f"{path}: {detail}; repair or remove the file")) from error
-    return replace(raw, account=one_line(contents.account()), samples=contents.samples)
+    account = contents.account()
+    if options.names and suffix in WITH_NAMES:
+        account += f"; --columns not used, {suffix} names its own"
+    return replace(raw, account=one_line(account), samples=contents.samples)
 
 
 def read_positions(path: str | Path) -> Float64[np.ndarray, "C D"]:

@@ -15,6 +15,7 @@ from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.data.store.writer import StoreWriter
 from shapespace.errors import InputError
 from shapespace.synthetic.dataset import write_dataset
+from tests.conftest import ellipsoid
 from tests.data.check.corpus import ERRORS, FAULTS
 
 FOUND_IN_STORE = {k: v for k, v in FAULTS.items() if k not in ("nan", "empty", "clean1_moved")}
@@ -224,6 +225,17 @@ def test_nothing_there(tmp_path):
 
 
 @pytest.mark.slow
+def test_samples_of_a_volume_are_no_fault_beside_a_scan(tmp_path):
+    points, normals = ellipsoid((1.0, 1.0, 1.0))
+    np.savez(tmp_path / "points.npz", points=points, occupancies=points[:, 0] > 0)
+    with pytest.raises(InputError, match=r"points.npz: no scan but samples of a volume"):
+        check_scans(tmp_path, progress=False)
+    np.savez(tmp_path / "pointcloud.npz", points=points, normals=normals)
+    report = check_scans(tmp_path, progress=False)
+    note = next(finding for finding in report.findings if finding.kind == "no scan")
+    assert (note.level, note.names) == ("note", ("points",)) and report.ok
+
+
 def test_default_synthetic_data_set_is_clean(tmp_path):
     pytest.importorskip("embreex")
     folder = write_dataset(tmp_path).folder

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from shapespace.config.options import ReadOptions
 from shapespace.data.formats.clouds.text import read_text
 from shapespace.data.formats.ply import read_ply, write_ply
 from shapespace.data.formats.polygons import triangulate
@@ -167,6 +168,12 @@ def test_off_with_comments_colours_and_counts_on_the_first_line(tmp_path):
     scan = read_raw(save(tmp_path, "a.off", text + "\n3 0 1 2 0.5 0.5 0.5\n"))
     np.testing.assert_array_equal(scan.vertices, TETRAHEDRON)
     np.testing.assert_array_equal(scan.faces, [[0, 1, 2]])
+
+
+def test_names_for_columns_that_have_names_are_said_to_be_unused(tmp_path):
+    trimesh.creation.icosphere(1).export(tmp_path / "ball.ply")
+    account = read_raw(tmp_path / "ball.ply", ReadOptions("x,y,z")).account
+    assert account.endswith("; --columns not used, .ply names its own")
 
 
 @pytest.mark.parametrize("columns", [2, 3, 4, 6])

@@ -16,7 +16,7 @@ from shapespace.data.formats.clouds.columns import cloud, named_cloud
 from shapespace.data.formats.clouds.samples import read_deepsdf
 from shapespace.data.formats.contents import Contents
 from shapespace.data.formats.words import listed
-from shapespace.errors import InputError
+from shapespace.errors import NoScanError
 
 PARTS = {
     "points": ("points", "vertices", "verts", "xyz", "pc", "pointcloud", "point_cloud", "pos"),
@@ -40,7 +40,7 @@ def read_npz(content: bytes, chosen: Sequence[str] | None = None) -> Contents:
         chosen: names of the columns, for points that have more than three.
 
     Raises:
-        InputError: the arrays are samples of a volume, which are no scan.
+        NoScanError: the arrays are samples of a volume, which are no scan.
     """
     # A pickle runs code of its author when it is loaded.
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -99,7 +99,7 @@ def _check_no_samples(keys: Mapping[str, str]) -> None:
         what = f"array {keys[volume[0]]!r}"
     else:
         return
-    raise InputError(
+    raise NoScanError(
         f"no scan but samples of a volume ({what}); give the mesh or the points of its surface"
     )
 
