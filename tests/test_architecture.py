@@ -21,7 +21,7 @@ LAYERS = (
     "errors version scan",
     "utils config geometry decoders sampling codes",
     "objectives surface data synthetic encoders",
-    "checkpoint fitting rendering elastic bending",
+    "checkpoint fitting rendering elastic bending priors",
     "sharing checkpoint_scans cameras",
     "training space",
     "planning reconstruction diagnostics baselines",

@@ -244,7 +244,8 @@ def view(
 
     The page is open to this machine alone, at 127.0.0.1, until Ctrl-C. Sliders move along the
     principal axes of the codes. A scan file that is dropped is read and fitted as reconstruct does
-    it, and shown beside its reconstruction. Save writes mesh, code and an animated walk to OUT.
+    it, and shown beside its reconstruction. New shape draws one from the prior beside the
+    checkpoint, or from a mixture made at once. Save writes mesh, code and an animated walk to OUT.
 
       shapespace view runs/bodies-cpu
       shapespace view runs/bodies-cpu --watch         follows a training

@@ -31,6 +31,8 @@ SplitBy = Literal["subject", "sequence", "frames", "random"]
 """What is held out of a training: people, sequences, blocks of frames, or single scans."""
 Factor = Literal["identity", "posture"]
 """The part of a code that the scans of a subject share, and the part of each scan."""
+PriorKind = Literal["mixture", "flow", "diffusion", "best"]
+"""A kind of prior over codes, or the one that finds held-out codes the most likely."""
 Start = Literal["mean", "zero", "fit"]
 SystemName = Literal["deepsdf", "igr", "sal", "sald"]
 """Systems whose files ``shapespace import`` reads."""
@@ -104,6 +106,9 @@ class FitOptions:
         identity_of: find the posture alone, with the identity of this training scan or subject;
             for spaces trained with model.identity_size.
         posture_of: find the identity alone, with the posture of this training scan.
+        prior: file that shapespace prior fit wrote, of kind mixture. second-order then weighs the
+            points against the mixture in place of the one Gaussian of the training codes, and
+            starts at its means too.
     """
 
     method: Method = "second-order"
@@ -117,6 +122,7 @@ class FitOptions:
     detail: Detail | None = None
     identity_of: str | None = None
     posture_of: str | None = None
+    prior: str | None = None
 
     def __post_init__(self) -> None:
         at_least(1, num_points=self.num_points, steps=self.steps)
@@ -127,6 +133,15 @@ class FitOptions:
         at_least(0, seed=self.seed, refine=self.refine)
         if self.refine and self.detail == "full":
             raise InputError(f"refine={self.refine} and detail=full: give one of them")
+        if self.prior is not None and self.held is not None:
+            raise InputError(
+                f"prior={self.prior}: is of whole codes, and a part of them is held; leave one out"
+            )
+        if self.prior is not None and self.method != "second-order":
+            raise InputError(
+                f"prior={self.prior} with method={self.method}: only second-order takes a prior; "
+                "leave one of them out"
+            )
 
     @property
     def detailed(self) -> bool:

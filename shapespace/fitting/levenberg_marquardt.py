@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from shapespace.fitting.residuals import Prior, Residuals, State
+from shapespace.fitting.residuals import MixturePrior, Prior, Residuals, State
 from shapespace.fitting.robust import Robust
 
 FIRST_DAMPING = 1e-2
@@ -66,7 +66,7 @@ class NormalEquations(NamedTuple):
 def solve(
     problem: Residuals,
     start: State,
-    prior: Prior,
+    prior: Prior | MixturePrior,
     robust: Robust,
     information: float,
     iterations: int = 25,
@@ -154,7 +154,7 @@ def normal_equations(
     state: State,
     which: Int[Tensor, " A"],
     *,
-    prior: Prior,
+    prior: Prior | MixturePrior,
     robust: Robust,
     information: float,
     sight: Further | None = None,
@@ -173,17 +173,16 @@ def normal_equations(
     residuals, jacobian, weights = problem(state, which)
     # Each scan counts alike, however many points, and points with a known normal, it has.
     share = weights * (information / weights.sum(1, keepdim=True).clamp(min=1))
-    offset = state.code - prior.mean
-    pull = offset @ prior.precision
-    cost = (share * robust.cost(residuals)).sum(1) + 0.5 * (offset * pull).sum(1)
+    of_prior = prior.terms(state.code)
+    cost = (share * robust.cost(residuals)).sum(1) + of_prior.cost
     # Iterated least squares: the weight stands for the curvature of the robust loss, which may be
     # negative. The Hessian so stays positive.
     weighted = (share * robust.weight(residuals))[..., None] * jacobian
     slope = (weighted * residuals[..., None]).sum(1)
     hessian = weighted.mT @ jacobian
     length = state.code.shape[1]
-    slope[:, :length] += pull
-    hessian[:, :length, :length] += prior.precision
+    slope[:, :length] += of_prior.slope
+    hessian[:, :length, :length] += of_prior.precision
     if sight is not None:
         of_rays = [information * part for part in sight(state, which)]
         cost, slope, hessian = cost + of_rays[0], slope + of_rays[1], hessian + of_rays[2]

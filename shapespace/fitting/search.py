@@ -23,6 +23,7 @@ from shapespace.encoders.factors import HeldPart
 from shapespace.errors import InputError, at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.residuals import (
+    MixturePrior,
     Prior,
     Residuals,
     State,
@@ -111,6 +112,8 @@ class Search:
         turned_starts: starts of each scan where a turn is to be found.
         guess: codes that take the place of the training codes among the starts, such as the code of
             the frame before; None for no guess.
+        prior: a mixture of Gaussians in place of the one Gaussian of the training codes; each
+            scan starts at its means too.
         stages: of the search; None takes ``STAGES``, or ``TURNED_STAGES`` where a turn is to be
             found.
         tolerance: a problem is done when a step lowers its cost by a smaller share than this.
@@ -127,6 +130,7 @@ class Search:
     angles: int = 16
     turned_starts: int = 12
     guess: Float[Tensor, "G L"] | None = None
+    prior: MixturePrior | None = None
     stages: Sequence[Stage] | None = None
     tolerance: float = 1e-3
 
@@ -171,8 +175,8 @@ class Search:
         """
         begin = time.perf_counter()
         sizes = median_distance(scan.points) if size is None else size
-        prior = Prior.of_codes(codes)
-        state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
+        prior = Prior.of_codes(codes) if self.prior is None else self.prior.like(codes)
+        state = self._starts(decoder, scan, codes=codes, means=prior.means)
         rows = _scans_of_starts(state, len(sizes))
         spread = torch.zeros_like(sizes)
         # The first stage sets all three, and there is always one.
@@ -264,7 +268,7 @@ class Search:
         residuals: Residuals,
         state: State,
         *,
-        prior: Prior,
+        prior: Prior | MixturePrior,
         stage: Stage,
         sight: SightTerm | None,
     ) -> Solution:
@@ -281,20 +285,21 @@ class Search:
         )
 
     def _with_covariances(
-        self, result: FitResult, hessian: Float[Tensor, "B K K"], prior: Prior
+        self, result: FitResult, hessian: Float[Tensor, "B K K"], prior: Prior | MixturePrior
     ) -> FitResult:
         """The result with the covariances of code and pose, and its own scatter for ``noise``.
 
         The solver's Hessian is (independent / noise^2) mean J^T J plus the prior: both are taken
         out again.
         """
-        length = len(prior.mean)
+        length = result.codes.shape[1]
+        precision = prior.terms(result.codes).precision
         data = hessian.clone()
-        data[:, :length, :length] -= prior.precision
+        data[:, :length, :length] -= precision
         information = data * (self.noise**2 / self.independent)
         # Residuals are shares of the size, in the unit of the space; the scatter is in the scan's.
         share = result.scatter * result.poses.scale / result.sizes
-        covariances = covariance(information, prior.precision, share.clamp(min=1e-6))
+        covariances = covariance(information, precision, share.clamp(min=1e-6))
         return replace(result, covariances=covariances)
 
     def _starts(
@@ -303,16 +308,16 @@ class Search:
         scan: Scan,
         *,
         codes: Float[Tensor, "S L"],
-        mean: Float[Tensor, " L"],
+        means: Float[Tensor, "C L"],
     ) -> State:
         """The starts of all scans, all starts of the first scan first."""
         if self.guess is not None:
             codes = self.guess.to(codes)
         if not self.turned:
-            return starts(decoder, scan.points, codes=codes, mean=mean, num=self.starts)
+            return starts(decoder, scan.points, codes=codes, mean=means, num=self.starts)
         turns = turns_about("xyz".index(self.up), self.angles, scan.points)
         return starts(
-            decoder, scan.points, codes=codes, mean=mean, num=self.turned_starts, turns=turns
+            decoder, scan.points, codes=codes, mean=means, num=self.turned_starts, turns=turns
         )
 
     def _residuals(

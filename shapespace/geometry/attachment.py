@@ -55,6 +55,6 @@ def attach(points: Float[np.ndarray, "N 3"], mesh: trimesh.Trimesh) -> Attachmen
     # A triangle without area has no weights: its first corner stands for it.
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = trimesh.triangles.points_to_barycentric(mesh.triangles[triangle], nearest)
-    weights = np.where(np.isfinite(weights).all(1)[:, None], weights, [1.0, 0.0, 0.0])
+    weights = np.where(np.isfinite(weights).all(1, keepdims=True), weights, [1.0, 0.0, 0.0])
     height = np.einsum("ni,ni->n", points - nearest, mesh.face_normals[triangle])
     return Attachment(triangle, weights, height)

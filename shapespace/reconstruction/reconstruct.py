@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,13 @@ from shapespace.reconstruction.inputs import (
     check_store,
     space_of_meshes,
 )
-from shapespace.reconstruction.method import alike, fit_scans, num_rounds
+from shapespace.reconstruction.method import (
+    alike,
+    fit_scans,
+    fitting_prior,
+    identity_of_options,
+    num_rounds,
+)
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
     facts_of_distance,
@@ -104,6 +110,9 @@ def reconstruct_files(
     if not sources:
         return Reconstructions(share)
     space = space_of_meshes(checkpoint)
+    if fit.prior is not None:
+        # A mistake is found before the first scan is read.
+        fitting_prior(fit.prior, space)
     for store in {source.store for source in sources if isinstance(source, StoredScan)}:
         check_store(space, store)
     work = _Reconstructor(
@@ -157,9 +166,7 @@ class _Reconstructor:
         """All that a result depends on beside the scan: equal values mean equal results."""
         return {
             "space": self.space.digest,
-            # Options that are younger than the results of earlier calls count where they are given.
-            **{key: value for key, value in asdict(self.fit).items() if not _is_new(key, value)},
-            "detail": "full" if self.fit.detailed else "none",
+            **identity_of_options(self.fit),
             "unit": self.meshing.unit,
             "sequence": self.sequence,
             "resolution": self.meshing.resolution,
@@ -366,8 +373,3 @@ class _Reconstructor:
             seed=self.fit.seed,
             on_step=on_step,
         )
-
-
-def _is_new(key: str, value: object) -> bool:
-    """True for an option without a value that earlier versions did not have."""
-    return key in ("identity_of", "posture_of") and value is None
