@@ -19,6 +19,7 @@ from torch import Tensor
 
 from shapespace.config.options import Axis, Freedom
 from shapespace.decoders.base import Decoder
+from shapespace.encoders.factors import HeldPart
 from shapespace.errors import InputError, at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.residuals import (
@@ -30,7 +31,7 @@ from shapespace.fitting.residuals import (
     even_weights,
     median_distance,
 )
-from shapespace.fitting.result import FitResult
+from shapespace.fitting.result import FitResult, widened
 from shapespace.fitting.robust import Loss, Robust
 from shapespace.fitting.starts import starts, turns_about
 from shapespace.fitting.uncertainty import covariance
@@ -207,6 +208,32 @@ class Search:
         )
         covariances = self._covariances(hessian[one], prior, result)
         return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
+
+    def holding(
+        self,
+        part: HeldPart | None,
+        decoder: Decoder,
+        scan: Scan,
+        *,
+        codes: Float[Tensor, "S L"],
+        on_stage: Callable[[], object] = lambda: None,
+    ) -> FitResult:
+        """Whole codes of which a part is held, as by a search for the other part alone.
+
+        Args:
+            part: the decoder, with what is held; None holds nothing.
+            decoder: f(x; z).
+            scan: a batch.
+            codes: whole codes of the training scans.
+            on_stage: called after each stage.
+        """
+        if part is None:
+            return self(decoder, scan, codes, on_stage=on_stage)
+        if self.prior is not None:
+            raise InputError("a prior of whole codes and a held part of them: give one of the two")
+        guess = None if self.guess is None else self.guess[:, part.free]
+        search = replace(self, guess=guess)
+        return widened(search(part, scan, codes[:, part.free], on_stage=on_stage), part)
 
     def _solve(
         self, residuals: Residuals, state: State, prior: Prior | MixturePrior, stage: Stage

@@ -48,7 +48,8 @@ def fit_scans(
             even=options.even,
             prior=None if options.prior is None else fitting_prior(options.prior, space),
         )
-        return space.fit(scans, options.num_points, search, options.seed, on_round)
+        held = None if options.held is None else space.held(*options.held)
+        return space.fit(scans, options.num_points, search, options.seed, on_round, held=held)
     return space.fit_reference(scans, options.num_points, options.steps, options.seed, on_round)
 
 

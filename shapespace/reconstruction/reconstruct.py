@@ -163,7 +163,8 @@ class _Reconstructor:
             of_fit["prior"] = hashlib.sha256(Path(self.fit.prior).read_bytes()).hexdigest()
         return {
             "space": self.space.digest,
-            **of_fit,
+            # Options that are younger than the results of earlier calls count where they are given.
+            **{key: value for key, value in of_fit.items() if not _is_new(key, value)},
             "detail": "full" if self.fit.detailed else "none",
             "unit": self.meshing.unit,
             "sequence": self.sequence,
@@ -362,3 +363,8 @@ class _Reconstructor:
             seed=self.fit.seed,
             on_step=on_step,
         )
+
+
+def _is_new(key: str, value: object) -> bool:
+    """True for an option without a value that earlier versions did not have."""
+    return key in ("identity_of", "posture_of") and value is None

@@ -24,12 +24,12 @@ from shapespace.evaluation.samples.prior import prior_or_mixture
 from shapespace.priors.base import CodePrior
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.results import CODE, MESH, bytes_of_code
+from shapespace.rendering.animation import write_walk
 from shapespace.report.code_statistics import PrincipalAxes, principal_axes
 from shapespace.sampling import seeded_generator
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
 from shapespace.utils.files import output_folder, path_inside, replacing
-from shapespace.viewer.animation import write_walk
 from shapespace.viewer.drawing import COARSE, Colours, Picture, Sketcher, blended
 from shapespace.viewer.dropped import DroppedScan, fit_dropped, read_dropped, save_dropped
 from shapespace.viewer.worker import Superseded, Worker
