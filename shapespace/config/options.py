@@ -142,6 +142,11 @@ class FitOptions:
                 f"prior={self.prior} with method={self.method}: only second-order takes a prior; "
                 "leave one of them out"
             )
+        if self.prior is not None and self.held is not None:
+            raise InputError(
+                f"prior={self.prior} with a held part of the code: the prior is of whole codes; "
+                "leave one of them out"
+            )
 
     @property
     def detailed(self) -> bool:

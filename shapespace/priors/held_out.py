@@ -29,7 +29,7 @@ LEAST_CODES = 4
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutCodes:
     """Log densities of codes by priors that have not seen them.
 
     Args:
@@ -78,7 +78,7 @@ def held_out(
     codes: Float[Tensor, "S L"],
     names: Sequence[str],
     seed: int = 0,
-) -> HeldOut | None:
+) -> HeldOutCodes | None:
     """The log density of each code by a prior of the codes in the other parts.
 
     Args:
@@ -99,7 +99,7 @@ def held_out(
         here = part == fold
         prior = make(codes[~here], seeded_generator("cpu", seed, fold))
         found[here] = prior.log_prob(codes[here])
-    return HeldOut(by, folds, found)
+    return HeldOutCodes(by, folds, found)
 
 
 def one_gaussian(codes: Float[Tensor, "S L"], generator: torch.Generator) -> CodePrior:

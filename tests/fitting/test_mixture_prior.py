@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from shapespace.cli.main import main
+from shapespace.config.options import FitOptions
 from shapespace.decoders import Decoder
 from shapespace.errors import InputError
 from shapespace.fitting.residuals import MixturePrior, Prior
@@ -147,6 +148,12 @@ def test_a_fit_takes_a_mixture_of_its_own_space_alone(toy_checkpoint, tmp_path, 
     assert fitting_prior(files["mixture"], space).means.shape[1] == space.decoder.latent_size
     with pytest.raises(InputError, match="a fit takes a mixture"):
         fitting_prior(files["diffusion"], space)
+
+
+@pytest.mark.parametrize("other", [{"method": "adam-published"}, {"identity_of": "anna"}])
+def test_options_that_no_prior_goes_with_are_named(other):
+    with pytest.raises(InputError, match="leave one of them out"):
+        FitOptions(prior="prior.safetensors", **other)
 
 
 def test_reconstruct_takes_the_prior_and_knows_it_by_its_content(
