@@ -11,23 +11,22 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from copy import copy
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from shapespace.codes import LatentCodes, check_scans, plain_scans, row_of
+from shapespace.codes import LatentCodes, check_scans
 from shapespace.config.parts import build_part, check_like, check_parts, check_size
+from shapespace.data.names import subjects_of
 from shapespace.decoders.base import Decoder
 from shapespace.encoders.base import Encoder
 from shapespace.encoders.codes import EncodedCodes
+from shapespace.encoders.factors import TABLE, FactorCodes
 from shapespace.errors import InputError, one_line
 from shapespace.objectives.base import FIELDS, Objective
 from shapespace.sampling import Sampler
-from shapespace.scan import Frame
 from shapespace.utils.files import replacing
 from shapespace.utils.kinds import kind_of
 
@@ -38,8 +37,6 @@ PREVIOUS = "previous.ckpt"
 """Name of the checkpoint before the newest."""
 BEST = "best.ckpt"
 """Name of the checkpoint of the lowest loss."""
-TABLE = "codes.table.weight"
-"""Key of the table of codes in the state of a module."""
 SCANS = "codes._extra_state"
 """Key of the names and frames of its scans."""
 PLACE = "ScanData"
@@ -260,90 +257,6 @@ def is_finite(value: Tensor) -> bool:
     return bool(torch.isfinite(torch.stack(torch.aminmax(value.detach()))).all())
 
 
-def with_scans(
-    content: dict[str, Any],
-    names: Sequence[str],
-    new: Mapping[str, tuple[Frame, Float[Tensor, " L"]]] | None = None,
-) -> dict[str, Any]:
-    """The content of a checkpoint with other scans, in a given order; ``content`` stays as it is.
-
-    Each scan keeps its code, its frame and the optimiser state of its row. A new scan begins with
-    an optimiser state of zeros. An epoch that was begun begins again, because its order was that of
-    other rows. Everything else is the same.
-
-    Args:
-        content: of a checkpoint.
-        names: of the scans, in the order of their rows.
-        new: frame and code of each scan that the checkpoint does not have.
-
-    Raises:
-        InputError: for a name that is neither in the checkpoint nor in ``new``.
-    """
-    new = new or {}
-    before = content["state_dict"][SCANS]["names"]
-    assert len({*before, *new}) == len(before) + len(new) and len(set(names)) == len(names)
-    if list(names) == before:
-        return content
-    rows = {name: row for row, name in enumerate([*before, *new])}
-    which = torch.tensor([rows[n] if n in rows else row_of(before, n) for n in names]).long()
-    state = copy(content["state_dict"])
-    state[TABLE] = _picked(state[TABLE], which, [code for _, code in new.values()])
-    more = plain_scans(list(new), [frame for frame, _ in new.values()])
-    facts = {key: [*values, *more[key]] for key, values in state[SCANS].items()}
-    state[SCANS] = {key: [values[row] for row in which.tolist()] for key, values in facts.items()}
-    changed = content | {"state_dict": state}
-    changed["hyper_parameters"] = content["hyper_parameters"] | {"num_scans": len(names)}
-    try:
-        changed |= _of_other_rows(content, which, len(new))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
-        raise InputError(
-            f"optimiser states or position of the checkpoint are damaged ({one_line(error, 100)})"
-        ) from error
-    return changed
-
-
-def _of_other_rows(
-    content: dict[str, Any], which: Int[Tensor, " K"], num_new: int
-) -> dict[str, Any]:
-    """Optimiser states and position of a checkpoint, as far as it has them, for other rows."""
-    changed: dict[str, Any] = {}
-    if "optimizer_states" in content:
-        *others, of_codes = content["optimizer_states"]
-        changed["optimizer_states"] = [*others, _of_rows(of_codes, which, num_new)]
-    if PLACE in content:
-        visits = content[PLACE]["visits"]
-        length = content[PLACE]["visits_of_an_epoch"]
-        changed[PLACE] = content[PLACE] | {"visits": visits - visits % length}
-    return changed
-
-
-def _of_rows(optimiser: dict[str, Any], which: Int[Tensor, " K"], num_new: int) -> dict[str, Any]:
-    """The state of the codes' optimiser for the rows ``which``.
-
-    Every tensor of the state has a row for each scan, but for scalars, such as step counts.
-    """
-
-    def picked(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.dim():
-            return value
-        return _picked(value, which, [torch.zeros_like(value[0])] * num_new)
-
-    state = {
-        table: {name: picked(value) for name, value in values.items()}
-        for table, values in optimiser["state"].items()
-    }
-    return optimiser | {"state": state}
-
-
-def _picked(
-    rows: Shaped[Tensor, "S *L"],
-    which: Int[Tensor, " K"],
-    more: Sequence[Shaped[Tensor, "*L"]],
-) -> Shaped[Tensor, "K *L"]:
-    """Rows ``which`` of a table: ``rows``, followed by ``more``."""
-    return torch.cat([rows, *(row.to(rows)[None] for row in more)])[which]
-
-
 def built(
     content: dict[str, Any], path: str | Path
 ) -> tuple[Decoder, LatentCodes, Objective, Sampler]:
@@ -387,6 +300,12 @@ def built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
         raise InputError(f"codes have length {length} but the decoder takes {latent_size}")
     encoder = content["hyper_parameters"].get("encoder")
     codes = LatentCodes(num_scans, latent_size)
+    identity_size = content["hyper_parameters"].get("identity_size", 0)
+    if identity_size:
+        check_like(identity_size, int, "hyper_parameters.identity_size")
+        codes = FactorCodes(num_scans, latent_size, identity_size, subjects_of)
+        # The names say how many subjects there are.
+        codes.set_extra_state(state["_extra_state"])
     if encoder is not None:
         weights = _part(content, "codes.encoder.")
         check_size(encoder, Encoder, weights, "encoder")
@@ -394,6 +313,8 @@ def built_codes(content: dict[str, Any], latent_size: int) -> LatentCodes:
     check_numbers(state, codes.state_dict())
     codes.load_state_dict(state)
     codes.check_named()
+    if isinstance(codes, FactorCodes):
+        codes.renew_table()
     return codes
 
 

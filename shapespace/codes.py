@@ -56,6 +56,11 @@ class LatentCodes(nn.Module):
     def __len__(self) -> int:
         return self.table.num_embeddings
 
+    @property
+    def learnt(self) -> tuple[Tensor, ...]:
+        """The tables whose gradients move the codes; the first has a row for each scan."""
+        return (self.table.weight,)
+
     def forward(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:
         """The codes of the scans ``index``."""
         return self.table(index)

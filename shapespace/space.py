@@ -19,10 +19,12 @@ from torch import Tensor
 
 from shapespace.checkpoint import built, check_numbers
 from shapespace.codes import LatentCodes
-from shapespace.data.prepare.points import sigma_of
+from shapespace.config.options import Factor
+from shapespace.data.prepare.points import with_sigma
 from shapespace.decoders.base import Decoder
-from shapespace.decoders.derivatives import FirstOrderDistance, slope_at_surface
+from shapespace.decoders.derivatives import as_distance
 from shapespace.encoders.codes import EncodedCodes
+from shapespace.encoders.factors import FactorCodes, Held, HeldPart, with_part
 from shapespace.errors import InputError
 from shapespace.fitting.pose import Pose
 from shapespace.fitting.reference import fit_codes_adam
@@ -47,11 +49,6 @@ from shapespace.sharing.bundle import read_bundle, read_space
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.launch import own_device
 from shapespace.utils.notebook import Shown, nothing, shown
-
-NUM_MEASURED = 4
-"""Training shapes at which the slope of a field is measured that is no distance."""
-LEAST_OF_LOGIT = 0.1
-"""Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
 class TrainedSpace(Shown):
@@ -114,7 +111,7 @@ class TrainedSpace(Shown):
         """Rebuild an exported space, without pickle; frozen as by :meth:`load`.
 
         Args:
-            folder: written by ``shapespace export``.
+            folder: written by ``shapespace export``, or OWNER/NAME on the Hugging Face hub.
             device: as torch names it, or "auto", as for :meth:`load`.
 
         Raises:
@@ -181,14 +178,8 @@ class TrainedSpace(Shown):
 
         Fits, error bars, diagnostics and all lengths in reports are measured by it.
         """
-        if self.kind == "distance":
-            return self.decoder
         codes = self.codes.table.weight.detach()
-        slope = slope_at_surface(self.decoder, codes[:NUM_MEASURED], self.extent)
-        # A logit may be less steep at a distance, and f / |grad f| then right; a clamped field is
-        # flat where the clamp holds, and f / slope at least no overestimate.
-        least = slope * (LEAST_OF_LOGIT if self.kind == "logit" else 1.0)
-        return FirstOrderDistance(self.decoder, slope, least).eval()
+        return as_distance(self.decoder, self.kind, codes, self.extent)
 
     @cached_property
     def size(self) -> float | None:
@@ -218,6 +209,38 @@ class TrainedSpace(Shown):
     def code(self, name: str) -> Float[Tensor, " L"]:
         """The code of a training scan; InputError if there is no scan of that name."""
         return self.codes.table.weight[self.codes.row(name)].detach()
+
+    @property
+    def identity_size(self) -> int:
+        """Numbers at the front of a code that the scans of a subject share; 0 if there are none."""
+        return self.codes.identity_size if isinstance(self.codes, FactorCodes) else 0
+
+    def held(self, factor: Factor, name: str) -> Held:
+        """The identity of a training scan or subject, or the posture of a scan, to be held.
+
+        Args:
+            factor: the part of the code.
+            name: of the scan, or of the subject for its identity.
+
+        Raises:
+            InputError: the space has codes of one part, or there is no such scan.
+        """
+        if isinstance(self.codes, FactorCodes):
+            return self.codes.held(factor, name)
+        raise InputError(
+            f"{self.path}: has codes of one part, of which no {factor} can be held; train with "
+            "model.identity_size"
+        )
+
+    def combined(self, identity_of: str, posture_of: str) -> Float[Tensor, " L"]:
+        """The code of one subject in the posture of another scan.
+
+        Args:
+            identity_of: training scan or subject.
+            posture_of: training scan.
+        """
+        held = self.held("identity", identity_of)
+        return with_part(self.code(posture_of), held, self.identity_size)
 
     def frame(self, name: str) -> Frame:
         """The frame of a training scan; InputError if there is no scan of that name."""
@@ -288,6 +311,7 @@ class TrainedSpace(Shown):
         search: Search | None = None,
         seed: int = 0,
         on_stage: Callable[[], object] = nothing,
+        held: Held | None = None,
         sight: Sequence[Sightlines | None] = (),
     ) -> FitResult:
         """Find the codes of scans that were not trained on; the space stays as it is.
@@ -299,19 +323,21 @@ class TrainedSpace(Shown):
             seed: of the samples at which the terms are evaluated at the end. Scans that lack what
                 the objective needs have no terms.
             on_stage: called after each stage of the search.
+            held: the part of the codes that is given (:meth:`held`); None finds whole codes.
             sight: what sensors saw through on the way to the points of each scan, in its store's
                 frame; empty if no sensor is known.
         """
         codes = self.codes.table.weight.detach()
         search = search or Search()
-        scans = self._with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
+        scans = with_sigma(scans, needed=self.sampler.needs_sigma or search.even)
         batch = as_batch(scans, num_points).to(codes.device)
         scan = replace(batch, normals=None) if self.kind == "unsigned" else batch
         if isinstance(self.codes, EncodedCodes) and search.guess is None:
             # The encoder's guess is looked at first, before the training codes.
             search = replace(search, guess=torch.cat([self.encode(batch.points), codes]))
+        part = None if held is None else HeldPart.of(self.metric, held, self.identity_size)
         rays = sight_batch(sight, [s.points for s in scans], codes, search.delta, seed)
-        found = search(self.metric, scan, codes, on_stage=on_stage, sight=rays)
+        found = search.holding(part, self.metric, scan, codes=codes, on_stage=on_stage, sight=rays)
         objective = self.objective.for_unseen()
         if missing_of(scans, objective) is not None:
             return found
@@ -330,11 +356,6 @@ class TrainedSpace(Shown):
         if not isinstance(self.codes, EncodedCodes):
             raise InputError(f"{self.path}: has a table of codes and no encoder; use fit")
         return self.codes.encoder(points)[0]
-
-    @staticmethod
-    def _with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
-        """The scans, with sigma if it is needed."""
-        return [_measured(scan) for scan in scans] if needed else scans
 
     def refined(
         self,
@@ -360,7 +381,7 @@ class TrainedSpace(Shown):
         which = torch.tensor([row], device=fitted.codes.device)
         code = fitted.codes[which]
         poses = fitted.poses.rows(which)
-        scans = self._with_sigma([scan], needed=self.sampler.needs_sigma)
+        scans = with_sigma([scan], needed=self.sampler.needs_sigma)
         objective = self.objective.for_refinement()
         batch = as_batch(scans, len(scan.points)).to(fitted.codes.device)
         batch = with_targets(batch, scans, objective=objective, seed=seed)
@@ -436,7 +457,7 @@ class TrainedSpace(Shown):
             seed: of the initial code and of the space points.
             on_step: called after each step.
         """
-        scans = self._with_sigma(scans, needed=self.sampler.needs_sigma)
+        scans = with_sigma(scans, needed=self.sampler.needs_sigma)
         objective = self.objective.for_unseen()
         batch = as_batch(scans, num_points).to(self.codes.table.weight.device)
         batch = with_targets(batch, scans, objective=objective, seed=seed)
@@ -464,11 +485,3 @@ def placed(mesh: trimesh.Trimesh, frame: Frame, pose: Pose) -> trimesh.Trimesh:
     found = mesh.copy()
     found.vertices = frame.to_source(pose.back(vertices[None])[0].numpy())
     return found
-
-
-def _measured(scan: PreparedScan) -> PreparedScan:
-    """The scan with sigma; measured here if ``prepare`` did not."""
-    if scan.sigma is not None:
-        return scan
-    again = not scan.num_source_faces and len(scan.points) > scan.num_source_points
-    return replace(scan, sigma=sigma_of(scan.points, again))

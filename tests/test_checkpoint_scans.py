@@ -16,9 +16,9 @@ from shapespace.checkpoint import (
     SCANS,
     TABLE,
     read_checkpoint,
-    with_scans,
     write_checkpoint,
 )
+from shapespace.checkpoint_scans import with_scans
 from shapespace.cli.describe import describe
 from shapespace.cli.main import main
 from shapespace.errors import InputError, Stopped

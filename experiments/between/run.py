@@ -15,7 +15,7 @@ import numpy as np
 
 from shapespace.geometry.components import components, largest_component
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.interpolate import Waypoint, interpolate
+from shapespace.reconstruction.walks.path import Waypoint, interpolate
 from shapespace.rendering.meshes import Figure, render_grid, save_image
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import extract_mesh

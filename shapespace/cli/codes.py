@@ -78,7 +78,8 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
     OUT/space.safetensors holds decoder and codes. OUT/space.json holds all else in plain text:
     names and frames of the scans, unit, recipe, licence and checksums. The optimisers are left out,
     so that a training goes on from the checkpoint only. Every command that takes a checkpoint to
-    use it takes OUT too; in Python, TrainedSpace.from_pretrained(OUT).
+    use it takes OUT too; in Python, TrainedSpace.from_pretrained(OUT). OUT/README.md is its model
+    card, with the scores of the run's evaluation if there is one.
 
     A space shows its training scans. Look at their licence before you pass it on.
 
@@ -95,6 +96,7 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
     from pathlib import Path
 
     from shapespace.sharing.bundle import read_space, write_bundle
+    from shapespace.sharing.model_card import CARD, evaluated, write_model_card
     from shapespace.sharing.onnx import FIELD, check_packages, write_onnx
     from shapespace.space import TrainedSpace
     from shapespace.utils.files import empty_again
@@ -104,7 +106,9 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
         check_packages()
     space = TrainedSpace.load(checkpoint, "cpu")
     with empty_again(out):
-        write_bundle(read_space(checkpoint), out, digest=space.digest, licence=licence)
+        folder = write_bundle(read_space(checkpoint), out, digest=space.digest, licence=licence)
+        if not write_model_card(folder, evaluated(Path(checkpoint).parent, space.digest)):
+            say_line(f"{folder / CARD}: is a page of your own, and stays")
         if onnx:
             error = write_onnx(space.decoder, field, space.extent)
             say_line(f"wrote {field}: differs from the decoder by {error:.1g} at most")
@@ -141,6 +145,7 @@ def import_(
     """
     from shapespace.sharing.bundle import write_bundle
     from shapespace.sharing.foreign import foreign_content, share_inside
+    from shapespace.sharing.model_card import write_model_card
     from shapespace.space import TrainedSpace
     from shapespace.utils.files import empty_again
 
@@ -149,7 +154,7 @@ def import_(
     first = next(iter(space))
     inside = share_inside(space.decoder, space[first], space.extent)
     with empty_again(out):
-        write_bundle(content, out, digest=space.digest, licence=licence)
+        write_model_card(write_bundle(content, out, digest=space.digest, licence=licence), None)
     say_line(f"wrote {out}: {space!r}, digest {space.digest[:16]}")
     remedy = "" if 0 < inside < 1 else ": it has no surface there; check --like and --extent"
     say_line(f"{first} fills {inside:.1%} of the box ±{space.extent:g}{remedy}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import trimesh
 
 from shapespace.checkpoint import CHECKPOINT
-from shapespace.config.options import NUM_SAMPLES, FitOptions, MeshOptions
+from shapespace.config.options import NUM_SAMPLES, FitOptions, MeshOptions, WalkOptions
 from shapespace.config.recipes import DEMO
 from shapespace.data.prepare.run import prepare
 from shapespace.data.sources import find_sources
@@ -25,9 +25,9 @@ from shapespace.evaluation import tables
 from shapespace.evaluation.compare import scores_of
 from shapespace.evaluation.scores import Scores, write_csv
 from shapespace.geometry.proximity import point_to_mesh
-from shapespace.reconstruction.interpolate import interpolate_shapes
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.record import with_dropped
+from shapespace.reconstruction.walks.interpolate import interpolate_shapes
 from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.rendering.plots import plot_curves
 from shapespace.report import html
@@ -231,7 +231,7 @@ def _interpolate(demo: _Demo, checkpoint: Path) -> None:
         return
     names = _two_shapes(TrainedSpace.load(checkpoint).names)
     interpolate_shapes(
-        checkpoint, names, demo.interpolation, steps=7, resolution=demo.size.resolution
+        checkpoint, names, demo.interpolation, WalkOptions(resolution=demo.size.resolution)
     )
 
 

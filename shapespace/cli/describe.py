@@ -93,6 +93,7 @@ def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
     content = read_space(path)
     weights = sum(weight.numel() for weight in space.decoder.parameters())
     norms = space.codes.table.weight.norm(dim=1)
+    parts = space.codes.extra_repr()
     field = "" if space.kind == "distance" else f", f is {FIELDS[space.kind]}"
     return [
         f"{path}: space of {len(space.codes)} shapes, dimension {space.decoder.dimension}, "
@@ -101,6 +102,7 @@ def _checkpoint_lines(path: Path, all_names: bool) -> list[str]:
         f"{type(space.objective).__name__}{field}, box ±{space.extent}",
         f"trained for {_epochs_done(content)} epochs, {content['global_step']} steps, by version "
         f"{content['shapespace']['version']}",
+        *([f"codes of two parts: {parts}"] if parts else []),
         f"code norms: {norms.min():.3f} to {norms.max():.3f}, mean {norms.mean():.3f}",
         *_names(space.names, all_names),
     ]

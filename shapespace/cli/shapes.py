@@ -14,6 +14,7 @@ from shapespace.config.options import (
     RenderOptions,
     SurfaceOptions,
     ViewOptions,
+    WalkOptions,
 )
 from shapespace.errors import CheckFailed
 
@@ -105,32 +106,33 @@ def interpolate(
     shapes: list[str],
     *,
     out: str,
-    steps: int = 7,
-    resolution: int = 192,
+    walk: WalkOptions = WalkOptions(),
     unit: AnyUnit = "auto",
     seed: int = 0,
     reading: ReadOptions = ReadOptions(),
 ) -> None:
-    """Interpolate codes in a straight line from shape to shape.
+    """Interpolate codes from shape to shape, and say what the shapes between are like.
 
-    Writes to OUT one mesh for each step, and strip.png with all of them. A shape is the name of a
-    training scan (shapespace info CHECKPOINT --names lists them) or a scan file, whose code is
-    found first.
+    Writes to OUT one mesh for each step, strip.png with all of them, and walk.json. It holds for
+    each shape: parts, volume, area, genus, bending energy, nearest training shape. A line says the
+    same of each leg, and warns of crumbs and of volumes off the line between both ends, as where
+    limbs vanish. A shape is the name of a training scan (shapespace info CHECKPOINT --names lists
+    them) or a scan file, whose code is found first.
 
       shapespace interpolate runs/bodies-cpu/last.ckpt NAME_A NAME_B new.ply --out walk
+      shapespace interpolate runs/bodies-cpu/last.ckpt NAME_A NAME_B --out walk --path best
 
     Args:
         checkpoint: checkpoint made by shapespace train.
         shapes: two or more names of training scans, or scan files.
         out: folder for the results.
-        steps: meshes from each shape to the next, both included.
-        resolution: grid nodes along the longest side of a mesh.
+        walk: the path and the meshes.
         unit: length unit of the scan files. auto takes the unit in which a scan is about as large
             as the shapes of the space, and says so.
         seed: seed of the sampling of scan files.
         reading: how scan files are read.
     """
-    from shapespace.reconstruction.interpolate import interpolate_shapes
+    from shapespace.reconstruction.walks.interpolate import interpolate_shapes
     from shapespace.utils.files import empty_again
 
     with empty_again(out):
@@ -138,8 +140,7 @@ def interpolate(
             checkpoint,
             shapes,
             out,
-            steps=steps,
-            resolution=resolution,
+            walk,
             unit=unit,
             seed=seed,
             reading=reading,
@@ -224,7 +225,8 @@ def surface(scan: str, *, out: str, options: SurfaceOptions = SurfaceOptions()) 
     from shapespace.reconstruction.single_scan import reconstruct_surface
 
     result = reconstruct_surface(scan, out, options)
-    say_line(result)
+    for line in result.lines():
+        say_line(line)
     if result.failure:
         raise CheckFailed
 

@@ -29,12 +29,20 @@ Normalise = bool | Literal["each", "common"]
 """Scans keep their unit; each is scaled to radius 1; or all are scaled by one number."""
 SplitBy = Literal["subject", "sequence", "frames", "random"]
 """What is held out of a training: people, sequences, blocks of frames, or single scans."""
+Factor = Literal["identity", "posture"]
+"""The part of a code that the scans of a subject share, and the part of each scan."""
 Start = Literal["mean", "zero", "fit"]
 SystemName = Literal["deepsdf", "igr", "sal", "sald"]
 """Systems whose files ``shapespace import`` reads."""
 FieldOutput = Literal["linear", "tanh", "tanh_plus"]
 """What follows the last layer of a decoder."""
 """First code of a new scan: the mean of the codes, zero, or the code that fits the scan."""
+
+
+WalkPath = Literal["straight", "training", "best"]
+"""A straight line of codes, a chain of training codes, or the one of both that strains less."""
+WalkParts = Literal["all", "largest"]
+"""All connected components of a shape, or the one of the largest area."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,10 @@ class FitOptions:
         detail: none meshes the surface of the code. full bends it onto the scan, and the training
             shapes nearest to the scan too, takes the one that ends nearest, and corrects it where
             there are points. It takes some 15 seconds more a scan on one core. By default full, but
-            none for adam-published and with refine.
+            none for adam-published, with refine, and where a part of the code is held.
+        identity_of: find the posture alone, with the identity of this training scan or subject;
+            for spaces trained with model.identity_size.
+        posture_of: find the identity alone, with the posture of this training scan.
     """
 
     method: Method = "second-order"
@@ -104,9 +115,15 @@ class FitOptions:
     even: bool = False
     refine: int = 0
     detail: Detail | None = None
+    identity_of: str | None = None
+    posture_of: str | None = None
 
     def __post_init__(self) -> None:
         at_least(1, num_points=self.num_points, steps=self.steps)
+        if self.held is not None and self.method != "second-order":
+            raise InputError(f"method={self.method}: finds whole codes; hold none of their parts")
+        if self.identity_of is not None and self.posture_of is not None:
+            raise InputError("identity_of and posture_of: nothing is left to be found; give one")
         at_least(0, seed=self.seed, refine=self.refine)
         if self.refine and self.detail == "full":
             raise InputError(f"refine={self.refine} and detail=full: give one of them")
@@ -115,8 +132,15 @@ class FitOptions:
     def detailed(self) -> bool:
         """True if the surface of the code is bent onto the scan and corrected."""
         if self.detail is None:
-            return self.method == "second-order" and not self.refine
+            return self.method == "second-order" and not self.refine and self.held is None
         return self.detail == "full"
+
+    @property
+    def held(self) -> tuple[Factor, str] | None:
+        """The part of the code that is held, and the scan or subject that has it."""
+        if self.identity_of is not None:
+            return "identity", self.identity_of
+        return None if self.posture_of is None else ("posture", self.posture_of)
 
 
 @dataclass(frozen=True)
@@ -145,6 +169,57 @@ class MeshOptions:
         ReadOptions(self.columns)
         if self.cell is not None:
             positive(cell=self.cell)
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """How a walk goes from shape to shape.
+
+    Args:
+        steps: meshes from each shape to the next, both included.
+        resolution: grid nodes along the longest side of a mesh.
+        path: straight goes in a straight line of codes. training goes from one nearby training code
+            to the next. best takes of these the way on which the surface is strained least, and
+            says which; it takes about a minute a leg.
+        parts: all writes each shape whole; largest writes its largest part, and says how many were
+            dropped.
+        fixed_topology: carry the largest part of the first shape along the walk by the velocity of
+            the surface, so that all meshes share their faces. Writes walk.glb, an animation by
+            morph targets, vertices.npy and faces.npy too. A mesh of 20 000 vertices takes about a
+            minute a leg.
+        landmarks: JSON file {name: [x, y, z], ...} of points on the first shape, which the carried
+            mesh takes along; landmarks.json says where they are on each shape. Needs
+            fixed_topology.
+        hold: identity keeps the person of the first shape and moves the posture alone, in a
+            straight line; posture keeps the posture and moves the person. For spaces trained with
+            model.identity_size.
+    """
+
+    steps: int = 7
+    resolution: int = 192
+    path: WalkPath = "straight"
+    parts: WalkParts = "all"
+    fixed_topology: bool = False
+    landmarks: str | None = None
+    hold: Factor | None = None
+
+    def __post_init__(self) -> None:
+        at_least(2, resolution=self.resolution)
+        if self.hold is not None and self.path != "straight":
+            raise InputError(
+                f"hold={self.hold}: one part of a code moves in a straight line; leave out "
+                f"path={self.path}"
+            )
+        if self.landmarks is not None and not self.fixed_topology:
+            raise InputError(
+                f"landmarks={self.landmarks}: only a carried mesh takes landmarks along; give "
+                "--fixed-topology too"
+            )
+
+    @property
+    def whole(self) -> bool:
+        """True if the meshes that are written hold all parts of their shapes."""
+        return self.parts == "all" and not self.fixed_topology
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from shapespace.errors import InputError, one_line
 
 PATTERN = r"(?P<subject>[^_]+)_(?P<sequence>.+)_(?P<frame>[0-9]+)"
 """Names of D-FAUST, ``<subject>_<sequence>_<frame>``: 50025_chicken_wings_001831."""
+COPY = "~"
+"""Stands between the name of a scan and what a copy of it is, such as ~mirror."""
 GROUPS = ("subject", "sequence", "frame")
 """The named groups that every pattern must have."""
 
@@ -63,6 +65,24 @@ def parse_names(names: Iterable[str], pattern: str = PATTERN) -> dict[str, Frame
                 frame=int(groups["frame"]),
             )
     return found
+
+
+def subjects_of(names: Sequence[str]) -> list[str]:
+    """The subject of each scan; a copy has the subject of its scan.
+
+    Raises:
+        InputError: a name does not state subject, sequence and frame.
+    """
+    names = [name.partition(COPY)[0] for name in names]
+    parsed = parse_names(names)
+    for name in names:
+        if name not in parsed:
+            raise InputError(
+                f"{one_line(name, 60)!r}: does not state subject, sequence and frame, as "
+                "50025_chicken_wings_001831 does, and model.identity_size shares an identity among "
+                "the scans of a subject: rename the scans, or leave model.identity_size at 0"
+            )
+    return [parsed[name].subject for name in names]
 
 
 def by_motion(frame_names: Mapping[str, FrameName]) -> dict[tuple[str, str], list[str]]:

@@ -24,6 +24,10 @@ NUM_NEAREST = 64
 """Points of smallest |f| that are kept."""
 REACHES = (0.05, 0.01)
 """Standard deviation of the points drawn around these, in extents."""
+NUM_MEASURED = 4
+"""Training shapes at which the slope of a field is measured that is no distance."""
+LEAST_OF_LOGIT = 0.1
+"""Least slope of a logit that counts, as a share of its slope at the surface."""
 
 
 def value_gradient_hessian(
@@ -167,6 +171,26 @@ class FirstOrderDistance(Decoder):
     def _steepness(self, gradient: Float[Tensor, "B N D"]) -> Float[Tensor, "B N"]:
         """|grad f|, or ``least`` where it is less."""
         return torch.linalg.vector_norm(gradient, dim=-1).clamp(min=self.least)
+
+
+def as_distance(
+    decoder: Decoder, kind: str, latent: Float[Tensor, "S L"], extent: float
+) -> Decoder:
+    """The field as a distance: the decoder itself, or f / |grad f| where f is no distance.
+
+    Args:
+        decoder: f(x; z).
+        kind: of the field, one of :data:`~shapespace.objectives.base.FieldKind`.
+        latent: codes of training shapes, of which the first few are looked at.
+        extent: half side of the box in which the field was trained.
+    """
+    if kind == "distance":
+        return decoder
+    slope = slope_at_surface(decoder, latent[:NUM_MEASURED], extent)
+    # A logit may be less steep at a distance, and f / |grad f| then right; a clamped field is
+    # flat where the clamp holds, and f / slope at least no overestimate.
+    least = slope * (LEAST_OF_LOGIT if kind == "logit" else 1.0)
+    return FirstOrderDistance(decoder, slope, least).eval()
 
 
 @torch.no_grad()

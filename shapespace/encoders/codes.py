@@ -4,6 +4,7 @@ Letters: B scans in a batch, K rows, L code length.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from torch import Tensor
 from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
 from shapespace.encoders.base import Encoder
+from shapespace.encoders.factors import FactorCodes, SubjectsOf
 from shapespace.errors import InputError
 from shapespace.sampling import seeded_generator
 
@@ -87,46 +89,78 @@ class EncodedCodes(LatentCodes):
         self._seen.clear()
 
 
+@dataclass(frozen=True)
+class CodeOptions:
+    """How the codes of a table begin and what bounds them.
+
+    Args:
+        init_std: standard deviation of the first codes.
+        max_norm: longest code, or part of a code; None sets no limit.
+        seed: of first codes, and of the draws of an encoder.
+        identity_size: numbers of a code that all scans of a subject share; 0 shares none.
+    """
+
+    init_std: float = 0.0
+    max_norm: float | None = None
+    seed: int = 0
+    identity_size: int = 0
+
+
 def codes_of(
     decoder: Decoder,
     encoder: Encoder | None,
     num_scans: int,
-    *,
-    init_std: float = 0.0,
-    max_norm: float | None = None,
-    seed: int = 0,
+    options: CodeOptions = CodeOptions(),
+    subjects_of: SubjectsOf = list,
 ) -> LatentCodes:
-    """The codes of a space: those of an encoder, or a table that is learnt.
+    """The codes of a space: those of an encoder, or a table that is learnt, or two of them.
 
     Args:
         decoder: that takes the codes.
         encoder: None for a table.
         num_scans: S.
-        init_std: standard deviation of the first codes of a table.
-        max_norm: longest code of a table; None sets no limit.
-        seed: of first codes and draws.
+        options: of the codes.
+        subjects_of: gives the subject of each scan by its name.
 
     Raises:
-        InputError: the encoder does not fit the decoder.
+        InputError: the encoder does not fit the decoder, or an option does not fit.
         ValueError: codes and the decoder's columns for them both begin as zero.
     """
     if encoder is None:
         # The gradient of each is proportional to the other.
-        if init_std == 0 and decoder.zero_latent_columns:
+        if options.init_std == 0 and decoder.zero_latent_columns:
             raise ValueError(
                 "code_init_std=0 with zero_latent_columns=true: neither would ever get a gradient; "
                 "set one of the two"
             )
-        return LatentCodes(num_scans, decoder.latent_size, init_std, seed=seed, max_norm=max_norm)
+        size = decoder.latent_size
+        if not options.identity_size:
+            return LatentCodes(
+                num_scans, size, options.init_std, seed=options.seed, max_norm=options.max_norm
+            )
+        return FactorCodes(
+            num_scans,
+            size,
+            options.identity_size,
+            subjects_of,
+            init_std=options.init_std,
+            seed=options.seed,
+            max_norm=options.max_norm,
+        )
+    if options.identity_size:
+        raise InputError(
+            f"model.identity_size={options.identity_size}: is of codes that are learnt, not of "
+            "those of an encoder; leave one of the two out"
+        )
     for name in ("latent_size", "dimension"):
         own, other = getattr(encoder, name), getattr(decoder, name)
         if own != other:
             raise InputError(
                 f"model.encoder.{name}={own}: the decoder has {other}; give both the same"
             )
-    if max_norm is not None or init_std:
+    if options.max_norm is not None or options.init_std:
         raise InputError(
             "model.code_max_norm and model.code_init_std: are of a table of codes, not of an "
             "encoder; leave them out"
         )
-    return EncodedCodes(num_scans, encoder, seed)
+    return EncodedCodes(num_scans, encoder, options.seed)

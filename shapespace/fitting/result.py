@@ -3,13 +3,14 @@
 Letters: B scans, N points, D dimension, L code length, K unknowns of a step (code, then pose).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from shapespace.config.options import Freedom
+from shapespace.encoders.factors import HeldPart
 from shapespace.fitting.pose import Pose
 from shapespace.utils.notebook import Shown
 
@@ -69,3 +70,25 @@ class FitResult(Shown):
         if not self.distances.shape[1]:
             return torch.zeros_like(self.sizes)
         return 1.4826 * self.distances.median(1).values
+
+
+def widened(found: FitResult, part: HeldPart) -> FitResult:
+    """The result of a fit of the free numbers of codes as that of whole codes.
+
+    What is held has no variance.
+
+    Args:
+        found: codes are the free numbers.
+        part: says which numbers are free, and has the others.
+    """
+    codes = part.whole(found.codes)
+    covariances = found.covariances
+    if covariances is not None:
+        beyond = torch.arange(part.latent_size, covariances.shape[-1], device=codes.device)
+        # The unknowns of the pose stand after those of the code.
+        rows = torch.cat([part.free, beyond - part.latent_size + codes.shape[1]])
+        size = codes.shape[1] + len(beyond)
+        wide = covariances.new_zeros(len(codes), size, size)
+        wide[:, rows[:, None], rows] = covariances
+        covariances = wide
+    return replace(found, codes=codes, covariances=covariances)

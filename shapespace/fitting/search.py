@@ -19,6 +19,7 @@ from torch import Tensor
 
 from shapespace.config.options import Axis, Freedom
 from shapespace.decoders.base import Decoder
+from shapespace.encoders.factors import HeldPart
 from shapespace.errors import InputError, at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.residuals import (
@@ -29,7 +30,7 @@ from shapespace.fitting.residuals import (
     even_weights,
     median_distance,
 )
-from shapespace.fitting.result import FitResult
+from shapespace.fitting.result import FitResult, widened
 from shapespace.fitting.robust import Loss, Robust
 from shapespace.fitting.sight.lines import SightBatch
 from shapespace.fitting.sight.term import SightTerm, alpha_of
@@ -169,31 +170,29 @@ class Search:
             size: of each scan; None measures it at the points, which silhouettes do not have.
         """
         begin = time.perf_counter()
-        num_scans = len(scan.points)
-        size = median_distance(scan.points) if size is None else size
+        sizes = median_distance(scan.points) if size is None else size
         prior = Prior.of_codes(codes)
         state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
-        rows = _scans_of_starts(state, num_scans)
-        spread = codes.new_zeros(num_scans)
+        rows = _scans_of_starts(state, len(sizes))
+        spread = torch.zeros_like(sizes)
         # The first stage sets all three, and there is always one.
         steps = converged = hessian = torch.zeros_like(rows)
         for number, stage in enumerate(self.rounds):
-            if stage.again:
-                state, rows, steps = _second_look(
-                    decoder, scan, codes=codes, state=state, steps=steps, num=stage.again
-                )
+            state, rows, steps = _second_look(
+                decoder, scan, stage.again, codes=codes, state=state, rows=rows, steps=steps
+            )
             residuals = self._residuals(
-                decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
+                decoder, scan, rows=rows, size=sizes, stage=stage, num_points=num_points
             )
             term = self._sight(residuals, sight, rows=rows, number=number)
             solution = self._solve(residuals, state, prior=prior, stage=stage, sight=term)
-            costs = solution.cost.view(num_scans, -1)
+            costs = solution.cost.view(len(sizes), -1)
             spread = _spread(costs, spread)
             chosen = _best(costs, stage.kept)
             rows = rows[chosen]
             steps, state, converged, hessian = _kept(solution, chosen, steps)
             on_stage()
-        one = _first_rows(state, num_scans)
+        one = _first_rows(state, len(sizes))
         state = state.rows(one)
         result = FitResult(
             codes=state.code,
@@ -204,11 +203,39 @@ class Search:
             spread=spread,
             seconds=time.perf_counter() - begin,
             distances=distances(decoder, scan.points, state),
-            sizes=size,
+            sizes=sizes,
             freedom=self.freedom,
             prior_distance=prior.prior_distance(state.code, codes),
         )
-        return replace(result, covariances=self._covariances(hessian[one], prior, result))
+        return self._with_covariances(result, hessian[one], prior)
+
+    def holding(
+        self,
+        part: HeldPart | None,
+        decoder: Decoder,
+        scan: Scan,
+        *,
+        codes: Float[Tensor, "S L"],
+        on_stage: Callable[[], object] = lambda: None,
+        sight: SightBatch | None = None,
+    ) -> FitResult:
+        """Whole codes of which a part is held, as by a search for the other part alone.
+
+        Args:
+            part: the decoder, with what is held; None holds nothing.
+            decoder: f(x; z).
+            scan: a batch.
+            codes: whole codes of the training scans.
+            on_stage: called after each stage.
+            sight: lines of sight of the scans; None without any.
+        """
+        if part is None:
+            return self(decoder, scan, codes, on_stage=on_stage, sight=sight)
+        guess = None if self.guess is None else self.guess[:, part.free]
+        search = replace(self, guess=guess)
+        return widened(
+            search(part, scan, codes[:, part.free], on_stage=on_stage, sight=sight), part
+        )
 
     def _sight(
         self,
@@ -253,10 +280,10 @@ class Search:
             sight=sight,
         )
 
-    def _covariances(
-        self, hessian: Float[Tensor, "B K K"], prior: Prior, result: FitResult
-    ) -> Float[Tensor, "B K K"]:
-        """The covariance of code and pose, with the scatter that was found in place of ``noise``.
+    def _with_covariances(
+        self, result: FitResult, hessian: Float[Tensor, "B K K"], prior: Prior
+    ) -> FitResult:
+        """The result with the covariances of code and pose, and its own scatter for ``noise``.
 
         The solver's Hessian is (independent / noise^2) mean J^T J plus the prior: both are taken
         out again.
@@ -267,7 +294,8 @@ class Search:
         information = data * (self.noise**2 / self.independent)
         # Residuals are shares of the size, in the unit of the space; the scatter is in the scan's.
         share = result.scatter * result.poses.scale / result.sizes
-        return covariance(information, prior.precision, share.clamp(min=1e-6))
+        covariances = covariance(information, prior.precision, share.clamp(min=1e-6))
+        return replace(result, covariances=covariances)
 
     def _starts(
         self,
@@ -321,16 +349,20 @@ class Search:
 def _second_look(
     decoder: Decoder,
     scan: Scan,
+    num: int,
     *,
     codes: Float[Tensor, "S L"],
     state: State,
+    rows: Int[Tensor, " P"],
     steps: Int[Tensor, " P"],
-    num: int,
 ) -> tuple[State, Int[Tensor, " Q"], Int[Tensor, " Q"]]:
     """New problems: the best of each scan, then ``num`` training codes nearest under its pose.
 
-    Returns their state, their scans, and the steps that led to the pose of each.
+    Returns their state, their scans, and the steps that led to the pose of each. Nothing changes
+    with ``num`` 0.
     """
+    if not num:
+        return state, rows, steps
     best = _first_rows(state, len(scan.points))
     found = state.rows(best)
     taken = steps[best]

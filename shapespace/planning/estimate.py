@@ -35,6 +35,9 @@ class Job:
         max_epochs: end of the run; None if there is none.
         max_steps: another end of the run; None if there is none.
         limit: most steps of an epoch; a float is a share of its steps.
+        validate_every: epochs between two validations.
+        held_out: scans of a validation, by all ranks; 0 validates nothing.
+        validation_share: most seconds of validation for each second of training.
     """
 
     ranks: int
@@ -48,6 +51,9 @@ class Job:
     max_epochs: int | None
     max_steps: int | None
     limit: int | float = 1.0
+    validate_every: int = 10
+    held_out: int = 0
+    validation_share: float = 0.1
 
     def __post_init__(self) -> None:
         at_least(1, batch_size=self.batch_size, num_points=self.num_points, repeats=self.repeats)
@@ -112,6 +118,7 @@ class Measured:
         checkpoint: size of a checkpoint.
         free: memory that was free before the first step.
         most_points: bound on the points of one backward pass; None without a bound.
+        validation: seconds that the fit of one held-out scan takes; 0 if none is fitted.
     """
 
     device: str
@@ -120,6 +127,7 @@ class Measured:
     checkpoint: int
     free: int
     most_points: int | None
+    validation: float = 0.0
 
 
 def estimate_run(job: Job, measured: Measured, assumed: Sequence[str] = ()) -> dict[str, Any]:
@@ -139,6 +147,8 @@ def estimate_run(job: Job, measured: Measured, assumed: Sequence[str] = ()) -> d
     each = last.points * job.num_points // last.surface
     points = each * scans
     seconds = last.seconds * points / last.points
+    training = None if job.total_steps is None else job.total_steps * seconds
+    validation = _validation(job, training or 0.0, measured.validation)
     at_once = each * scans_at_once(scans, each, measured.most_points)
     memory = {**measured.memory, "activations": math.ceil(last.bytes_per_point * at_once)}
     row_bytes = bytes_of_rows(scans, job.latent_size)
@@ -158,16 +168,41 @@ def estimate_run(job: Job, measured: Measured, assumed: Sequence[str] = ()) -> d
         "steps_per_epoch": job.steps_per_epoch,
         "epochs_per_hour": 3600 / (job.steps_per_epoch * seconds),
         "total_steps": job.total_steps,
-        "hours": None if job.total_steps is None else job.total_steps * seconds / 3600,
+        "hours": None if training is None else (training + validation) / 3600,
+        "validation_hours": None if training is None else validation / 3600,
         "checkpoint_bytes": measured.checkpoint,
         "assumed": [
             *assumed,
             "ranks are as fast as this process alone; the network's time comes on top",
             "a checkpoint takes its size once more in the memory of rank 0 while it is written",
             "loading, pictures, checkpoints and ends of epochs are not counted",
+            *_said_of_validation(job),
         ],
         "suggested": [*_suggested(job, measured, each=each, bytes_per_point=last.bytes_per_point)],
     }
+
+
+def _validation(job: Job, training: float, each: float) -> float:
+    """Predict the seconds of all validations of a run.
+
+    Args:
+        job: the training.
+        training: seconds of all steps.
+        each: seconds of a held-out scan.
+    """
+    # Ranks share the scans. The first validation is not bounded by the share.
+    once = each * -(-job.held_out // job.ranks)
+    count = (job.total_steps or 0) // (job.validate_every * job.steps_per_epoch)
+    return min(count * once, once + job.validation_share * training)
+
+
+def _said_of_validation(job: Job) -> Iterator[str]:
+    """Say what is assumed of a validation, if there is one."""
+    if job.held_out:
+        yield (
+            f"{job.held_out} held-out scan(s) are fitted every {job.validate_every} epochs, in at "
+            f"most {job.validation_share:g} seconds for each second of training"
+        )
 
 
 def _suggested(job: Job, measured: Measured, each: int, bytes_per_point: float) -> Iterator[str]:
@@ -209,7 +244,7 @@ def table(plan: dict[str, Any]) -> str:
         ("", _bytes(plan["code_bytes"]), "a rank: rows of codes"),
         ("steps per epoch", f"{plan['steps_per_epoch']:,}", f"{job['ranks']} rank(s)"),
         ("epochs per hour", f"{plan['epochs_per_hour']:.3g}", ""),
-        ("whole run", "no end" if hours is None else f"{hours:.3g} h", ""),
+        ("whole run", "no end" if hours is None else f"{hours:.3g} h", _of_which(plan)),
         ("checkpoint", _bytes(plan["checkpoint_bytes"]), "on disk; the newest two are kept"),
     ]
     title = (
@@ -220,6 +255,12 @@ def table(plan: dict[str, Any]) -> str:
     for part in ("assumed", "suggested"):
         lines += [f"{part}:", *(f"  - {text}" for text in plan[part])]
     return "\n".join([title, *lines])
+
+
+def _of_which(plan: dict[str, Any]) -> str:
+    """The part of a run that validates, as a note; "" if there is none."""
+    hours = plan["validation_hours"]
+    return f"of which validation {hours:.3g} h" if hours else ""
 
 
 def _bytes(number: int | float) -> str:

@@ -25,6 +25,8 @@ from shapespace.training.callbacks.signals import Signals
 from shapespace.training.cli import TrainingCLI
 from shapespace.training.datamodule import ScanData
 from shapespace.training.module import ShapeSpace
+from shapespace.training.validation.callback import validate
+from shapespace.training.validation.held_out import HeldOut, frozen_decoder
 from shapespace.utils.memory import forget_largest, free_memory, largest_memory, used_memory
 
 LONGEST_STEP = 1.5
@@ -106,6 +108,7 @@ class PlanCLI(TrainingCLI):
         """
         data = self.config["fit"].data
         trainer = self.config["fit"].trainer
+        validation = self.config["fit"].validation
         limit = trainer.limit_train_batches
         devices = num_devices(trainer.devices, trainer.accelerator)
         return Job(
@@ -121,6 +124,9 @@ class PlanCLI(TrainingCLI):
             max_steps=None if trainer.max_steps == -1 else trainer.max_steps,
             # 0 may be read as int or float, a number or a share of batches: none either way.
             limit=1.0 if limit is None else limit or 0.0,
+            validate_every=validation.every,
+            held_out=0 if data.validation is None else validation.num_scans,
+            validation_share=validation.share,
         )
 
 
@@ -137,6 +143,7 @@ class StepTable(pl.Callback):
         self.free = free
         self.steps: list[MeasuredStep] = []
         self.base = 0
+        self.validation = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure steps until one would take too long or too much memory."""
@@ -148,6 +155,8 @@ class StepTable(pl.Callback):
             self.steps.append(self._measured(pl_module, scans, num_points))
             # The first step loads libraries and makes gradients and moments: no activations.
             self.base = self.base or used_memory(pl_module.device)
+        if self.job.held_out:
+            self.validation = _seconds_of_validation(pl_module, self.job.num_points)
         trainer.should_stop = True
 
     def _is_affordable(self, module: ShapeSpace, surface: int) -> bool:
@@ -187,7 +196,8 @@ def measure(cli: PlanCLI, job: Job) -> Measured:
     """Measure steps of the training ``job``, in about half a minute."""
     model: ShapeSpace = cli.model
     trainer = cli.trainer
-    names = [f"scan_{row:012d}" for row in range(job.num_scans)]
+    # Named so that codes of two factors find subjects.
+    names = [f"{row % 100}_scan_{row:012d}" for row in range(job.num_scans)]
     model.codes.assign(names, [Frame(np.zeros(model.decoder.dimension))] * job.num_scans)
     device = trainer.strategy.root_device
     table = StepTable(job, free_memory(device))
@@ -211,6 +221,7 @@ def measure(cli: PlanCLI, job: Job) -> Measured:
         checkpoint=checkpoint,
         free=table.free,
         most_points=model.most_points,
+        validation=table.validation,
     )
 
 
@@ -269,6 +280,20 @@ def _seconds(module: ShapeSpace, batch: Batch) -> float:
     module.training_step(batch, 0)
     if module.device.type == "cuda":
         torch.cuda.synchronize(module.device)
+    return time.perf_counter() - start
+
+
+def _seconds_of_validation(module: ShapeSpace, num_points: int) -> float:
+    """Duration of the fit of a made-up held-out scan."""
+    scan = _made_up(
+        num_scans=1,
+        num_points=num_points,
+        dimension=module.decoder.dimension,
+        table=1,
+        needs=frozenset(),
+    ).scan
+    start = time.perf_counter()
+    validate(module, HeldOut("made up", scan, None), frozen_decoder(module.decoder))
     return time.perf_counter() - start
 
 

@@ -3,7 +3,8 @@
 Letters: L code length.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.checkpoint import read_checkpoint, with_scans, write_checkpoint
+from shapespace.checkpoint import read_checkpoint, write_checkpoint
+from shapespace.checkpoint_scans import with_scans
 from shapespace.codes import row_of
 from shapespace.config.options import FitOptions, Start
+from shapespace.data.names import subjects_of
 from shapespace.data.sources import StoredScan
 from shapespace.data.store.store import ScanStore
+from shapespace.encoders.factors import FactorCodes
 from shapespace.errors import InputError
 from shapespace.reconstruction.inputs import check_store, prepare_for
 from shapespace.reconstruction.method import alike, fit_scans, num_rounds
+from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder
 from shapespace.utils.progress import progress
@@ -123,15 +128,32 @@ def _start_codes(
 
 def _fitted(space: TrainedSpace, sources: Sequence[StoredScan]) -> Sequence[Float[Tensor, " L"]]:
     """Codes that fit the scans as they lie in the store, without a pose: training has none."""
-    fit = FitOptions(pose="none")
+    options = {source.name: _options_of(space, source.name) for source in sources}
     codes: dict[str, Float[Tensor, " L"]] = {}
     with progress(total=len(sources), desc="fitting", unit="scan", parts=True) as bar:
         for begin in range(0, len(sources), BATCH):
             batch = sources[begin : begin + BATCH]
-            scans = [prepare_for(space, source, unit="auto", seed=fit.seed) for source in batch]
-            for group in alike(scans, fit.num_points):
+            scans = [prepare_for(space, source, unit="auto", seed=0) for source in batch]
+            for group, fit in _groups(scans, options):
                 advance = partial(bar.update_parts, num_rounds(fit), len(group))
                 fitted = fit_scans(fit, space, group, on_round=advance)
                 found = fitted.codes.cpu()
                 codes |= {scan.name: code for scan, code in zip(group, found, strict=True)}
     return [codes[source.name] for source in sources]
+
+
+def _options_of(space: TrainedSpace, name: str) -> FitOptions:
+    """How a new scan is fitted: a subject that is known keeps its identity."""
+    known = space.codes.subjects if isinstance(space.codes, FactorCodes) else ()
+    subject = subjects_of([name])[0] if known else ""
+    return FitOptions(pose="none", identity_of=subject if subject in known else None)
+
+
+def _groups(
+    scans: Sequence[PreparedScan], options: Mapping[str, FitOptions]
+) -> list[tuple[list[PreparedScan], FitOptions]]:
+    """Scans that can be fitted together, with their options."""
+    groups: defaultdict[FitOptions, list[PreparedScan]] = defaultdict(list)
+    for scan in scans:
+        groups[options[scan.name]].append(scan)
+    return [(group, fit) for fit, found in groups.items() for group in alike(found, fit.num_points)]

@@ -41,7 +41,10 @@ def fit_scans(
     """
     if options.method == "second-order":
         search = Search(freedom=options.pose, up=options.up, guess=guess, even=options.even)
-        return space.fit(scans, options.num_points, search, options.seed, on_round, sight)
+        held = None if options.held is None else space.held(*options.held)
+        return space.fit(
+            scans, options.num_points, search, options.seed, on_round, held=held, sight=sight
+        )
     return space.fit_reference(scans, options.num_points, options.steps, options.seed, on_round)
 
 

@@ -157,7 +157,8 @@ class _Reconstructor:
         """All that a result depends on beside the scan: equal values mean equal results."""
         return {
             "space": self.space.digest,
-            **asdict(self.fit),
+            # Options that are younger than the results of earlier calls count where they are given.
+            **{key: value for key, value in asdict(self.fit).items() if not _is_new(key, value)},
             "detail": "full" if self.fit.detailed else "none",
             "unit": self.meshing.unit,
             "sequence": self.sequence,
@@ -365,3 +366,8 @@ class _Reconstructor:
             seed=self.fit.seed,
             on_step=on_step,
         )
+
+
+def _is_new(key: str, value: object) -> bool:
+    """True for an option without a value that earlier versions did not have."""
+    return key in ("identity_of", "posture_of") and value is None

@@ -41,9 +41,12 @@ class SurfaceResult:
     failure: str
 
     def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """What was read, where that is worth a line, and what was written."""
         said = "; ".join(part for part in (self.remark, self.left_out, self.failure) if part)
-        account = f"{self.account}\n" if self.account else ""
-        return f"{account}wrote {self.path}: {said}"
+        return [*filter(None, [self.account]), f"wrote {self.path}: {said}"]
 
 
 STEPS_PER_EPOCH = 50

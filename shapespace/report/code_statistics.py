@@ -114,21 +114,3 @@ def nearest_codes(
     gaps = np.stack([np.linalg.norm(table - code, axis=1) for code in codes])
     rows = np.argsort(gaps, axis=1, kind="stable")[:, :count]
     return rows, np.take_along_axis(gaps, rows, axis=1)
-
-
-def farthest_point_sample(table: Float[np.ndarray, "S L"], count: int) -> list[int]:
-    """Rows of at most ``count`` codes that lie far from each other (farthest point sampling).
-
-    The first row is the farthest from the mean. Each further row is the farthest from all chosen
-    rows. A code that equals a chosen one is never taken, so the list may be shorter.
-    """
-    if not len(table):
-        return []
-    gaps = np.linalg.norm(table - table.mean(axis=0), axis=1)
-    rows = [int(gaps.argmax())]
-    while len(rows) < count:
-        gaps = np.min([np.linalg.norm(table - table[row], axis=1) for row in rows], axis=0)
-        if not gaps.max() > 0:
-            break
-        rows.append(int(gaps.argmax()))
-    return rows

@@ -18,6 +18,7 @@ from shapespace.checkpoint import FORMAT as CHECKPOINT_FORMAT
 from shapespace.checkpoint import SCANS, check_content, read_checkpoint
 from shapespace.config.parts import check_like
 from shapespace.errors import InputError, one_line
+from shapespace.sharing.hub import fetched, is_hub_name
 from shapespace.utils.files import find_inside, output_folder, read_inside, replacing
 from shapespace.utils.kinds import kind_of
 from shapespace.utils.plain import json_object
@@ -113,11 +114,12 @@ def read_bundle(folder: str | Path) -> dict[str, Any]:
     """The content of an exported space, as that of a checkpoint.
 
     Classes are named by the recipe and built later, under the same rules as those of a checkpoint.
+    OWNER/NAME, where there is no such folder, is fetched from the Hugging Face hub.
 
     Raises:
         InputError: the folder is no exported space, is damaged, or its files are not of one export.
     """
-    folder = Path(folder)
+    folder = fetched(str(folder), (FACTS, TENSORS)) if is_hub_name(folder) else Path(folder)
     facts = _read_facts(folder)
     path = find_inside(folder, TENSORS)
     if path is None:

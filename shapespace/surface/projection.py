@@ -1,6 +1,6 @@
 """Points moved to the zero set of a field, and the normals there.
 
-Frame and unit: those of the field. Letters: K points, L code length.
+Frame and unit: those of the field. Letters: K points, D dimension, L code length.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from shapespace.surface.query import field_gradients, unit
 def project(
     field: Field,
     latent: Float[Tensor, " L"],
-    points: Float[np.ndarray, "K 3"],
+    points: Float[np.ndarray, "K D"],
     steps: int,
     reach: float,
-) -> Float[np.ndarray, "K 3"]:
+) -> Float[np.ndarray, "K D"]:
     """Move points towards f = 0 by Newton's method along grad f: x - f g / |g|^2.
 
     A step that would not lower |f| is not taken.
@@ -58,8 +58,8 @@ def outward_normals(
 
 
 def _newton(
-    field: Field, latent: Tensor, points: Float[Tensor, "K 3"], steps: int, reach: float
-) -> Float[Tensor, "K 3"]:
+    field: Field, latent: Tensor, points: Float[Tensor, "K D"], steps: int, reach: float
+) -> Float[Tensor, "K D"]:
     """The points after some Newton steps; see :func:`project`."""
     value, gradient = field_gradients(field, latent, points)
     for _ in range(steps):
@@ -77,7 +77,7 @@ def _newton(
 
 
 def _with_tensor(
-    points: Float[np.ndarray, "K 3"], latent: Tensor, work: Callable[[Tensor], Tensor]
-) -> Float[np.ndarray, "K 3"]:
+    points: Float[np.ndarray, "K D"], latent: Tensor, work: Callable[[Tensor], Tensor]
+) -> Float[np.ndarray, "K D"]:
     """``work`` on points as a tensor on the device and in the type of the code."""
     return work(torch.from_numpy(np.asarray(points)).to(latent)).double().cpu().numpy()

@@ -48,6 +48,7 @@ from shapespace.training.compatibility import check_same_run
 from shapespace.training.datamodule import ScanData
 from shapespace.training.lightning_private import leave_signals_alone, parser_of
 from shapespace.training.module import ShapeSpace
+from shapespace.training.validation.callback import Validation
 from shapespace.training.wandb_logger import wandb_logger
 from shapespace.utils.files import alone, empty_again, output_folder, replacing
 
@@ -67,6 +68,7 @@ CALLBACKS = {
     "guard": PrecisionFallback,
     "health": DivergenceMonitor,
     "ranks": Ranks,
+    "validation": Validation,
 }
 """Sections of a config, and the callback that each of them builds."""
 PARTS = {
@@ -75,7 +77,10 @@ PARTS = {
     "model.sampler": Sampler,
     "model.encoder": Encoder,
 }
-TEXTS = ("data.store", "data.scans", "data.cache", "trainer.default_root_dir", "ckpt_path")
+TEXTS = (
+    *("data.store", "data.scans", "data.validation", "data.truth", "data.cache"),
+    *("trainer.default_root_dir", "ckpt_path"),
+)
 """Options that name a file or a folder."""
 HINTS = (
     ".*does not have many workers.*",
@@ -217,14 +222,17 @@ class TrainingCLI(LightningCLI):
         given = options.trainer.callbacks or []
         checkpoints: CheckpointCallback = options.checkpoint
         monitor: DivergenceMonitor = options.health
-        checkpoints.connect(signals=self.signals, verdict=monitor.verdict)
+        validation: Validation = options.validation
+        validated = validation.validated
+        checkpoints.connect(signals=self.signals, verdict=monitor.verdict, validated=validated)
         return [
             *(given if isinstance(given, list) else [given]),
             options.preview,
             options.guard,
             monitor,
             options.ranks,
-            MetricsFile(),
+            validation,  # before the metrics, which have its errors in their row
+            MetricsFile(validated),
             Progress(),
             # The last: it saves and stops when the others have done what belongs to the step.
             checkpoints,

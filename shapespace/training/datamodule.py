@@ -5,6 +5,7 @@ repeat an epoch, or resume the epoch anywhere. Letters: B scans of a batch, N po
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from shapespace.data.copies import Copy, CopyOptions, Points
 from shapespace.data.store.cache import cached_path, copy_to_cache, verify_store
 from shapespace.data.store.store import ScanStore
 from shapespace.data.target_windows import TargetWindows, target_windows
@@ -20,8 +22,9 @@ from shapespace.decoders.derivatives import check_second_derivatives
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler
-from shapespace.scan import Frame, Scan, decoded_normals
+from shapespace.scan import OF_TARGETS, Frame, Scan, TargetSamples, decoded_normals
 from shapespace.training.batches import Batch, Step, Steps, Visit, world
+from shapespace.training.validation.held_out import check_held_out, open_truth
 from shapespace.utils.files import read_lines
 
 
@@ -38,6 +41,8 @@ class Windows(Dataset[Batch]):
         num_points: number of points N of a window.
         seed: seed of the windows.
         targets: windows of the targets; None where the objective needs none.
+        copies: which copies of the scans are made; their codes follow those of the scans, unless
+            they are tied.
     """
 
     def __init__(
@@ -47,22 +52,26 @@ class Windows(Dataset[Batch]):
         num_points: int,
         seed: int,
         targets: TargetWindows | None = None,
+        copies: CopyOptions = CopyOptions(),
     ) -> None:
         self.targets = targets
+        self.copies = copies
+        self._made = copies.of(names)
         self.store = store
         self.names = names
         self.num_points = num_points
         self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.names if self.copies.tied else self._made)
 
     def __getitem__(self, step: Step) -> Batch:
         return Batch(self.read(step.visits), step)
 
     def read(self, visits: Sequence[Visit]) -> Scan:
         """Read the windows of all visits, without a copy between store and batch."""
-        names = [self.names[index] for index, _ in visits]
+        made = [self._shape(*visit) for visit in visits]
+        names = [copy.source for copy in made]
         size = (len(visits), self.num_points)
         points = np.empty((*size, self.store.dimension), np.float32)
         sigma = np.empty(size, np.float32) if self.store.has_sigma else None
@@ -79,13 +88,44 @@ class Windows(Dataset[Batch]):
                 sigma=None if sigma is None else sigma[row],
                 normals=own,
             )
+        decoded = None if normals is None else decoded_normals(normals)
+        for row, copy in enumerate(made):
+            if not copy.is_source:
+                own = Points(
+                    points=points[row],
+                    normals=None if decoded is None else decoded[row],
+                    sigma=None if sigma is None else sigma[row],
+                )
+                found = self.copies.applied(copy, own, self.seed)
+                for part, new in zip(own, found, strict=True):
+                    if part is not None:
+                        part[:] = new
+        targets = None if self.targets is None else self.targets.read(names, visits)
         return Scan(
             index=torch.tensor([index for index, _ in visits]),
             points=torch.from_numpy(points),
-            normals=None if normals is None else torch.from_numpy(decoded_normals(normals)),
+            normals=None if decoded is None else torch.from_numpy(decoded),
             sigma=None if sigma is None else torch.from_numpy(sigma),
-            targets=None if self.targets is None else self.targets.read(names, visits),
+            targets=None if targets is None else self._of_copies(targets, made),
         )
+
+    def _shape(self, index: int, number: int) -> Copy:
+        """Return the shape of a visit; a tied copy is drawn by the seed and the visit alone."""
+        if not self.copies.tied:
+            return self._made[index]
+        # The last key keeps these draws apart from those of the windows and the targets.
+        rng = np.random.default_rng((self.seed, index, number, 2))
+        return self._made[index + len(self.names) * int(rng.integers(self.copies.num))]
+
+    def _of_copies(self, targets: TargetSamples, made: Sequence[Copy]) -> TargetSamples:
+        """Mirror the targets of mirror images: their distances stay."""
+        if self.copies.mirror is None:
+            return targets
+        sign = torch.ones_like(targets.points[:, :1])
+        mirrored = torch.tensor([copy.mirrored for copy in made])
+        sign[mirrored, 0, "xyz".index(self.copies.mirror)] = -1
+        gradient = None if targets.gradient is None else targets.gradient * sign
+        return replace(targets, points=targets.points * sign, gradient=gradient)
 
 
 def _whole(batch: Any) -> Batch:
@@ -124,6 +164,12 @@ class ScanData(pl.LightningDataModule):
         verify: read the whole store before training and compare its checksums.
         num_targets: number of targets (points with distances) of each scan in a step, where the
             objective reads them; None takes ``num_points``, or fewer if a scan has fewer.
+        validation: text file with the names of scans of the store that are not trained on, as
+            ``shapespace data split`` writes it; some are reconstructed now and then (``validation``
+            says how often), and ``best.ckpt`` is kept by their error. None validates nothing.
+        truth: store of the true surfaces of these scans under the same names, such as their
+            registrations; for the error where a scan has not seen. None if there is none.
+        copies: mirror images and warped copies that are made of each scan as it is read.
     """
 
     def __init__(
@@ -140,6 +186,9 @@ class ScanData(pl.LightningDataModule):
         cache: str | None = None,
         verify: bool = False,
         num_targets: int | None = None,
+        validation: str | None = None,
+        truth: str | None = None,
+        copies: CopyOptions = CopyOptions(),
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, num_points=num_points, repeats=repeats)
@@ -148,7 +197,7 @@ class ScanData(pl.LightningDataModule):
         self.store = self._near = self.open_store(store)
         self.cache = cache
         self.verify = verify
-        self.names = self.store.names if scans is None else tuple(read_lines(scans))
+        self.sources = self.store.names if scans is None else tuple(read_lines(scans))
         self.batch_size = batch_size
         self.num_points = num_points
         self.repeats = repeats
@@ -159,10 +208,15 @@ class ScanData(pl.LightningDataModule):
         self.num_targets = num_targets
         self._targets: TargetWindows | None = None
         self._visits = 0
-        if not self.names:
+        if not self.sources:
             raise InputError(f"{store}: holds no scan; prepare some, or merge all shards")
-        _check_names(scans, self.names, self.store)
-        for name in self.names:
+        _check_names(scans, self.sources, self.store)
+        copies.check_dimension(self.dimension)
+        self.copies = copies
+        # A tied copy has no code of its own, and so no name.
+        made = copies.of(self.sources)
+        self.names = self.sources if copies.tied else tuple(copy.name for copy in made)
+        for name in self.sources:
             if self.store.num_points(name) < num_points:
                 raise InputError(
                     f"{store}: scan {name!r} holds {self.store.num_points(name)} points but "
@@ -173,6 +227,27 @@ class ScanData(pl.LightningDataModule):
                 f"{store}: data.drop_last with batch_size={batch_size} leaves no batch of "
                 f"{self.num_scans} scans: lower data.batch_size or raise data.repeats"
             )
+        self.held_out, self.truth = self._held_out(validation, truth)
+
+    def _held_out(
+        self, validation: str | None, truth: str | None
+    ) -> tuple[tuple[str, ...] | None, ScanStore | None]:
+        """Names of the held-out scans and the store of their true surfaces; None where not given.
+
+        Args:
+            validation: path of the list of names.
+            truth: path of the store.
+        """
+        if validation is None:
+            if truth is not None:
+                raise InputError(
+                    f"data.truth={one_line(truth)}: is of the scans of data.validation; give that "
+                    "list too"
+                )
+            return None, None
+        names = tuple(read_lines(validation))
+        check_held_out(validation, names, self.store, training=self.sources)
+        return names, None if truth is None else open_truth(truth, self.store, names)
 
     def open_store(self, path: str) -> ScanStore:
         """Open the store at ``path``; a subclass may return dummy data."""
@@ -180,7 +255,7 @@ class ScanData(pl.LightningDataModule):
 
     @property
     def num_scans(self) -> int:
-        """Number of scans in use."""
+        """Number of scans in use, copies with a code of their own included."""
         return len(self.names)
 
     @property
@@ -190,8 +265,9 @@ class ScanData(pl.LightningDataModule):
 
     @property
     def frames(self) -> list[Frame]:
-        """Frames of the scans in use, in the order of ``names``."""
-        return [self.store.frame(name) for name in self.names]
+        """Frames of the scans in use, in the order of ``names``; a copy has that of its scan."""
+        frames = [self.store.frame(name) for name in self.sources]
+        return frames * (len(self.names) // len(self.sources))
 
     def prepare_data(self) -> None:
         """Verify and copy the store, if asked; Lightning calls this once on each node."""
@@ -232,9 +308,14 @@ class ScanData(pl.LightningDataModule):
             )
         if "second_derivatives" in objective.needs:
             check_second_derivatives(decoder)
+        if self.copies.warps and objective.needs & OF_TARGETS:
+            raise InputError(
+                f"data.copies.warps={self.copies.warps}: {type(objective).__name__} reads "
+                "distances, which a warp does not keep; leave it out. Mirror images keep them"
+            )
         self._targets = target_windows(
             self._near,
-            self.names,
+            self.sources,
             objective.needs,
             num_targets=self.num_targets,
             num_points=self.num_points,
@@ -266,10 +347,11 @@ class ScanData(pl.LightningDataModule):
             )
         windows = Windows(
             self._near,
-            self.names,
+            self.sources,
             num_points=self.num_points,
             seed=self.seed,
             targets=self._targets,
+            copies=self.copies,
         )
         return DataLoader(
             windows,

@@ -52,6 +52,20 @@ def mean_of_rows(
     )
 
 
+def share_rows(tables: Iterable[Tensor], num_rows: int, num_ranks: int) -> None:
+    """Give every rank the mean over ranks of the gradients of tables, each row once.
+
+    Args:
+        tables: with sparse gradients; those without one are passed over.
+        num_rows: most rows of a gradient of one rank; the same on all ranks.
+        num_ranks: W.
+    """
+    for table in tables:
+        if table.grad is not None:
+            shared = mean_of_rows(table.grad, num_rows) if num_ranks > 1 else table.grad
+            table.grad = shared.coalesce()
+
+
 def losses_of_all(rows: Tensor, losses: Tensor, weights: Tensor) -> dict[int, float]:
     """Return the loss of each scan of all ranks, by its row; the largest of several visits.
 

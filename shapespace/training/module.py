@@ -15,17 +15,20 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
 
-from shapespace.checkpoint import FORMAT, PLACE, with_scans
+from shapespace.checkpoint import FORMAT, PLACE
+from shapespace.checkpoint_scans import with_scans
+from shapespace.data.names import subjects_of
 from shapespace.decoders.base import Decoder
 from shapespace.decoders.derivatives import bytes_of_second_derivatives
 from shapespace.encoders.base import Encoder
-from shapespace.encoders.codes import codes_of
+from shapespace.encoders.codes import CodeOptions, codes_of
+from shapespace.encoders.factors import IDENTITY, POSTURE, TABLE
 from shapespace.errors import InputError, at_least, positive
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
 from shapespace.scan import Samples
 from shapespace.training.batches import Batch
-from shapespace.training.distributed import gathered, gradient_norm, losses_of_all, mean_of_rows
+from shapespace.training.distributed import gathered, gradient_norm, losses_of_all, share_rows
 from shapespace.training.lightning_private import attached_trainer
 from shapespace.training.optimisers import (
     CodeOptimiser,
@@ -87,10 +90,13 @@ class ShapeSpace(pl.LightningModule):
         seed: seed of codes and samples; the weights follow seed_everything.
         encoder: gives the code of a scan from its surface points, in place of a table that is
             learnt; None for the table.
+        identity_size: numbers of a code that all scans of a subject share, its identity; the others
+            are the posture of each scan. Names <subject>_<sequence>_<frame> say the subject. 0 is
+            the published choice: a code of one part for each scan.
     """
 
     # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
-    _ddp_params_and_buffers_to_ignore = ("codes.table.weight",)
+    _ddp_params_and_buffers_to_ignore = (TABLE, IDENTITY, POSTURE, "codes.subject_rows")
     _batch_idx = 0
     unit = "m"
     """Unit of the store, once there is a data module."""
@@ -115,20 +121,20 @@ class ShapeSpace(pl.LightningModule):
         points_per_chunk: int | Literal["auto"] | None = "auto",
         seed: int = 0,
         encoder: Encoder | None = None,
+        identity_size: int = 0,
     ) -> None:
         super().__init__()
         positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
         at_least(1, halve_every=halve_every)
-        at_least(0, seed=seed)
+        at_least(0, seed=seed, identity_size=identity_size)
         check_warm_up(warm_up)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
         self.decoder = decoder
         self.objective = objective
         self.sampler = sampler
-        self.codes = codes_of(
-            decoder, encoder, num_scans, init_std=code_init_std, max_norm=code_max_norm, seed=seed
-        )
+        options = CodeOptions(code_init_std, code_max_norm, seed=seed, identity_size=identity_size)
+        self.codes = codes_of(decoder, encoder, num_scans, options, subjects_of)
         self.lr = lr
         self.code_lr = code_lr
         self.min_lr = min_lr
@@ -206,11 +212,12 @@ class ShapeSpace(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers of decoder and objective and, last, the optimiser of the codes."""
-        table = self.codes.table.weight
-        weights = [weight for weight in self.parameters() if weight is not table]
+        learnt = self.codes.learnt
+        of_codes = {id(weight) for weight in (self.codes.table.weight, *learnt)}
+        weights = [weight for weight in self.parameters() if id(weight) not in of_codes]
         return [
             *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
-            code_optimiser([table], self.code_optimiser, self.code_lr),
+            code_optimiser(learnt, self.code_optimiser, self.code_lr),
         ]
 
     def learning_rate(self, start: float) -> float:
@@ -270,7 +277,8 @@ class ShapeSpace(pl.LightningModule):
         for optimiser in self._optimisers():
             optimiser.zero_grad()
         shares, losses = self._backward(batch)
-        self._share_code_gradients(len(batch.step.visits))
+        # An encoder's gradients are shared as the decoder's are.
+        share_rows(self.codes.learnt, len(batch.step.visits), self.trainer.world_size)
         return shares, losses
 
     def _backward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
@@ -333,15 +341,6 @@ class ShapeSpace(pl.LightningModule):
         is_parallel = isinstance(strategy, ParallelStrategy)
         return strategy.block_backward_sync() if is_parallel else nullcontext()
 
-    def _share_code_gradients(self, num_scans: int) -> None:
-        """Give every rank the mean over ranks of the code gradients, each row once."""
-        weight = self.codes.table.weight
-        if weight.grad is None:
-            return  # an encoder's gradients are shared as the decoder's are
-        is_shared = self.trainer.world_size > 1
-        shared = mean_of_rows(weight.grad, num_scans) if is_shared else weight.grad
-        weight.grad = shared.coalesce()
-
     def _reported(self, batch: Batch, shares: dict[str, Tensor], losses: Tensor) -> StepResult:
         """Return the result of the step: means over all ranks, and the offending scans.
 
@@ -398,11 +397,12 @@ class ShapeSpace(pl.LightningModule):
 
     def _move(self) -> None:
         """Let all optimisers take their step; shorten codes that have become too long."""
-        weight = self.codes.table.weight
-        rows = None if weight.grad is None else weight.grad.indices()[0]
-        if weight.grad is not None and self.code_optimiser == "dense":
-            weight.grad = weight.grad.to_dense()
-            rows = torch.arange(len(self.codes), device=weight.device)
+        first = self.codes.learnt[0].grad
+        rows = None if first is None else first.indices()[0]
+        if first is not None and self.code_optimiser == "dense":
+            for weight in self.codes.learnt:
+                weight.grad = None if weight.grad is None else weight.grad.to_dense()
+            rows = torch.arange(len(self.codes), device=first.device)
         # Lightning counts a step for each wrapped optimiser, and one batch is to count as one step.
         wrapped, *others = self._optimisers()
         wrapped.step()

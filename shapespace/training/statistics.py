@@ -62,6 +62,39 @@ class Verdict:
 
 
 @dataclass
+class Validated:
+    """The errors of the held-out scans, written by the validation.
+
+    Args:
+        columns: names of the errors in the metrics; empty if nothing is validated.
+        values: errors by column after the epoch that ends; empty if it was not validated.
+        lowest: the error of ``best.ckpt``.
+    """
+
+    columns: tuple[str, ...] = ()
+    values: dict[str, float] = field(default_factory=dict)
+    lowest: float = float("inf")
+
+    def take(self, values: dict[str, float]) -> None:
+        """Take the errors of the epoch that ends."""
+        self.values = values
+
+    def forget(self) -> None:
+        """Begin an epoch without errors."""
+        self.values = {}
+
+    @property
+    def error(self) -> float:
+        """The mean of the errors that are numbers; infinite if there is none."""
+        known = [value for value in self.values.values() if value == value]
+        return sum(known) / len(known) if known else float("inf")
+
+    def row(self) -> dict[str, float | str]:
+        """The cells of the metrics, in every epoch the same columns; "" where not validated."""
+        return {name: self.values.get(name, "") for name in self.columns}
+
+
+@dataclass
 class EpochMeans:
     """Running means of an epoch, over the scans of the steps that were taken.
 

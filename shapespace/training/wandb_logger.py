@@ -46,7 +46,9 @@ def wandb_logger(folder: Path, mode: Mode) -> "WandbLogger | bool":
 
     A resumed run goes on with its wandb run, whose id follows from the path of the folder. If
     wandb cannot be reached within 30 s, the logger is offline. Without an API key the logger is
-    offline too, because wandb would prompt for a key.
+    offline too, because wandb would prompt for a key. The project is WANDB_PROJECT, by default
+    shapespace; wandb itself reads WANDB_ENTITY, WANDB_RUN_GROUP and WANDB_TAGS. A line on standard
+    error says where the run is.
     """
     wanted = resolve_mode(mode)
     for attempt in dict.fromkeys((wanted, "offline")):
@@ -67,9 +69,11 @@ def _start(folder: Path, mode: str) -> "WandbLogger":
         name=folder.name,
         id=f"{folder.resolve().name}-{digest[:8]}",
         save_dir=folder,
-        project="shapespace",
+        project=os.environ.get("WANDB_PROJECT", "shapespace"),
         mode=mode,
         settings=wandb.Settings(init_timeout=30, silent=True),
     )
-    _ = logger.experiment
+    run = logger.experiment
+    where = getattr(run, "url", None) or f"kept in {folder / 'wandb'}; wandb sync sends it later"
+    sys.stderr.write(f"wandb {mode}: {one_line(where)}\n")
     return logger

@@ -22,11 +22,11 @@ from torch import Tensor
 from shapespace.errors import one_line, printable
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.results import CODE, MESH, bytes_of_code
+from shapespace.rendering.animation import write_walk
 from shapespace.report.code_statistics import PrincipalAxes, principal_axes
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
 from shapespace.utils.files import output_folder, path_inside, replacing
-from shapespace.viewer.animation import write_walk
 from shapespace.viewer.drawing import COARSE, Colours, Picture, Sketcher, blended
 from shapespace.viewer.dropped import DroppedScan, fit_dropped, read_dropped, save_dropped
 from shapespace.viewer.worker import Superseded, Worker

@@ -8,7 +8,7 @@ import torch
 from shapespace.codes import LatentCodes
 from shapespace.data.store.store import ScanStore
 from shapespace.decoders.mlp import SkipMLP
-from shapespace.encoders.codes import EncodedCodes, codes_of
+from shapespace.encoders.codes import CodeOptions, EncodedCodes, codes_of
 from shapespace.encoders.pointnet import FIRST_LOG_DEVIATION, PointNet
 from shapespace.errors import InputError
 from shapespace.fitting.search import Search, Stage
@@ -68,7 +68,7 @@ def test_the_same_call_makes_a_table_or_an_encoder():
         (PointNet(4, width=8), {"max_norm": 1.0}, "code_max_norm"),
     ):
         with pytest.raises(InputError, match=fault):
-            codes_of(decoder, encoder, 5, **options)
+            codes_of(decoder, encoder, 5, CodeOptions(**options))
 
 
 def test_a_space_with_an_encoder_trains_resumes_and_fits(train, toy_store, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shapespace.codes import LatentCodes
-from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
+from shapespace.config.options import FitOptions, MeshOptions, ReadOptions, WalkOptions
 from shapespace.data.prepare.points import PointOptions, prepare_scan
 from shapespace.data.sources import find_sources
 from shapespace.data.store.store import ScanStore
@@ -17,8 +17,8 @@ from shapespace.errors import InputError
 from shapespace.fitting.search import Search
 from shapespace.objectives import IGR
 from shapespace.reconstruction.inputs import check_store, common_scale, prepare_for, unit_of
-from shapespace.reconstruction.interpolate import interpolate_shapes
 from shapespace.reconstruction.reconstruct import reconstruct_files
+from shapespace.reconstruction.walks.interpolate import interpolate_shapes
 from shapespace.sampling import NearSurface
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
@@ -111,11 +111,10 @@ def test_a_walk_to_a_file_says_what_of_it_is_not_used(space, cloud, tmp_path):
         space.path,
         ["ball", str(table)],
         tmp_path / "walk",
-        steps=2,
-        resolution=16,
+        WalkOptions(2, 16),
         unit="m",
         reading=ReadOptions("r,g,b,x,y,z"),
         on_remark=said.append,
     )
-    assert len(paths) == 3
-    assert said == [f"{table}: read x y z; not used: r g b"]
+    assert len(paths) == 4
+    assert said[0] == f"{table}: read x y z; not used: r g b"

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import trimesh
 
-from shapespace.config.options import FitOptions, MeshOptions
+from shapespace.config.options import FitOptions, MeshOptions, WalkOptions
 from shapespace.data.sources import collect_sources, find_sources
 from shapespace.errors import InputError
 from shapespace.fitting import Search
 from shapespace.reconstruction.export import mesh_names, write_mesh
 from shapespace.reconstruction.inputs import likely_unit
-from shapespace.reconstruction.interpolate import interpolate_shapes
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.record import remark, share_without_points
+from shapespace.reconstruction.walks.interpolate import interpolate_shapes
 from shapespace.scan import Frame, PreparedScan
 from shapespace.space import TrainedSpace
 from tests.conftest import ellipsoid
@@ -194,9 +194,15 @@ def test_a_cell_takes_the_place_of_the_resolution(toy_checkpoint, tmp_path):
 def test_interpolation_ends_are_the_shapes(toy_checkpoint, tmp_path):
     pytest.importorskip("embreex")
     out, ends = tmp_path / "out", tmp_path / "ends"
-    paths = interpolate_shapes(toy_checkpoint, ["ball", "egg"], out, steps=3, resolution=20)
-    assert [path.name for path in paths] == ["000.ply", "001.ply", "002.ply", "strip.png"]
-    assert paths[-1].read_bytes().startswith(b"\x89PNG")
+    paths = interpolate_shapes(toy_checkpoint, ["ball", "egg"], out, WalkOptions(3, 20))
+    assert [path.name for path in paths] == [
+        "000.ply",
+        "001.ply",
+        "002.ply",
+        "strip.png",
+        "walk.json",
+    ]
+    assert paths[-2].read_bytes().startswith(b"\x89PNG")
     shapes = mesh_names(toy_checkpoint, ["ball", "egg"], ends, 20)
     for path, shape in zip(paths[:3:2], shapes, strict=True):
         np.testing.assert_array_equal(load(path).vertices, load(shape).vertices)
@@ -205,10 +211,9 @@ def test_interpolation_ends_are_the_shapes(toy_checkpoint, tmp_path):
 def test_interpolation_from_a_scan_file(toy_checkpoint, tmp_path):
     pytest.importorskip("embreex")
     scan = write_cloud(tmp_path / "a.npz")
-    options = {"steps": 2, "resolution": 20}
     shapes = [str(scan), "egg", "ball"]
-    paths = interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", **options)
-    assert len(paths) == 4
+    paths = interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", WalkOptions(2, 20))
+    assert len(paths) == 5
     fit = FitOptions(detail="none")
     found = reconstruct_files(
         toy_checkpoint, find_sources(scan), tmp_path / "out2", fit, QUICK["meshing"]
@@ -221,7 +226,7 @@ def test_interpolation_from_a_scan_file(toy_checkpoint, tmp_path):
 @pytest.mark.parametrize(("shapes", "steps"), [(["ball"], 3), (["ball", "egg"], 1)])
 def test_too_short_an_interpolation(shapes, steps, toy_checkpoint, tmp_path):
     with pytest.raises(InputError, match="give at least two of each"):
-        interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", steps=steps)
+        interpolate_shapes(toy_checkpoint, shapes, tmp_path / "out", WalkOptions(steps))
     assert not (tmp_path / "out").exists()
 
 

@@ -121,11 +121,14 @@ def test_a_stray_part_does_not_take_the_place_of_the_body(scan, recipe, tmp_path
 def test_a_mesh_far_from_its_scan_is_failed_and_the_exit_code_is_1(recipe, tmp_path, capsys):
     needle = trimesh.creation.icosphere(3)
     needle.vertices *= [1.0, 0.05, 0.05]
+    needle.visual.vertex_colors = np.full((len(needle.vertices), 4), 200, np.uint8)
     needle.export(tmp_path / "needle.ply")
     words = ["surface", tmp_path / "needle.ply", "--out", tmp_path / "mesh.ply"]
     words += ["--config", recipe, "--steps", 1, "--resolution", 16]
     assert main([str(word) for word in words]) == 1
-    assert "FAILED: " in capsys.readouterr().out and (tmp_path / "mesh.ply").exists()
+    account, result = capsys.readouterr().out.splitlines()
+    assert account.endswith("not used: red green blue alpha")
+    assert "FAILED: " in result and (tmp_path / "mesh.ply").exists()
 
 
 def test_sigma_is_measured_if_the_sampler_of_the_recipe_reads_it(tmp_path):

@@ -5,7 +5,6 @@ import pytest
 
 from shapespace.report.code_statistics import (
     code_statistics,
-    farthest_point_sample,
     nearest_codes,
     principal_axes,
 )
@@ -90,17 +89,6 @@ def test_neighbours_are_those_of_a_slow_search():
         assert [row for _, row in slow] == found.tolist()
         np.testing.assert_allclose(gap, [gap for gap, _ in slow])
     assert nearest_codes(codes, table[:2], 5)[0].shape == (3, 2)
-
-
-def test_spread_out_codes_lie_far_apart():
-    corners = np.array([[0.0, 0], [10, 0], [0, 10], [10, 10]])
-    table = np.concatenate([corners, corners + 0.1])
-    assert {row % 4 for row in farthest_point_sample(table, 4)} == {0, 1, 2, 3}
-    assert farthest_point_sample(np.ones((5, 3)), 4) == [0]
-    assert (
-        farthest_point_sample(np.zeros((3, 0)), 4) == [0]
-        and farthest_point_sample(np.zeros((0, 3)), 4) == []
-    )
 
 
 def test_principal_axes_give_the_codes_back():

@@ -13,6 +13,7 @@ from shapespace.checkpoint import read_checkpoint, write_checkpoint
 from shapespace.cli.main import main
 from shapespace.errors import InputError
 from shapespace.sharing.bundle import FACTS, TENSORS, read_bundle, write_bundle
+from shapespace.sharing.model_card import CARD
 from shapespace.space import TrainedSpace
 
 
@@ -48,7 +49,7 @@ def test_the_json_says_all_that_is_no_tensor(bundle, toy_checkpoint):
     assert facts["recipe"] == json.loads(json.dumps(recipe))
     assert facts["names"] == ["ball", "egg", "lens", "melon"] and facts["licence"] == "CC-BY-4.0"
     assert facts["trained"] == {"epochs": 2, "steps": 4} and facts["unit"] == "m"
-    assert {path.name for path in bundle.iterdir()} == {FACTS, TENSORS}
+    assert {path.name for path in bundle.iterdir()} == {FACTS, TENSORS, CARD}
     assert str(toy_checkpoint.parent) not in (bundle / FACTS).read_text()
 
 

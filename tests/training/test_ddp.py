@@ -13,6 +13,9 @@ from shapespace.training.statistics import read_metrics
 from tests.conftest import RADII, ROOT, TOY
 
 FIVE = {**RADII, "pill": (0.8, 0.8, 1.2)}
+SCANS = ("anna_run_1", "anna_run_2", "bert_run_1", "anna_walk_1", "bert_walk_1")
+PEOPLE = dict(zip(SCANS, FIVE.values(), strict=True))
+"""The same five scans under the names of two people."""
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +107,40 @@ SETTINGS = {
         "--model.encoder.width=16",
         "--model.encoder.variational=true",
     ],
+    "validated": [
+        "--trainer.max_epochs=20",
+        "--data.scans={four}",
+        "--data.validation={fifth}",
+        "--validation.every=1",
+        "--validation.share=1e9",
+    ],
+    "factors": [
+        "--trainer.max_epochs=10",
+        "--data.store={people}",
+        "--model.identity_size=3",
+        "--model.code_max_norm=0.01",
+    ],
+    "copies": [
+        "--trainer.max_epochs=4",
+        "--data.copies.mirror=x",
+        "--data.copies.warps=1",
+    ],
+    "tied": ["--trainer.max_epochs=10", "--data.copies.mirror=x", "--data.copies.tied=true"],
     "muon": ["--trainer.max_epochs=10", "--model.optimiser=muon", "--model.schedule=cosine"],
 }
 """Each of 20 steps of four scans, of five scans but where four are named."""
 
 
 @pytest.fixture(scope="module")
-def runs(five, tmp_path_factory):
+def runs(five, write_store, tmp_path_factory):
     """The folder of a run, by setting and number of ranks."""
     folder = tmp_path_factory.mktemp("runs")
     four = folder / "four.txt"
     four.write_text("ball\negg\nlens\nmelon\n")
+    people = write_store(folder / "people.hdf5", PEOPLE)
+    fifth = folder / "fifth.txt"
+    fifth.write_text("pill\n")
+    files = {"four": four, "fifth": fifth, "people": people}
     for ranks in (1, 2, 4):
         batch = f"--data.batch_size={4 // ranks}"
         train(
@@ -122,7 +148,7 @@ def runs(five, tmp_path_factory):
             [
                 arguments(folder / f"{name}_{ranks}", five, batch, *options)
                 for name, given in SETTINGS.items()
-                for options in [[option.format(four=four) for option in given]]
+                for options in [[option.format(**files) for option in given]]
             ],
         )
     return lambda name, ranks: folder / f"{name}_{ranks}"

@@ -1,5 +1,6 @@
 """Never a prompt, never a stop of training; no test reaches a network."""
 
+import csv
 import sys
 import types
 
@@ -30,6 +31,8 @@ class FakeLogger:
     def experiment(self):
         if self.options["mode"] in self.failing:
             raise RuntimeError(f"no {self.options['mode']}\nat all")
+        url = "https://wandb.ai/a/b" if self.options["mode"] == "online" else None
+        return types.SimpleNamespace(url=url)
 
 
 @pytest.fixture
@@ -86,7 +89,10 @@ def test_online_that_fails_becomes_offline(fake, monkeypatch, tmp_path, capsys):
     logger = wandb_logger(tmp_path, "online")
     assert logger.options["mode"] == "offline"
     assert [options["mode"] for options in fake.made] == ["online", "offline"]
-    assert capsys.readouterr().err == ("wandb online failed (no online at all), trying offline\n")
+    assert capsys.readouterr().err == (
+        "wandb online failed (no online at all), trying offline\n"
+        f"wandb offline: kept in {tmp_path / 'wandb'}; wandb sync sends it later\n"
+    )
 
 
 def test_wandb_that_fails_stops_nothing(fake, monkeypatch, tmp_path):
@@ -106,5 +112,26 @@ def test_a_run_is_known_by_its_folder(fake, tmp_path):
     assert first == again != other
 
 
+def test_the_project_is_that_of_the_environment_and_the_place_is_said(
+    fake, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    wandb_logger(tmp_path, "online")
+    monkeypatch.setenv("WANDB_PROJECT", "bodies")
+    wandb_logger(tmp_path, "online")
+    assert [options["project"] for options in fake.made] == ["shapespace", "bodies"]
+    assert capsys.readouterr().err == 2 * "wandb online: https://wandb.ai/a/b\n"
+
+
 def test_modes_are_those_of_the_command_line():
     assert set(wandb_log.Mode.__args__) == {"auto", "online", "offline"}
+
+
+def test_a_logger_of_lightning_gets_the_losses(train, tmp_path):
+    logger = "pytorch_lightning.loggers.CSVLogger"
+    options = (f"--trainer.logger={logger}", f"--trainer.logger.save_dir={tmp_path / 'log'}")
+    train(tmp_path / "run", 2, *options)
+    (written,) = (tmp_path / "log").rglob("metrics.csv")
+    rows = list(csv.DictReader(written.open()))
+    assert [row["epoch"] for row in rows] == ["0", "1"] and float(rows[1]["loss"]) > 0

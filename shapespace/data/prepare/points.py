@@ -8,6 +8,7 @@ Letters: n points, V vertices, C cameras, D dimension (2 or 3).
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -289,3 +290,16 @@ def _scaled(
             "beyond float32; give its --unit or --normalise"
         )
     return points
+
+
+def with_sigma(scans: Sequence[PreparedScan], needed: bool) -> Sequence[PreparedScan]:
+    """The scans, with sigma if it is needed; measured here if ``prepare`` did not."""
+    return [_measured(scan) for scan in scans] if needed else scans
+
+
+def _measured(scan: PreparedScan) -> PreparedScan:
+    """The scan with sigma."""
+    if scan.sigma is not None:
+        return scan
+    again = not scan.num_source_faces and len(scan.points) > scan.num_source_points
+    return replace(scan, sigma=sigma_of(scan.points, again))

@@ -24,7 +24,9 @@ from shapespace.utils.files import read_inside
 from shapespace.utils.text import in_words
 from shapespace.version import __version__
 
-BESIDE_TERMS = ("epoch", "seconds", "lr", "refused")
+VALIDATED = ("val_seen", "val_unseen")
+"""Columns of metrics.csv with the errors of held-out scans."""
+BESIDE_TERMS = ("epoch", "seconds", "lr", "refused", *VALIDATED)
 """Columns of metrics.csv that are no term of the loss."""
 MOST_PREVIEWS = 3
 MOST_PICTURE = 1 << 24
@@ -63,8 +65,13 @@ def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
     drawn = _thinned(record.metrics)
     terms = [_positive(row, without=BESIDE_TERMS) for row in drawn]
     rates = [{key: row[key] for key in ("step", "lr") if key in row} for row in drawn]
+    errors = [{key: row[key] for key in ("step", *VALIDATED) if key in row} for row in drawn]
     blocks = []
-    for name, rows, alt in (("terms", terms, "loss terms"), ("rates", rates, "learning rate")):
+    for name, rows, alt in (
+        ("terms", terms, "loss terms"),
+        ("rates", rates, "learning rate"),
+        ("errors", errors, "errors of held-out scans"),
+    ):
         try:
             plot_curves(rows, folder / f"{name}.svg", log_step=name == "terms")
         except InputError:
@@ -73,6 +80,12 @@ def curves(page: report.Page, record: RunRecord, folder: Path) -> None:
         blocks.append(report.picture(folder / f"{name}.svg", f"{alt} over the steps"))
     if blocks:
         text = "Per epoch: the mean loss and the means of its unweighted terms; the learning rate."
+        if any(_above_zero(row.get(name, "")) for row in drawn for name in VALIDATED):
+            text += (
+                " Of held-out scans, now and then: the mean distance to the surface, in the unit "
+                "of the store, of their points (val_seen) and of the places of their true surfaces "
+                "that they have not seen (val_unseen)."
+            )
         page.section("Training", text, report.side_by_side(*blocks))
     shown = _previews(record)
     if shown:

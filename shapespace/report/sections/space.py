@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from shapespace.data.names import parse_names
-from shapespace.reconstruction.interpolate import Waypoint, interpolate
+from shapespace.geometry.spread import farthest_point_sample
+from shapespace.reconstruction.walks.path import Waypoint, interpolate
 from shapespace.rendering.charts import plot_bars, plot_histogram, plot_map
 from shapespace.rendering.previews import draw_codes
 from shapespace.report import html as report
 from shapespace.report.code_statistics import (
     CodeStatistics,
     code_statistics,
-    farthest_point_sample,
 )
 from shapespace.report.player import AnimationFrame, player
 from shapespace.scan import Frame

@@ -14,7 +14,7 @@ from shapespace.errors import InputError, Stopped, at_least, positive
 from shapespace.training.callbacks.background_writer import run_folder, writer_of
 from shapespace.training.callbacks.signals import Signals, requeue, slurm_job
 from shapespace.training.module import ShapeSpace
-from shapespace.training.statistics import Verdict
+from shapespace.training.statistics import Validated, Verdict
 from shapespace.utils.files import remove_leftovers
 
 
@@ -29,7 +29,8 @@ class CheckpointCallback(pl.Callback):
     Args:
         every: number of epochs between two checkpoints.
         minutes: most minutes between two checkpoints, in the middle of an epoch too.
-        best: keep the written checkpoint with the lowest loss of an epoch as ``best.ckpt``.
+        best: keep the written checkpoint with the lowest loss of an epoch as ``best.ckpt``. With
+            ``data.validation`` the one of the lowest error of held-out scans is kept in any case.
         keep: number of epochs between two checkpoints that are kept for good, as
             ``epoch_<n>.ckpt``; 0 keeps none.
     """
@@ -52,16 +53,24 @@ class CheckpointCallback(pl.Callback):
         self.lowest = float("inf")
         self.signals = Signals()
         self.verdict = Verdict()
+        self.validated = Validated()
         self._unsaved_steps = 0
         self._saved_at = 0.0
 
-    def connect(self, signals: Signals, verdict: Verdict) -> None:
-        """Take the signals that end the training, and the verdict of the divergence monitor.
+    def connect(self, signals: Signals, verdict: Verdict, validated: Validated) -> None:
+        """Take what other parts of the run tell.
 
-        Without them the callback knows of no signal and takes every step for sound.
+        Without them the callback knows of no signal, takes every step for sound, and no epoch for
+        validated.
+
+        Args:
+            signals: that end the training.
+            verdict: of the divergence monitor.
+            validated: errors of the held-out scans.
         """
         self.signals = signals
         self.verdict = verdict
+        self.validated = validated
 
     def state_dict(self) -> dict[str, Any]:
         """Return the loss of ``best.ckpt``."""
@@ -101,7 +110,11 @@ class CheckpointCallback(pl.Callback):
         assert isinstance(pl_module, ShapeSpace)
         epoch = trainer.current_epoch + 1
         also = None
-        is_due = epoch % self.every == 0 or (self.keep and epoch % self.keep == 0)
+        is_due = (
+            epoch % self.every == 0
+            or (self.keep and epoch % self.keep == 0)
+            or self.validated.error < self.validated.lowest
+        )
         if is_due and not self.verdict.diverging:
             also = self._further_names(epoch, pl_module.means.values().get("loss", float("inf")))
         self._at_boundary(trainer, pl_module, also)
@@ -150,7 +163,11 @@ class CheckpointCallback(pl.Callback):
         names = []
         if self.keep and epoch % self.keep == 0:
             names.append(f"epoch_{epoch:05d}.ckpt")
-        if self.best and loss < self.lowest:
+        if self.validated.columns:
+            if self.validated.error < self.validated.lowest:
+                self.validated.lowest = self.validated.error
+                names.append(BEST)
+        elif self.best and loss < self.lowest:
             self.lowest = loss
             names.append(BEST)
         return names

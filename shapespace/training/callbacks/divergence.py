@@ -8,7 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
 
-from shapespace.checkpoint import read_checkpoint, with_scans
+from shapespace.checkpoint import read_checkpoint
+from shapespace.checkpoint_scans import with_scans
 from shapespace.errors import InputError, at_least, one_line, positive
 from shapespace.training.callbacks.background_writer import settled_checkpoint
 from shapespace.training.module import ShapeSpace

@@ -21,7 +21,7 @@ from shapespace.errors import InputError, at_least, one_line
 from shapespace.training.callbacks.background_writer import run_folder
 from shapespace.training.datamodule import ScanData
 from shapespace.training.module import ShapeSpace
-from shapespace.training.statistics import METRICS, PREVIEWS, read_metrics
+from shapespace.training.statistics import METRICS, PREVIEWS, Validated, read_metrics
 from shapespace.utils.files import folder_inside, replacing
 from shapespace.utils.progress import progress
 
@@ -30,9 +30,13 @@ class MetricsFile(pl.Callback):
     """Appends one row an epoch to ``metrics.csv``; a resumed run continues after its checkpoint.
 
     A row that cannot be written is a warning. It is written with the next one that can be.
+
+    Args:
+        validated: errors of the held-out scans, which get columns; None if there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, validated: Validated | None = None) -> None:
+        self._validated = Validated() if validated is None else validated
         self._start = time.perf_counter()
         self._before = 0.0
         self._waiting: list[dict[str, Any]] = []
@@ -65,13 +69,14 @@ class MetricsFile(pl.Callback):
             self._write(path, kept)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write a row: epoch, step, seconds, loss, terms, learning rate, refused steps."""
+        """Write a row: epoch, step, seconds, loss, terms, rate, refused steps, held-out errors."""
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, ShapeSpace)
         row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row |= {"seconds": round(self._seconds(), 3), **pl_module.means.values()}
         row |= {"lr": pl_module.learning_rate(pl_module.lr), "refused": pl_module.means.refused}
+        row |= self._validated.row()
         self._waiting.append(row)
         with _warned():
             self._add(run_folder(trainer) / METRICS)

@@ -1,0 +1,1 @@
+"""Walks through a space: their paths, what their shapes are like, one mesh carried along."""

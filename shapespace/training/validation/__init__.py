@@ -1,0 +1,1 @@
+"""Validation while training: held-out scans, reconstructed now and then."""
