@@ -29,7 +29,7 @@ class CorrespondenceError(NamedTuple):
         most: 95 % of the vertices are nearer.
         near: share of the vertices within the first distance, 10 mm for metres.
         fair: share of the vertices within the second distance, 50 mm for metres.
-        count: vertices that were measured.
+        num_vertices: vertices that were measured.
     """
 
     mean: float
@@ -37,7 +37,7 @@ class CorrespondenceError(NamedTuple):
     most: float
     near: float
     fair: float
-    count: int
+    num_vertices: int
 
 
 def correspondence_error(
@@ -71,7 +71,7 @@ def correspondence_error(
         most=float(np.quantile(error, 0.95, method="higher")),
         near=near,
         fair=fair,
-        count=len(error),
+        num_vertices=len(error),
     )
 
 

@@ -16,7 +16,7 @@ def test_errors_that_can_be_counted():
     assert error.mean == pytest.approx(0.0495)
     assert error.median == pytest.approx(0.0495)
     assert error.most == pytest.approx(0.095)
-    assert (error.near, error.fair, error.count) == (0.10, 0.50, 100)
+    assert (error.near, error.fair, error.num_vertices) == (0.10, 0.50, 100)
 
 
 def test_errors_equal_a_slow_oracle_and_do_not_depend_on_the_frame():
