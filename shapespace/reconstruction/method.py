@@ -12,6 +12,7 @@ from torch import Tensor
 from shapespace.config.options import FitOptions
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.sight.lines import Sightlines
 from shapespace.fitting.terms import usable_points
 from shapespace.reconstruction.detail import NUM_STEPS
 from shapespace.scan import PreparedScan
@@ -24,6 +25,7 @@ def fit_scans(
     scans: Sequence[PreparedScan],
     on_round: Callable[[], object] = lambda: None,
     guess: Float[Tensor, "1 L"] | None = None,
+    sight: Sequence[Sightlines | None] = (),
 ) -> FitResult:
     """Find the codes of scans that have equally many usable points.
 
@@ -35,11 +37,14 @@ def fit_scans(
         scans: scans in the unit of the space, of equally many usable points (:func:`alike`).
         on_round: called after each round of the search; :func:`num_rounds` counts them.
         guess: a code at which "second-order" starts too, beside the mean of the training codes.
+        sight: lines of sight of each scan, for "second-order"; empty if no sensor is known.
     """
     if options.method == "second-order":
         search = Search(freedom=options.pose, up=options.up, guess=guess, even=options.even)
         held = None if options.held is None else space.held(*options.held)
-        return space.fit(scans, options.num_points, search, options.seed, on_round, held=held)
+        return space.fit(
+            scans, options.num_points, search, options.seed, on_round, held=held, sight=sight
+        )
     return space.fit_reference(scans, options.num_points, options.steps, options.seed, on_round)
 
 
