@@ -308,10 +308,9 @@ def _movers(
     They are the nearest ones, but for those across a gap: a hand does not move the hip.
     """
     count = min(4 * MOVERS, len(nodes))
-    gap, near = KDTree(vertices[nodes]).query(
-        vertices,
-        list(range(1, count + 1)),  # pyright: ignore[reportArgumentType] (the stub misses lists)
-    )
+    # For a single node the query leaves the second axis out.
+    found = KDTree(vertices[nodes]).query(vertices, count)
+    gap, near = (np.asarray(part).reshape(-1, count) for part in found)
     cosine = np.einsum("vi,vki->vk", normals, normals[nodes[near]])
     gap = np.where(cosine >= LEAST_COSINE, gap, gap + 10 * gap.max())
     order = np.argsort(gap, axis=1, kind="stable")[:, : MOVERS + 1]

@@ -54,7 +54,8 @@ def attach(points: Float[np.ndarray, "N 3"], mesh: trimesh.Trimesh) -> Attachmen
     _, nearest, triangle = nearest_triangles(points, mesh)
     # A triangle without area has no weights: its first corner stands for it.
     with np.errstate(divide="ignore", invalid="ignore"):
-        weights = trimesh.triangles.points_to_barycentric(mesh.triangles[triangle], nearest)
-    weights = np.where(np.isfinite(weights).all(1, keepdims=True), weights, [1.0, 0.0, 0.0])
+        found = trimesh.triangles.points_to_barycentric(mesh.triangles[triangle], nearest)
+    known = np.isfinite(found).all(axis=1, keepdims=True)
+    weights = np.where(known, found, [1.0, 0.0, 0.0])
     height = np.einsum("ni,ni->n", points - nearest, mesh.face_normals[triangle])
     return Attachment(triangle, weights, height)

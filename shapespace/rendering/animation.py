@@ -17,7 +17,6 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Int, UInt8
 from trimesh.exchange.gltf import export_glb
-from trimesh.visual import ColorVisuals
 
 from shapespace.errors import InputError
 from shapespace.utils.files import replacing
@@ -104,10 +103,7 @@ def write_morph(
     """
     if not len(faces):
         raise InputError(f"{path}: the first shape has no surface; begin the walk at another one")
-    mesh = trimesh.Trimesh(vertices[0], faces, process=False)
-    if colours is not None:
-        opaque = np.column_stack([colours, np.full(len(colours), 255, np.uint8)])
-        mesh.visual = ColorVisuals(mesh, vertex_colors=opaque)
+    mesh = trimesh.Trimesh(vertices[0], faces, vertex_colors=colours, process=False)
     normals = [_normals(shape, faces) for shape in vertices]
     scene = trimesh.Scene()
     scene.add_geometry(mesh, node_name=WALK, geom_name=WALK)
