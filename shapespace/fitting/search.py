@@ -235,6 +235,8 @@ class Search:
         """
         if part is None:
             return self(decoder, scan, codes, on_stage=on_stage, sight=sight)
+        if self.prior is not None:
+            raise InputError("a prior of whole codes and a held part of them: give one of the two")
         guess = None if self.guess is None else self.guess[:, part.free]
         search = replace(self, guess=guess)
         return widened(

@@ -16,6 +16,7 @@ from torch import Tensor
 from shapespace.config.options import FitOptions
 from shapespace.data.formats.readers import read_bytes
 from shapespace.errors import InputError
+from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import MixturePrior
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
@@ -100,6 +101,33 @@ def alike(scans: Sequence[PreparedScan], num_points: int) -> list[list[PreparedS
     for scan in scans:
         groups[usable_points(scan, num_points)].append(scan)
     return list(groups.values())
+
+
+def refined_space(
+    space: TrainedSpace,
+    fitted: FitResult,
+    row: int,
+    scan: PreparedScan,
+    *,
+    options: FitOptions,
+    on_step: Callable[[], object],
+) -> TrainedSpace:
+    """The space that draws the mesh of a scan: the trained one, or a copy refined for the scan.
+
+    Args:
+        space: the trained space.
+        fitted: the fit of several scans.
+        row: the scan's row in it.
+        scan: the scan.
+        options: how codes are found and refined.
+        on_step: called after each step of the refinement.
+    """
+    if not options.refine:
+        return space
+    refinement = Refinement(options.refine)
+    return space.refined(
+        fitted, row, scan, refinement=refinement, seed=options.seed, on_step=on_step
+    )
 
 
 def identity_of_options(options: FitOptions) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from torch import Tensor
 from shapespace.config.options import FitOptions, MeshOptions, ReadOptions
 from shapespace.data.sources import AnySource, Source, StoredScan
 from shapespace.errors import DiskError, InputError
-from shapespace.fitting.refine import Refinement
 from shapespace.fitting.result import FitResult
 from shapespace.reconstruction.detail import (
     detailed,
@@ -42,6 +41,7 @@ from shapespace.reconstruction.method import (
     fitting_prior,
     identity_of_options,
     num_rounds,
+    refined_space,
 )
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
@@ -322,7 +322,7 @@ class _Reconstructor:
         self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
     ) -> tuple[trimesh.Trimesh, Float[np.ndarray, " V"], dict[str, Any]]:
         """The surface of the code, or of the refined decoder, its standard deviation, and facts."""
-        space = self._refined(scan, fitted, row, on_step)
+        space = refined_space(self.space, fitted, row, scan, options=self.fit, on_step=on_step)
         mesh = space.mesh(
             fitted.codes[row],
             scan.frame,
@@ -358,18 +358,3 @@ class _Reconstructor:
         points = scan.frame.to_source(scan.points)
         off = facts_of_distance(points, mesh, scan.frame.scale, self.space.unit)
         return mesh, deviation, {"detail": facts_of_detail(detail) | off}
-
-    def _refined(
-        self, scan: PreparedScan, fitted: FitResult, row: int, on_step: Callable[[], object]
-    ) -> TrainedSpace:
-        """The space that draws the mesh: the trained one, or a copy refined for this scan."""
-        if not self.fit.refine:
-            return self.space
-        return self.space.refined(
-            fitted,
-            row,
-            scan,
-            refinement=Refinement(self.fit.refine),
-            seed=self.fit.seed,
-            on_step=on_step,
-        )
