@@ -308,7 +308,10 @@ def _movers(
     They are the nearest ones, but for those across a gap: a hand does not move the hip.
     """
     count = min(4 * MOVERS, len(nodes))
-    gap, near = KDTree(vertices[nodes]).query(vertices, np.arange(1, count + 1))
+    gap, near = KDTree(vertices[nodes]).query(
+        vertices,
+        list(range(1, count + 1)),  # pyright: ignore[reportArgumentType] (the stub misses lists)
+    )
     cosine = np.einsum("vi,vki->vk", normals, normals[nodes[near]])
     gap = np.where(cosine >= LEAST_COSINE, gap, gap + 10 * gap.max())
     order = np.argsort(gap, axis=1, kind="stable")[:, : MOVERS + 1]

@@ -1,7 +1,10 @@
-"""``codes ...``, ``export`` and ``import``: signatures are the syntax, docstrings the help."""
+"""``codes ...``, ``prior ...``, ``export`` and ``import``.
+
+Signatures are the syntax, docstrings the help.
+"""
 
 from shapespace.cli.output import say_line
-from shapespace.config.options import ImportOptions, Start
+from shapespace.config.options import Axis, ImportOptions, PriorKind, Start
 
 
 def add(
@@ -115,6 +118,85 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
         elif field.exists():
             say_line(f"{field}: is of an earlier export; say --onnx to write it anew")
     say_line(f"wrote {out}: {space!r}, digest {space.digest[:16]}")
+
+
+def fit(
+    checkpoint: str, *, kind: PriorKind = "mixture", out: str | None = None, seed: int = 0
+) -> None:
+    """Learn the distribution of the codes of a space, to draw new shapes and to fit scans with.
+
+    Prints how likely it finds codes that were held out, beside one Gaussian: of people where the
+    names tell them, else of motions, else of single scans. It takes seconds to minutes.
+
+      shapespace prior fit runs/bodies-cpu/last.ckpt
+      shapespace prior fit runs/bodies-cpu/last.ckpt --kind best --out best.safetensors
+      shapespace prior sample runs/bodies-cpu/last.ckpt --out new/
+      shapespace reconstruct runs/a/last.ckpt scan.ply --prior runs/a/prior.safetensors --out out/
+
+    Args:
+        checkpoint: made by shapespace train, or a folder of shapespace export.
+        kind: mixture of Gaussians, which reconstruct can use too; flow, which needs the extra
+            prior; diffusion; or best, the one that finds held-out codes the most likely.
+        out: file to write, prior.safetensors beside the checkpoint by default.
+        seed: of all that is random.
+    """
+    from shapespace.evaluation.samples.prior import make_prior
+
+    made = make_prior(checkpoint, kind, out, seed)
+    for line in made.lines():
+        say_line(line)
+    say_line(f"wrote {made.path}")
+
+
+def sample(
+    checkpoint: str,
+    *,
+    out: str,
+    prior: str | None = None,
+    num: int = 16,
+    seed: int = 0,
+    resolution: int = 128,
+    judge: bool = False,
+    up: Axis = "y",
+) -> None:
+    """Draw new shapes of a space from the prior that shapespace prior fit made.
+
+    Writes to OUT for each sample: 000.ply, the mesh in the frame and unit of the space; 000.npy,
+    the code; 000.json, its nearest training shape and the distance to it. sheet.png shows each
+    sample above its nearest training shape. Samples of an earlier call with the same options are
+    kept, and more samples leave the first ones as they are.
+
+      shapespace prior sample runs/bodies-cpu/last.ckpt --out new/
+      shapespace prior sample runs/bodies-cpu/last.ckpt --num 64 --judge --out new/
+
+    Args:
+        checkpoint: made by shapespace train, or a folder of shapespace export.
+        out: folder for the results; samples in the run folder are shown by shapespace report.
+        prior: file of the prior, prior.safetensors beside the checkpoint by default.
+        num: samples.
+        seed: of the draws.
+        resolution: grid nodes along the longest side of a mesh.
+        judge: measure the samples as a set too: coverage, minimum matching distance,
+            1-nearest-neighbour accuracy, specificity, novelty beside shapes held out, copies, and
+            generalisation and compactness of the space. It takes minutes.
+        up: axis of the shapes that points up, for the sheet.
+    """
+    from shapespace.evaluation.samples.draw import draw_samples_of
+    from shapespace.utils.files import empty_again
+
+    with empty_again(out):
+        drawn = draw_samples_of(
+            checkpoint,
+            out,
+            prior=prior,
+            num=num,
+            seed=seed,
+            resolution=resolution,
+            judged=judge,
+            up=up,
+        )
+    for line in drawn.lines():
+        say_line(line)
 
 
 def import_(

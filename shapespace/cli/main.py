@@ -22,6 +22,7 @@ COMMANDS = {
     "reconstruct": ("cli.shapes", "unseen scans -> meshes, by finding their codes"),
     "interpolate": ("cli.shapes", "two or more shapes -> the shapes between them"),
     "mesh": ("cli.shapes", "training shapes of a checkpoint -> meshes"),
+    "render": ("cli.shapes", "a shape of a space -> depth, normals, masks, pictures, cameras"),
     "surface": ("cli.shapes", "one scan -> one mesh, no space needed"),
     "diagnose": ("cli.quality", "how far the field of a space is from a signed distance"),
     "evaluate": ("cli.quality", "unseen scans -> how good a space is: every distance, over people"),
@@ -33,6 +34,7 @@ COMMANDS = {
     "info": ("cli.data", "what a store or a checkpoint holds"),
     "data": ("", "check, split or merge stores of scans"),
     "codes": ("", "add scans to a trained space, or take some out"),
+    "prior": ("", "new shapes: learn the distribution of the codes, and draw from it"),
 }
 """Name of a command -> the module that holds the function of that name, and a line of help."""
 
@@ -52,10 +54,18 @@ GROUPS = {
         ),
         "drop": ("cli.codes", "names -> a space without those shapes"),
     },
+    "prior": {
+        "fit": ("cli.codes", "a space -> the distribution of its codes, one file"),
+        "sample": ("cli.codes", "a space and its prior -> new shapes, with the nearest known ones"),
+    },
 }
 """Commands that have commands of their own: ``shapespace data check``."""
 
-ABOUT = {"data": "Data sets of scans.", "codes": "Shapes of a trained space."}
+ABOUT = {
+    "data": "Data sets of scans.",
+    "codes": "Shapes of a trained space.",
+    "prior": "New shapes of a trained space.",
+}
 OLD_NAMES = {"fit": "train", "certify": "diagnose"}
 """Names of version 0.1.0, which work for one more release."""
 

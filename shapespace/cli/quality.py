@@ -207,9 +207,9 @@ def report(
 
     The page is one HTML file that needs no network. An animation through the space can be played
     and turned. Below it stand the metrics with their definitions, the sampled diagnostics of the
-    field, the best and worst reconstructions, the nearest training shapes, the codes, the training
-    curves and the recipe. A section without data is left out, and the page names the command that
-    makes the data.
+    field, the best and worst reconstructions, the nearest training shapes, new shapes from
+    RUN/samples, the codes, the training curves and the recipe. A section without data is left out,
+    and the page names the command that makes the data.
 
       shapespace report runs/bodies-cpu
       shapespace report runs/bodies-cpu --evaluation test/ --scans scans.hdf5 --out bodies.html

@@ -5,7 +5,8 @@ f(y +- delta n) = +- delta. The second kind says which way the surface faces and
 derivative, unlike grad f = n.
 
 Letters: P problems (a scan and one of its starts), A some of them, B scans, S training scans, N
-points, D dimension, L code length, M residuals, K unknowns of a step (code, then pose).
+points, D dimension, L code length, C Gaussians, M residuals, K unknowns of a step (code, then
+pose).
 """
 
 from typing import NamedTuple
@@ -50,6 +51,20 @@ class State(NamedTuple):
         return State(put(self.code, by.code), pose)
 
 
+class PriorTerms(NamedTuple):
+    """Minus the log density of codes and its derivatives.
+
+    Args:
+        cost: of each code, up to a constant that all codes share.
+        slope: its gradient.
+        precision: its Hessian, of all codes or of each.
+    """
+
+    cost: Float[Tensor, " A"]
+    slope: Float[Tensor, "A L"]
+    precision: Float[Tensor, "*A L L"]
+
+
 class Prior(NamedTuple):
     """A Gaussian of codes.
 
@@ -78,6 +93,17 @@ class Prior(NamedTuple):
         ball = eye * floor
         return cls(mean, torch.linalg.inv((1 - shrinkage) * covariance + shrinkage * ball))
 
+    @property
+    def means(self) -> Float[Tensor, "1 L"]:
+        """The mean as the only row: a search starts there."""
+        return self.mean[None]
+
+    def terms(self, codes: Float[Tensor, "A L"]) -> PriorTerms:
+        """Cost, slope and Hessian at codes."""
+        offset = codes - self.mean
+        pull = offset @ self.precision
+        return PriorTerms(0.5 * (offset * pull).sum(1), pull, self.precision)
+
     def prior_distance(
         self, codes: Float[Tensor, "B L"], training: Float[Tensor, "S L"]
     ) -> Float[Tensor, " B"]:
@@ -85,15 +111,92 @@ class Prior(NamedTuple):
 
         A code like the training codes has about 1. Training codes that are all equal give 1.
         """
-        mine = self._distance(codes)
-        usual = self._distance(training)
-        median = usual.median() if len(usual) else usual.new_zeros(())
-        return torch.where(median > 0, mine / median.clamp(min=1e-12), 1.0)
+        return _relative(self.distance(codes), self.distance(training))
 
-    def _distance(self, codes: Float[Tensor, "S L"]) -> Float[Tensor, " S"]:
+    def distance(self, codes: Float[Tensor, "S L"]) -> Float[Tensor, " S"]:
         """The Mahalanobis distance of each code from the mean."""
         offset = codes - self.mean
         return (offset @ self.precision * offset).sum(1).clamp(min=0).sqrt()
+
+
+class MixturePrior(NamedTuple):
+    """A mixture of Gaussians of codes, in which only the likeliest Gaussian at a code counts.
+
+    This is the max-mixture of Olson and Agarwal (2013). Near a code it is one Gaussian, so that it
+    is a least-squares term as the one Gaussian is.
+
+    Args:
+        means: of the Gaussians.
+        precisions: the inverses of their covariances.
+        costs: minus the logarithm of the share and of the highest density of each Gaussian, less
+            the least of these: 0 or more.
+    """
+
+    means: Float[Tensor, "C L"]
+    precisions: Float[Tensor, "C L L"]
+    costs: Float[Tensor, " C"]
+
+    @classmethod
+    def of_gaussians(
+        cls,
+        log_weights: Float[Tensor, " C"],
+        means: Float[Tensor, "C L"],
+        covariances: Float[Tensor, "C L L"],
+        shrinkage: float = 0.1,
+    ) -> "MixturePrior":
+        """The prior of Gaussians, their covariances shrunk as :meth:`Prior.of_codes` shrinks one.
+
+        Args:
+            log_weights: logarithms of the shares.
+            means: of the Gaussians.
+            covariances: of the Gaussians.
+            shrinkage: the share of a multiple of the identity.
+        """
+        eye = torch.eye(means.shape[1]).to(covariances)
+        variance = covariances.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        shrunk = (1 - shrinkage) * covariances + shrinkage * variance * eye
+        costs = 0.5 * torch.logdet(shrunk) - log_weights
+        return cls(means, torch.linalg.inv(shrunk), costs - costs.min())
+
+    def like(self, codes: Float[Tensor, "S L"]) -> "MixturePrior":
+        """The same prior, of the type and on the device of codes."""
+        return MixturePrior(*(part.to(codes) for part in self))
+
+    def terms(self, codes: Float[Tensor, "A L"]) -> PriorTerms:
+        """Cost, slope and Hessian at codes, by the likeliest Gaussian of each."""
+        which, squares = self._likeliest(codes)
+        offset = codes - self.means[which]
+        precision = self.precisions[which]
+        slope = (offset[:, None] @ precision)[:, 0]
+        return PriorTerms(self.costs[which] + 0.5 * squares, slope, precision)
+
+    def prior_distance(
+        self, codes: Float[Tensor, "B L"], training: Float[Tensor, "S L"]
+    ) -> Float[Tensor, " B"]:
+        """Mahalanobis distance from the likeliest mean, over the training codes' median.
+
+        A code like the training codes has about 1. Training codes that are all equal give 1.
+        """
+        return _relative(self.distance(codes), self.distance(training))
+
+    def distance(self, codes: Float[Tensor, "S L"]) -> Float[Tensor, " S"]:
+        """The Mahalanobis distance of each code from the mean of its likeliest Gaussian."""
+        return self._likeliest(codes)[1].clamp(min=0).sqrt()
+
+    def _likeliest(
+        self, codes: Float[Tensor, "A L"]
+    ) -> tuple[Int[Tensor, " A"], Float[Tensor, " A"]]:
+        """The likeliest Gaussian at each code, and the squared Mahalanobis distance from it."""
+        offset = codes[:, None] - self.means
+        squares = torch.einsum("acl,clm,acm->ac", offset, self.precisions, offset)
+        which = (self.costs + 0.5 * squares).argmin(1)
+        return which, squares.gather(1, which[:, None])[:, 0]
+
+
+def _relative(mine: Float[Tensor, " B"], usual: Float[Tensor, " S"]) -> Float[Tensor, " B"]:
+    """Distances, divided by the median of usual ones; 1 where that is 0."""
+    median = usual.median() if len(usual) else usual.new_zeros(())
+    return torch.where(median > 0, mine / median.clamp(min=1e-12), 1.0)
 
 
 class Residuals:

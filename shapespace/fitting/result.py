@@ -34,7 +34,8 @@ class FitResult(Shown):
         covariances: of code and pose, by the Laplace approximation; None from the published
             optimisation.
         freedom: the part of the pose that was found.
-        prior_distance: Mahalanobis distance of each code from the mean training code, relative to
+        prior_distance: Mahalanobis distance of each code from the mean training code, or from the
+            likeliest mean of a mixture, relative to
             the training codes' own, by
             :meth:`Prior.prior_distance <shapespace.fitting.residuals.Prior.prior_distance>`; None
             from the published optimisation.

@@ -23,6 +23,7 @@ from shapespace.encoders.factors import HeldPart
 from shapespace.errors import InputError, at_least, positive
 from shapespace.fitting.levenberg_marquardt import Solution, solve
 from shapespace.fitting.residuals import (
+    MixturePrior,
     Prior,
     Residuals,
     State,
@@ -32,6 +33,8 @@ from shapespace.fitting.residuals import (
 )
 from shapespace.fitting.result import FitResult, widened
 from shapespace.fitting.robust import Loss, Robust
+from shapespace.fitting.sight.lines import SightBatch
+from shapespace.fitting.sight.term import SightTerm, alpha_of
 from shapespace.fitting.starts import starts, turns_about
 from shapespace.fitting.uncertainty import covariance
 from shapespace.scan import Scan
@@ -68,6 +71,8 @@ STAGES = (
 )
 """Stages where the turn is known. Twice the starts, or more of them kept, gave the same within
 0.1 mm (experiments/fitting)."""
+LEAST_RAYS, POINTS_PER_RAY = 256, 4
+"""A stage looks along one ray for so many of its points, and along so many rays at least."""
 TURNED_STAGES = (
     # A start may be 11 degrees of yaw and 7 of tilt off: the loss is wider still, and more starts
     # are kept.
@@ -107,6 +112,8 @@ class Search:
         turned_starts: starts of each scan where a turn is to be found.
         guess: codes that take the place of the training codes among the starts, such as the code of
             the frame before; None for no guess.
+        prior: a mixture of Gaussians in place of the one Gaussian of the training codes; each
+            scan starts at its means too.
         stages: of the search; None takes ``STAGES``, or ``TURNED_STAGES`` where a turn is to be
             found.
         tolerance: a problem is done when a step lowers its cost by a smaller share than this.
@@ -123,6 +130,7 @@ class Search:
     angles: int = 16
     turned_starts: int = 12
     guess: Float[Tensor, "G L"] | None = None
+    prior: MixturePrior | None = None
     stages: Sequence[Stage] | None = None
     tolerance: float = 1e-3
 
@@ -149,6 +157,8 @@ class Search:
         codes: Float[Tensor, "S L"],
         num_points: int | None = None,
         on_stage: Callable[[], object] = lambda: None,
+        sight: SightBatch | None = None,
+        size: Float[Tensor, " B"] | None = None,
     ) -> FitResult:
         """Codes and poses of all scans of a batch; the result has no terms yet.
 
@@ -160,34 +170,33 @@ class Search:
             codes: of the training scans.
             num_points: bounds the points of every stage; None sets no bound.
             on_stage: called after each stage.
+            sight: rays of each scan, in its frame; None if no sensor is known.
+            size: of each scan; None measures it at the points, which silhouettes do not have.
         """
         begin = time.perf_counter()
-        num_scans = len(scan.points)
-        size = median_distance(scan.points)
-        prior = Prior.of_codes(codes)
-        state = self._starts(decoder, scan, codes=codes, mean=prior.mean)
-        rows = _scans_of_starts(state, num_scans)
-        spread = codes.new_zeros(num_scans)
-        steps = torch.zeros_like(rows)
-        # The first stage sets both, and there is always one.
-        converged = hessian = steps
-        for stage in self.rounds:
-            if stage.again:
-                state, rows, steps = _second_look(
-                    decoder, scan, codes=codes, state=state, steps=steps, num=stage.again
-                )
-            residuals = self._residuals(
-                decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
+        sizes = median_distance(scan.points) if size is None else size
+        prior = Prior.of_codes(codes) if self.prior is None else self.prior.like(codes)
+        state = self._starts(decoder, scan, codes=codes, means=prior.means)
+        rows = _scans_of_starts(state, len(sizes))
+        spread = torch.zeros_like(sizes)
+        # The first stage sets all three, and there is always one.
+        steps = converged = hessian = torch.zeros_like(rows)
+        for number, stage in enumerate(self.rounds):
+            state, rows, steps = _second_look(
+                decoder, scan, stage.again, codes=codes, state=state, rows=rows, steps=steps
             )
-            solution = self._solve(residuals, state, prior=prior, stage=stage)
-            costs = solution.cost.view(num_scans, -1)
+            residuals = self._residuals(
+                decoder, scan, rows=rows, size=sizes, stage=stage, num_points=num_points
+            )
+            term = self._sight(residuals, sight, rows=rows, number=number)
+            solution = self._solve(residuals, state, prior=prior, stage=stage, sight=term)
+            costs = solution.cost.view(len(sizes), -1)
             spread = _spread(costs, spread)
             chosen = _best(costs, stage.kept)
             rows = rows[chosen]
-            steps = (steps + solution.iterations)[chosen]
-            state, converged, hessian = _kept(solution, chosen)
+            steps, state, converged, hessian = _kept(solution, chosen, steps)
             on_stage()
-        one = _first_rows(state, num_scans)
+        one = _first_rows(state, len(sizes))
         state = state.rows(one)
         result = FitResult(
             codes=state.code,
@@ -196,14 +205,13 @@ class Search:
             steps=steps[one],
             converged=converged[one],
             spread=spread,
-            seconds=0.0,
+            seconds=time.perf_counter() - begin,
             distances=distances(decoder, scan.points, state),
-            sizes=size,
+            sizes=sizes,
             freedom=self.freedom,
             prior_distance=prior.prior_distance(state.code, codes),
         )
-        covariances = self._covariances(hessian[one], prior, result)
-        return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
+        return self._with_covariances(result, hessian[one], prior)
 
     def holding(
         self,
@@ -213,6 +221,7 @@ class Search:
         *,
         codes: Float[Tensor, "S L"],
         on_stage: Callable[[], object] = lambda: None,
+        sight: SightBatch | None = None,
     ) -> FitResult:
         """Whole codes of which a part is held, as by a search for the other part alone.
 
@@ -222,14 +231,47 @@ class Search:
             scan: a batch.
             codes: whole codes of the training scans.
             on_stage: called after each stage.
+            sight: lines of sight of the scans; None without any.
         """
         if part is None:
-            return self(decoder, scan, codes, on_stage=on_stage)
+            return self(decoder, scan, codes, on_stage=on_stage, sight=sight)
         guess = None if self.guess is None else self.guess[:, part.free]
         search = replace(self, guess=guess)
-        return widened(search(part, scan, codes[:, part.free], on_stage=on_stage), part)
+        return widened(
+            search(part, scan, codes[:, part.free], on_stage=on_stage, sight=sight), part
+        )
 
-    def _solve(self, residuals: Residuals, state: State, prior: Prior, stage: Stage) -> Solution:
+    def _sight(
+        self,
+        residuals: Residuals,
+        sight: SightBatch | None,
+        *,
+        rows: Int[Tensor, " P"],
+        number: int,
+    ) -> SightTerm | None:
+        """What the lines of sight add to the cost of a stage; None without any."""
+        if sight is None:
+            return None
+        stage = self.rounds[number]
+        return SightTerm(
+            residuals.decoder,
+            rays=sight.picked(rows, max(LEAST_RAYS, stage.points // POINTS_PER_RAY)),
+            size=residuals.size,
+            freedom=self.freedom,
+            width=stage.width * self.noise,
+            alpha=alpha_of(number, len(self.rounds)),
+            masks=bool((sight.side > 0).any()),
+        )
+
+    def _solve(
+        self,
+        residuals: Residuals,
+        state: State,
+        *,
+        prior: Prior | MixturePrior,
+        stage: Stage,
+        sight: SightTerm | None,
+    ) -> Solution:
         """One stage: Levenberg-Marquardt steps from every start that is left."""
         return solve(
             residuals,
@@ -239,23 +281,26 @@ class Search:
             information=self.independent / self.noise**2,
             iterations=stage.iterations,
             tolerance=self.tolerance,
+            sight=sight,
         )
 
-    def _covariances(
-        self, hessian: Float[Tensor, "B K K"], prior: Prior, result: FitResult
-    ) -> Float[Tensor, "B K K"]:
-        """The covariance of code and pose, with the scatter that was found in place of ``noise``.
+    def _with_covariances(
+        self, result: FitResult, hessian: Float[Tensor, "B K K"], prior: Prior | MixturePrior
+    ) -> FitResult:
+        """The result with the covariances of code and pose, and its own scatter for ``noise``.
 
         The solver's Hessian is (independent / noise^2) mean J^T J plus the prior: both are taken
         out again.
         """
-        length = len(prior.mean)
+        length = result.codes.shape[1]
+        precision = prior.terms(result.codes).precision
         data = hessian.clone()
-        data[:, :length, :length] -= prior.precision
+        data[:, :length, :length] -= precision
         information = data * (self.noise**2 / self.independent)
         # Residuals are shares of the size, in the unit of the space; the scatter is in the scan's.
         share = result.scatter * result.poses.scale / result.sizes
-        return covariance(information, prior.precision, share.clamp(min=1e-6))
+        covariances = covariance(information, precision, share.clamp(min=1e-6))
+        return replace(result, covariances=covariances)
 
     def _starts(
         self,
@@ -263,16 +308,16 @@ class Search:
         scan: Scan,
         *,
         codes: Float[Tensor, "S L"],
-        mean: Float[Tensor, " L"],
+        means: Float[Tensor, "C L"],
     ) -> State:
         """The starts of all scans, all starts of the first scan first."""
         if self.guess is not None:
             codes = self.guess.to(codes)
         if not self.turned:
-            return starts(decoder, scan.points, codes=codes, mean=mean, num=self.starts)
+            return starts(decoder, scan.points, codes=codes, mean=means, num=self.starts)
         turns = turns_about("xyz".index(self.up), self.angles, scan.points)
         return starts(
-            decoder, scan.points, codes=codes, mean=mean, num=self.turned_starts, turns=turns
+            decoder, scan.points, codes=codes, mean=means, num=self.turned_starts, turns=turns
         )
 
     def _residuals(
@@ -309,16 +354,20 @@ class Search:
 def _second_look(
     decoder: Decoder,
     scan: Scan,
+    num: int,
     *,
     codes: Float[Tensor, "S L"],
     state: State,
+    rows: Int[Tensor, " P"],
     steps: Int[Tensor, " P"],
-    num: int,
 ) -> tuple[State, Int[Tensor, " Q"], Int[Tensor, " Q"]]:
     """New problems: the best of each scan, then ``num`` training codes nearest under its pose.
 
-    Returns their state, their scans, and the steps that led to the pose of each.
+    Returns their state, their scans, and the steps that led to the pose of each. Nothing changes
+    with ``num`` 0.
     """
+    if not num:
+        return state, rows, steps
     best = _first_rows(state, len(scan.points))
     found = state.rows(best)
     taken = steps[best]
@@ -331,10 +380,15 @@ def _second_look(
 
 
 def _kept(
-    solution: Solution, chosen: Int[Tensor, " P"]
-) -> tuple[State, Bool[Tensor, " P"], Float[Tensor, "P K K"]]:
-    """The state of the starts that a stage keeps, whether they converged, and their Hessians."""
-    return solution.state.rows(chosen), solution.converged[chosen], solution.hessian[chosen]
+    solution: Solution, chosen: Int[Tensor, " P"], steps: Int[Tensor, " Q"]
+) -> tuple[Int[Tensor, " P"], State, Bool[Tensor, " P"], Float[Tensor, "P K K"]]:
+    """Of the starts that a stage keeps: all steps, the state, whether it converged, the Hessian.
+
+    ``steps`` are those of all starts before the stage.
+    """
+    taken = (steps + solution.iterations)[chosen]
+    state = solution.state.rows(chosen)
+    return taken, state, solution.converged[chosen], solution.hessian[chosen]
 
 
 def _scans_of_starts(state: State, num_scans: int) -> Int[Tensor, " P"]:

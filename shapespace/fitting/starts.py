@@ -2,8 +2,8 @@
 
 Where a scan may be turned, each code is also looked at in several turns about the upright axis.
 
-Letters: B scans, N points, D dimension, L code length, S training scans, T starts, A turns, K pairs
-of a turn and a code.
+Letters: B scans, N points, D dimension, L code length, S training scans, C mean codes, T starts, A
+turns, K pairs of a turn and a code.
 """
 
 import math
@@ -35,11 +35,13 @@ def starts(
     decoder: Decoder,
     points: Float[Tensor, "B N D"],
     codes: Float[Tensor, "S L"],
-    mean: Float[Tensor, " L"],
+    mean: Float[Tensor, "*C L"],
     num: int,
     turns: Float[Tensor, "A D D"] | None = None,
 ) -> State:
     """At most ``num`` starts of each scan: the mean code, then the best training codes.
+
+    Several mean codes, as a mixture has, are starts all, so that there are that many more.
 
     The starts of the first scan come first. With ``turns`` the mean code stands in the turn of the
     best code. The other starts take each code and each turn once, as long as there are others.
@@ -48,7 +50,7 @@ def starts(
         decoder: f(x; z).
         points: of each scan.
         codes: of the training scans.
-        mean: the mean code.
+        mean: the mean code, or several.
         num: starts of each scan; fewer if there are fewer codes.
         turns: rotations that are looked at; None for the identity alone.
     """
@@ -56,8 +58,9 @@ def starts(
         turns = torch.eye(points.shape[-1]).to(points)[None]
     every = max(1, -(-len(codes) // (MOST_CODES if len(turns) > 1 else MOST_PAIRS)))
     looked_at = codes[::every]
+    means = mean[None] if mean.dim() == 1 else mean
     chosen = [
-        _starts_of_one(decoder, scan, codes=looked_at, mean=mean, num=num, turns=turns)
+        _starts_of_one(decoder, scan, codes=looked_at, means=means, num=num, turns=turns)
         for scan in points
     ]
     found = torch.cat([code for code, _ in chosen])
@@ -71,7 +74,7 @@ def _starts_of_one(
     scan: Float[Tensor, "N D"],
     *,
     codes: Float[Tensor, "S L"],
-    mean: Float[Tensor, " L"],
+    means: Float[Tensor, "C L"],
     num: int,
     turns: Float[Tensor, "A D D"],
 ) -> tuple[Float[Tensor, "T L"], Float[Tensor, "T D D"]]:
@@ -79,8 +82,8 @@ def _starts_of_one(
     pairs = nearest_starts(decoder, scan, codes=codes, turns=turns)
     best_turn = pairs[:1, 0] if len(pairs) else pairs.new_zeros(1)
     pairs = pairs[_varied(pairs, len(turns) > 1)[: num - 1]]
-    turn = torch.cat([best_turn, pairs[:, 0]])
-    return torch.cat([mean[None], codes[pairs[:, 1]]]), turns[turn]
+    turn = torch.cat([best_turn.expand(len(means)), pairs[:, 0]])
+    return torch.cat([means, codes[pairs[:, 1]]]), turns[turn]
 
 
 def nearest_starts(

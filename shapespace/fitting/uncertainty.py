@@ -22,17 +22,17 @@ of the surface that a scan does not show (experiments/fitting).
 
 
 def covariance(
-    information: Float[Tensor, "B K K"], prior: Float[Tensor, "L L"], spread: Float[Tensor, " B"]
+    information: Float[Tensor, "B K K"], prior: Float[Tensor, "*B L L"], spread: Float[Tensor, " B"]
 ) -> Float[Tensor, "B K K"]:
     """The covariance of the unknowns: the inverse Hessian of the negative log posterior.
 
     Args:
         information: the mean of J^T J over the points, J the derivatives of a residual.
-        prior: the inverse covariance of the codes.
+        prior: the inverse covariance of the codes, one for all or one for each scan.
         spread: the standard deviation of a residual.
     """
     hessian = information.double() * (PATCHES / spread.double().square())[:, None, None]
-    length = len(prior)
+    length = prior.shape[-1]
     hessian[:, :length, :length] += prior.double()
     # An unknown that neither the points nor the prior determine, such as the turn of a ball, would
     # make the Hessian singular. The small multiple of the identity gives a large variance instead.

@@ -17,6 +17,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Int, UInt8
 from trimesh.exchange.gltf import export_glb
+from trimesh.visual import ColorVisuals
 
 from shapespace.errors import InputError
 from shapespace.utils.files import replacing
@@ -106,7 +107,7 @@ def write_morph(
     mesh = trimesh.Trimesh(vertices[0], faces, process=False)
     if colours is not None:
         opaque = np.column_stack([colours, np.full(len(colours), 255, np.uint8)])
-        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=opaque)
+        mesh.visual = ColorVisuals(mesh, vertex_colors=opaque)
     normals = [_normals(shape, faces) for shape in vertices]
     scene = trimesh.Scene()
     scene.add_geometry(mesh, node_name=WALK, geom_name=WALK)

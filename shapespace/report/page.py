@@ -10,6 +10,7 @@ from shapespace.report import html as report
 from shapespace.report.run import RunRecord, read_run
 from shapespace.report.sections import cases as case_sections
 from shapespace.report.sections import run as run_sections
+from shapespace.report.sections import samples as sample_sections
 from shapespace.report.sections import scores as score_sections
 from shapespace.report.sections import space as space_sections
 from shapespace.utils.files import output_folder
@@ -73,6 +74,7 @@ def write_report(
         run_sections.trained_on(page, record)
         score_sections.scores(page, record)
         case_sections.reconstructions(page, record, folder=folder, up=up, resolution=resolution)
+        sample_sections.new_shapes(page, record, folder=folder, up=up)
         score_sections.diagnostics(page, record)
         space_sections.codes(page, space, folder)
         run_sections.curves(page, record, folder)

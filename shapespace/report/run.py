@@ -37,6 +37,8 @@ CONFIG = "config.yaml"
 """File of a run: the options of ``shapespace train``."""
 EVALUATION = "evaluation"
 """Folder in the run that holds its evaluation."""
+SAMPLES_FOLDER = "samples"
+"""Folder in the run in which new shapes are looked for."""
 DIAGNOSTICS = "last.diagnostics.json"
 """File that ``shapespace diagnose`` writes beside the checkpoint of the run."""
 EARLIER_NAMES = {SCORES: "card.json", DIAGNOSTICS: "last.certificate.json"}

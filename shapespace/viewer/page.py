@@ -114,10 +114,12 @@ class Controls:
                     )
                 )
             mean = gui.add_button("Mean shape")
+            new = gui.add_button("New shape")
         move = self._handled(lambda _: session.slide([slider.value for slider in sliders]))
         for slider in sliders:
             slider.on_update(move)
         mean.on_click(self._handled(lambda _: session.rest()))
+        new.on_click(self._handled(lambda _: session.new_shape()))
         return sliders
 
     def _add_names(self) -> None:

@@ -20,10 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.errors import one_line, printable
+from shapespace.evaluation.samples.prior import prior_or_mixture
+from shapespace.priors.base import CodePrior
 from shapespace.reconstruction.export import write_mesh
 from shapespace.reconstruction.results import CODE, MESH, bytes_of_code
 from shapespace.rendering.animation import write_walk
 from shapespace.report.code_statistics import PrincipalAxes, principal_axes
+from shapespace.sampling import seeded_generator
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
 from shapespace.utils.files import output_folder, path_inside, replacing
@@ -171,6 +174,14 @@ class Session:
             self._go((1 - share) * start + share * end)
         self._redraw(moving=True)
 
+    def new_shape(self) -> None:
+        """Show a shape drawn from the prior over the codes.
+
+        The prior is that beside the checkpoint if there is one of this space, else a mixture of
+        Gaussians that is learnt at the first call.
+        """
+        self.worker.do(self._new_shape)
+
     def colour(self, colours: Colours) -> None:
         """Colour the shape in another way."""
         with self._lock:
@@ -222,6 +233,22 @@ class Session:
         self._steps[: self.num_axes] = self.axes.directions[: self.num_axes] * lengths[:, None]
         self._mean = torch.from_numpy(self.axes.mean).to(table)
         self._sketcher = Sketcher(space)
+        self._prior: CodePrior | None = None
+        self._num_drawn = 0
+
+    def _new_shape(self) -> None:
+        with self._lock:
+            space = self.space
+            if self._prior is None:
+                self._prior = prior_or_mixture(space)
+            prior, number = self._prior, self._num_drawn
+            self._num_drawn += 1
+            code = prior.sample(1, seeded_generator("cpu", number))[0].to(self._mean)
+            self._go(code)
+        off = torch.linalg.vector_norm(space.codes.table.weight.detach() - code, dim=1)
+        near = space.names[int(off.argmin())]
+        self.display.say(f"new shape {number + 1} of the {prior.kind}; nearest code: {near}")
+        self._redraw(moving=False)
 
     def _go(self, code: Float[Tensor, " L"], name: str = "") -> None:
         """Take a code, and the values of the sliders that belong to it."""

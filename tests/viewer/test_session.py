@@ -56,6 +56,22 @@ def ply(radii=(1.1, 0.9, 0.95), shift=0.0):
     )
 
 
+def test_new_shapes_are_drawn_one_after_the_other(session, space, tmp_path):
+    codes = []
+    for number in (1, 2):
+        session.new_shape()
+        assert session.worker.wait()
+        codes.append(session.place.code)
+        assert session.display.said[-1].startswith(f"new shape {number} of the mixture")
+        assert any(session.display.said[-1].endswith(name) for name in space.names)
+    assert not torch.equal(*codes) and session.display.pictures[-1].is_fine
+    other = Session(space, Recorder(), tmp_path / "other", resolution=FINE)
+    other.new_shape()
+    assert other.worker.wait()
+    other.stop()
+    torch.testing.assert_close(other.place.code, codes[0])
+
+
 def test_sliders_move_along_the_axes_and_back(session, space):
     display = session.display
     session.start()

@@ -18,7 +18,7 @@ from shapespace.data.sources import StoredScan
 from shapespace.errors import InputError
 from shapespace.rendering.plots import plot_curves
 from shapespace.report import html as report
-from shapespace.report.run import CONFIG, EVALUATION, RunRecord
+from shapespace.report.run import CONFIG, EVALUATION, SAMPLES_FOLDER, RunRecord
 from shapespace.training.statistics import PREVIEWS
 from shapespace.utils.files import read_inside
 from shapespace.utils.text import in_words
@@ -135,6 +135,11 @@ def missing(page: report.Page, record: RunRecord) -> None:
         )
     if record.diagnostics is None:
         lines.append(f"Diagnostics (is it a distance?): shapespace diagnose {checkpoint}")
+    if not (record.folder / SAMPLES_FOLDER).exists() and record.space.decoder.dimension == 3:
+        lines.append(
+            f"New shapes: shapespace prior fit {checkpoint}, then shapespace prior sample "
+            f"{checkpoint} --out {record.folder / SAMPLES_FOLDER}"
+        )
     if lines:
         page.section(
             "Not on this page",
