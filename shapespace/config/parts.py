@@ -156,7 +156,11 @@ def part_arguments(
     if not isinstance(part, dict) or not {"class_path"} <= part.keys() <= KEYS:
         raise InputError(f"{where}: is a {type(part).__name__}; give class_path and init_args")
     kind = known_class(part["class_path"], base, where)
-    given = {**(part.get("init_args") or {}), **(part.get("dict_kwargs") or {})}
+    init_args, more = part.get("init_args") or {}, part.get("dict_kwargs") or {}
+    for name, value in (("init_args", init_args), ("dict_kwargs", more)):
+        if not isinstance(value, dict):
+            raise InputError(f"{where}.{name}: is a {type(value).__name__}, not a mapping")
+    given = {**init_args, **more}
     parameters = inspect.signature(kind).parameters
     takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     initialise = cast("Any", kind).__init__
