@@ -340,15 +340,8 @@ class _Reconstructor:
         pose = fitted.poses.rows(torch.tensor([row]))
         source = self._sources[scan.name]
         raw = source.load(self.reading)[0] if isinstance(source, Source) else None
-        detail = detailed(
-            self.space,
-            fitted.codes[row],
-            pose,
-            scan,
-            raw=raw,
-            on_step=on_step,
-            sight=sight_of(source, scan),
-        )
+        code, sight = fitted.codes[row], sight_of(source, scan)
+        detail = detailed(self.space, code, pose, scan, raw=raw, on_step=on_step, sight=sight)
         if detail is None:
             return None
         mesh = detailed_mesh(
