@@ -41,6 +41,7 @@ from shapespace.decoders import SkipMLP
 from shapespace.objectives import IGR
 from shapespace.sampling import NearSurface, samples_of_visits
 from shapespace.scan import Scan
+from shapespace.training import module as steps
 from shapespace.training.batches import Batch, Steps
 from shapespace.training.callbacks.checkpoints import CheckpointCallback
 from shapespace.training.callbacks.divergence import DivergenceMonitor
@@ -86,7 +87,7 @@ class Waits(pl.Callback):
 
     def on_train_start(self, trainer, module):
         loop, strategy = trainer.fit_loop.epoch_loop, trainer.strategy
-        module._share_code_gradients = self.timed("code rows", module._share_code_gradients)
+        steps.share_rows = self.timed("code rows", steps.share_rows)
         loop._broadcast_sigterm_tensor = self.timed("sigterm", loop._broadcast_sigterm_tensor)
         names = {"sum": "report", "max": "boundary"}
         reduces = {op: self.timed(name, strategy.reduce) for op, name in names.items()}

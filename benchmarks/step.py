@@ -158,7 +158,9 @@ def speed(size, names, args):
             spent = timed(partial(step, scan, number), args.device)
             seconds[name] += [spent] if number else []
     work = flops(steps["published"].decoder, scan, steps["published"].sampler)
-    peaks = {dtype: peak(dtype, args.device) for dtype in (torch.float32, torch.bfloat16)}
+    peaks = {
+        dtype: peak(dtype, args.device, args.peak) for dtype in (torch.float32, torch.bfloat16)
+    }
     for name in names:
         spent = median(seconds[name])
         yield {
@@ -231,6 +233,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--scans", type=int, default=4)
     parser.add_argument("--points", type=int, default=1024)
+    parser.add_argument("--peak", type=int, default=4096, help="side of the large product")
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--train", type=int, default=0)

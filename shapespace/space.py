@@ -32,6 +32,7 @@ from shapespace.fitting.refine import Refinement
 from shapespace.fitting.residuals import State, median_distance
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.sight.lines import Sightlines, sight_batch
 from shapespace.fitting.terms import (
     as_batch,
     draw_samples,
@@ -189,14 +190,10 @@ class TrainedSpace(Shown):
         """
         if self.decoder.dimension != 3:
             return None
-        codes = self.codes.table.weight.detach()
-        rows = sorted({0, len(self.codes) // 2, len(self.codes) - 1})
-        meshes = [self.mesh(codes[row], resolution=32) for row in rows]
-        sizes = [
-            float(median_distance(torch.from_numpy(np.array(mesh.vertices))[None]))
-            for mesh in meshes
-            if len(mesh.vertices)
-        ]
+        some = sorted({0, len(self.codes) // 2, len(self.codes) - 1})
+        meshes = [self.mesh(code, resolution=32) for code in self.codes.table.weight.detach()[some]]
+        found = [torch.from_numpy(np.array(mesh.vertices)) for mesh in meshes if len(mesh.vertices)]
+        sizes = [float(median_distance(vertices[None])) for vertices in found]
         return float(np.median(sizes)) if sizes else None
 
     @property
@@ -315,6 +312,7 @@ class TrainedSpace(Shown):
         seed: int = 0,
         on_stage: Callable[[], object] = nothing,
         held: Held | None = None,
+        sight: Sequence[Sightlines | None] = (),
     ) -> FitResult:
         """Find the codes of scans that were not trained on; the space stays as it is.
 
@@ -326,6 +324,8 @@ class TrainedSpace(Shown):
                 the objective needs have no terms.
             on_stage: called after each stage of the search.
             held: the part of the codes that is given (:meth:`held`); None finds whole codes.
+            sight: what sensors saw through on the way to the points of each scan, in its store's
+                frame; empty if no sensor is known.
         """
         codes = self.codes.table.weight.detach()
         search = search or Search()
@@ -336,7 +336,8 @@ class TrainedSpace(Shown):
             # The encoder's guess is looked at first, before the training codes.
             search = replace(search, guess=torch.cat([self.encode(batch.points), codes]))
         part = None if held is None else HeldPart.of(self.metric, held, self.identity_size)
-        found = search.holding(part, self.metric, scan, codes=codes, on_stage=on_stage)
+        rays = sight_batch(sight, [s.points for s in scans], codes, search.delta, seed)
+        found = search.holding(part, self.metric, scan, codes=codes, on_stage=on_stage, sight=rays)
         objective = self.objective.for_unseen()
         if missing_of(scans, objective) is not None:
             return found

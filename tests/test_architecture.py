@@ -22,7 +22,7 @@ LAYERS = (
     "utils config geometry decoders sampling codes",
     "objectives surface data synthetic encoders",
     "checkpoint fitting rendering elastic bending priors",
-    "sharing checkpoint_scans",
+    "sharing checkpoint_scans cameras",
     "training space",
     "planning reconstruction diagnostics baselines",
     "evaluation",

@@ -23,6 +23,7 @@ SMALL = {
     "--model.decoder.init_args.depth 2 --model.decoder.init_args.skip 1",
     "reconstruct": "--num-points 64 --steps 2 --resolution 24 --detail none",
     "interpolate": "--steps 2 --resolution 24",
+    "render": "--size 32",
     "surface": "--steps 2 --resolution 24",
     "evaluate": "--num-points 64 --steps 2 --resolution 24 --detail none --num-samples 500",
     "diagnose": "--num-shapes 1 --num-points 300 --num-rays 16 --resolution 24",
@@ -75,6 +76,9 @@ def home(tmp_path, monkeypatch):
 def test_own_scans(home):
     for line in commands("my_scans"):
         run(line, NAME_A="anna", NAME_B="bert")
+    for line in commands("shapespace render"):
+        run(line, **{"60001_hips_001466": "anna"})
+    assert len(list(Path("views").glob("depth_*.png"))) == 4 and Path("out/views.ply").exists()
     Path("test.txt").write_text("bert\n")
     for line in commands("test.txt"):
         run(line)

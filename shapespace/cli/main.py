@@ -22,6 +22,7 @@ COMMANDS = {
     "reconstruct": ("cli.shapes", "unseen scans -> meshes, by finding their codes"),
     "interpolate": ("cli.shapes", "two or more shapes -> the shapes between them"),
     "mesh": ("cli.shapes", "training shapes of a checkpoint -> meshes"),
+    "render": ("cli.shapes", "a shape of a space -> depth, normals, masks, pictures, cameras"),
     "surface": ("cli.shapes", "one scan -> one mesh, no space needed"),
     "diagnose": ("cli.quality", "how far the field of a space is from a signed distance"),
     "evaluate": ("cli.quality", "unseen scans -> how good a space is: every distance, over people"),

@@ -11,7 +11,9 @@ from shapespace.config.options import (
     FitOptions,
     MeshOptions,
     ReadOptions,
+    RenderOptions,
     SurfaceOptions,
+    ViewOptions,
     WalkOptions,
 )
 from shapespace.errors import CheckFailed
@@ -19,13 +21,14 @@ from shapespace.errors import CheckFailed
 
 def reconstruct(
     checkpoint: str,
-    sources: list[str],
+    sources: list[str] | None = None,
     *,
     out: str,
     scans: str | None = None,
     shard: str | None = None,
     fit: FitOptions = FitOptions(),
     meshing: MeshOptions = MeshOptions(),
+    seen: ViewOptions = ViewOptions(),
     strict: bool = False,
     again: bool = False,
     pictures: bool = False,
@@ -41,6 +44,9 @@ def reconstruct(
       shapespace reconstruct runs/bodies-cpu/last.ckpt new/*.ply --out reconstructed/
       shapespace reconstruct runs/bodies-cpu/last.ckpt scans.hdf5 --scans test.txt --out test/
       torchrun --nproc-per-node 8 -m shapespace reconstruct ...     each takes its share
+      shapespace reconstruct SPACE --depth d/*.png --cameras d/transforms.json --out out/
+
+    With --depth, --masks or --sensor the space that a sensor saw through is kept free.
 
     Args:
         checkpoint: checkpoint made by shapespace train.
@@ -51,6 +57,7 @@ def reconstruct(
             torchrun or srun say; 1/1 takes all. Calls with other parts keep what is done.
         fit: how codes are found.
         meshing: how scans are read and meshes are made.
+        seen: what is known of the sensors.
         strict: stop at the first bad scan instead of skipping it.
         again: reconstruct again what an earlier call has done.
         pictures: write NAME.png too: scan, reconstruction, distance, uncertainty.
@@ -59,25 +66,38 @@ def reconstruct(
     """
     from shapespace.data.sources import collect_sources
     from shapespace.reconstruction.reconstruct import reconstruct_files
+    from shapespace.reconstruction.views.check import seen_sources, split_silhouettes
+    from shapespace.reconstruction.views.silhouettes import reconstruct_silhouettes
     from shapespace.utils.files import empty_again, read_lines
     from shapespace.utils.launch import own_share
 
+    found = collect_sources(sources or [], None if scans is None else read_lines(scans))
+    with_points, outlines = split_silhouettes(seen_sources(found, seen, meshing.unit))
+    lines: list[str] = []
+    failed = False
     with empty_again(out):
-        results = reconstruct_files(
-            checkpoint,
-            collect_sources(sources, None if scans is None else read_lines(scans)),
-            out,
-            fit=fit,
-            meshing=meshing,
-            strict=strict,
-            again=again,
-            pictures=pictures,
-            sequence=sequence,
-            share=own_share(shard),
-        )
-    for line in results.lines():
+        if outlines is not None:
+            shape = reconstruct_silhouettes(checkpoint, outlines, out, fit, meshing)
+            lines.append(shape.line())
+            failed = bool(shape.failure)
+        if with_points:
+            results = reconstruct_files(
+                checkpoint,
+                with_points,
+                out,
+                fit=fit,
+                meshing=meshing,
+                strict=strict,
+                again=again,
+                pictures=pictures,
+                sequence=sequence,
+                share=own_share(shard),
+            )
+            lines += results.lines()
+            failed |= any(done.failure for done in results.done)
+    for line in lines:
         say_line(line)
-    if any(done.failure for done in results.done):
+    if failed:
         raise CheckFailed
 
 
@@ -152,6 +172,41 @@ def mesh(
     from shapespace.reconstruction.export import mesh_names
 
     for path in mesh_names(checkpoint, names, out, resolution=resolution, cell=cell):
+        say_line(f"wrote {path}")
+
+
+def render(
+    checkpoint: str,
+    name: str | None = None,
+    *,
+    out: str,
+    code: str | None = None,
+    cameras: str | None = None,
+    rendering: RenderOptions = RenderOptions(),
+) -> None:
+    """Render a shape of a space by sphere tracing: depth, normals, masks, shaded pictures.
+
+    Writes to OUT for each camera: depth_000.png, 16 bits, thousandths of the space's unit along the
+    axis of the camera, 0 where nothing is seen; mask_000.png; normals_000.png, the outward normal n
+    in the frame of the space as 127.5 (n + 1); shaded_000.png. transforms.json holds the cameras as
+    nerfstudio reads them: camera-to-world, OpenGL axes. reconstruct takes all of them back.
+
+      shapespace render runs/bodies-cpu/last.ckpt 60001_hips_001466 --out views/
+      shapespace render runs/bodies-cpu/last.ckpt --code out/scan.npy --views 8 --out views/
+      shapespace reconstruct SPACE --depth views/depth_*.png --cameras views/transforms.json --out o
+
+    Args:
+        checkpoint: checkpoint made by shapespace train.
+        name: name of a training scan; shapespace info CHECKPOINT --names lists them.
+        out: folder for the images.
+        code: NPY file of a code, as reconstruct writes it, in place of a name.
+        cameras: camera file in place of a ring around the shape: transforms.json, or a folder of
+            COLMAP's text files, in the frame of the space.
+        rendering: cameras and images.
+    """
+    from shapespace.reconstruction.views.render import render_shape
+
+    for path in render_shape(checkpoint, name, out, code=code, cameras=cameras, options=rendering):
         say_line(f"wrote {path}")
 
 

@@ -1,11 +1,12 @@
 """Make a command of a typed function: the signature is the syntax, the docstring is the help.
 
-A parameter before ``*`` is positional; a positional list takes one or more values. A parameter
-after ``*`` is an option with dashes; a bool whose default is False is a flag, and a bool or a word
-is a flag that may have the word. A parameter whose
-annotation is a dataclass stands for one option a field: the options have the names of the fields,
-without a prefix, and the function receives one instance. Options may also come from a YAML file,
-``--config``, unless the function has a parameter of that name.
+A parameter before ``*`` is positional; a positional list takes one or more values, or any number if
+it has a default, and any other positional with a default may be left out. A parameter after ``*``
+is an option with dashes; a bool whose default is False is a flag, and a bool or a word is a flag
+that may have the word. A parameter whose annotation is a dataclass stands for one option a field:
+the options have the names of the fields, without a prefix, and the function receives one instance.
+Options may also come from a YAML file, ``--config``, unless the function has a parameter of that
+name.
 """
 
 import dataclasses
@@ -251,8 +252,14 @@ def _add(parser: ArgumentParser, option: _Option) -> None:
     kind = option.kind
     default = option.default
     if option.positional:
-        item = typing.get_args(kind)[0] if typing.get_origin(kind) is list else None
-        settings: dict[str, Any] = {"nargs": "+", "type": item} if item else {"type": kind}
+        settings: dict[str, Any] = {"type": kind}
+        optional = default is not inspect.Parameter.empty
+        if "list" in str(kind):
+            settings = {"nargs": "*" if optional else "+", "type": str}
+        elif optional:
+            settings |= {"nargs": "?"}
+        if optional:
+            settings["default"] = default
     elif kind is bool:
         assert default is False, f"{option.name}: a flag is False by default"
         settings = {"action": "store_true"}

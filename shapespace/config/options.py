@@ -18,6 +18,8 @@ AnyUnit = Literal["auto", "m", "cm", "mm", "in"]
 Normals = Literal["estimate", "source", "none"]
 """Normals of the file, normals estimated for clouds that have none, or no normals."""
 Axis = Literal["x", "y", "z"]
+CameraAxes = Literal["opengl", "opencv"]
+"""Axes of a camera: opengl is x right, y up, z backward; opencv is x right, y down, z forward."""
 Freedom = Literal["none", "shift", "rigid", "similarity"]
 """Part of a pose that a fit finds: nothing; the shift; shift and turn; shift, turn and scale."""
 Method = Literal["second-order", "adam-published"]
@@ -234,6 +236,80 @@ class WalkOptions:
     def whole(self) -> bool:
         """True if the meshes that are written hold all parts of their shapes."""
         return self.parts == "all" and not self.fixed_topology
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What is known of the sensors that took a scan.
+
+    Args:
+        depth: depth maps of one shape: PNG of 16 bits, NPY, or EXR where OpenEXR is installed.
+            Depth is measured along the axis of the camera; 0 and NaN stand for none.
+        masks: masks of the shape, one for each view, not black on the shape. With depth they leave
+            out the background; alone they give a fit to silhouettes.
+        cameras: pinhole cameras of the depth maps and masks: transforms.json in the convention of
+            nerfstudio (camera-to-world), or a folder with COLMAP's cameras.txt and images.txt. Its
+            positions have the unit of --unit, auto standing for m.
+        axes: axes of the cameras of a transforms.json: opengl (x right, y up, z backward, as
+            nerfstudio and Blender) or opencv (x right, y down, z forward). By default as the file
+            says, else opengl.
+        depth_unit: unit of the depth maps. By default mm for PNG files, and the unit of the cameras
+            for others.
+        sensor: position of the sensor of the scan files, X Y Z, or a text file with a position for
+            each scan in their order. Nothing of the shape is then put between sensor and points.
+    """
+
+    depth: list[str] | None = None
+    masks: list[str] | None = None
+    cameras: str | None = None
+    axes: CameraAxes | None = None
+    depth_unit: Unit | None = None
+    sensor: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How a shape of a space is rendered.
+
+    Args:
+        views: cameras at equal angles around the shape.
+        size: pixels along each side of an image.
+        elevation: degrees by which the cameras look down.
+        azimuth: degrees of the first camera about the upright axis.
+        up: upright axis of the shapes.
+        axes: axes of the cameras of a camera file: opengl (x right, y up, z backward, as nerfstudio
+            and Blender) or opencv (x right, y down, z forward). By default as the file says, else
+            opengl; COLMAP's are opencv.
+        by: trace finds the surface by sphere tracing; weights by the unbiased weights of NeuS.
+        step_factor: steps are f times this factor: the safe factor that shapespace diagnose prints.
+            By default it is estimated.
+        depth_format: png of 16 bits, or npy.
+        noise: standard deviation that is added to the depths, in the unit of the space.
+        seed: seed of the noise.
+    """
+
+    views: int = 4
+    size: int = 320
+    elevation: float = 10.0
+    azimuth: float = 20.0
+    up: Axis = "y"
+    axes: CameraAxes | None = None
+    by: Literal["trace", "weights"] = "trace"
+    step_factor: float | None = None
+    depth_format: Literal["png", "npy"] = "png"
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(1, views=self.views)
+        at_least(8, size=self.size)
+        at_least(0, seed=self.seed)
+        if self.step_factor is not None:
+            positive(step_factor=self.step_factor)
+        if self.noise:
+            positive(noise=self.noise)
+        if not -89 <= self.elevation <= 89:
+            raise InputError(f"elevation={self.elevation}: give degrees from -89 to 89")
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ All lengths are in units of the spacing of the points, so that neither unit nor 
 Letters: N points, C nodes, S samples of the surface of s, M any points.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import mcubes
 import numpy as np
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.sparse import csr_array, diags_array, vstack
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial import KDTree
@@ -156,6 +156,7 @@ def corrected(
     normals: Float[np.ndarray, "N 3"] | None,
     options: Correction = Correction(),
     confidence: float = 1.0,
+    crossed: Callable[[Float[np.ndarray, "M 3"]], Float[np.ndarray, " M"]] | None = None,
 ) -> CorrectedField:
     """Correct a field where there are points.
 
@@ -166,6 +167,8 @@ def corrected(
         normals: outward unit normals; None where they are not known, then slopes are those of s.
         options: constants of the method.
         confidence: 0 to 1, a factor of the trust in s everywhere. With 0 the points alone decide.
+        crossed: how far before a hit each place lies that a sensor saw through, 0 elsewhere. There
+            the outside is firm, whatever s says.
     """
     tree = KDTree(points)
     spacing = point_spacing(points, tree)
@@ -189,13 +192,19 @@ def corrected(
         inside = (grid.depth(wall) > 2 * WALL + 2) & (s > 0)
         firm = np.where(inside, trust, 0.0)
         trust[inside] = 0
+        free = np.zeros(len(grid), bool)
+        if crossed is not None:
+            # Beside a point its own noise decides.
+            free = (crossed(grid.positions) > 0) & (gap[:, 0] > 2 * spacing) & (s < grid.cell)
+            firm[free] = 1.0
+            trust[free] = 0
         # Where s is not trusted, the nearest points say which side is outside.
         arm = grid.positions[:, None] - points[row]
         side = (arm * directions[row]).sum(2).mean(1)
         system = _System(grid, spacing, options, s=s, trust=trust, gap=gap[:, 0] / spacing)
         system.add_points(points, directions, weight, known=normals is not None)
         system.add_smoothness()
-        system.add_hold(side, firm)
+        system.add_hold(side, firm, free)
         start = s
         if before is not None:
             # The coarse solution is the start of the fine one: few steps are left.
@@ -319,13 +328,19 @@ class _System:
                 corners = [one + other, one - other, other - one, -one - other]
                 self._add_stencil(corners, [1.0, -1.0, -1.0, 1.0], 0.25 / cell**2, 2 * bending)
 
-    def add_hold(self, side: Float[np.ndarray, " C"], firm: Float[np.ndarray, " C"]) -> None:
+    def add_hold(
+        self,
+        side: Float[np.ndarray, " C"],
+        firm: Float[np.ndarray, " C"],
+        free: Bool[np.ndarray, " C"],
+    ) -> None:
         """Hold phi weakly: at s where that is trusted, else at the side of the nearest points.
 
         Args:
             side: signed distance of each node from the planes of the points nearest to it.
             firm: 0 for most nodes. Nodes where s is positive although its surface encloses them are
                 held inside, as firmly as s is trusted there.
+            free: nodes that a sensor saw through, which are held outside.
         """
         band = self.options.band * self.spacing
         wanted = self.trust * self.s + (1 - self.trust) * np.clip(side, -band, band)
@@ -333,6 +348,7 @@ class _System:
         hold = weak * (5e-4 * self.trust + self.options.side * (1 - self.trust) * self.far)
         inside = firm > 0
         wanted[inside] = -np.maximum(self.s[inside], self.grid.cell)
+        wanted[free] = self.grid.cell
         hold[inside] = firm[inside] * self.precision * self.share / self.spacing**2
         self.add(csr_array(diags_array(np.ones(len(self.grid)))), wanted, hold)
 

@@ -5,6 +5,7 @@ length.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,11 @@ Marquardt (1963) begins with 0.01, as here, divides the damping by 10 after a st
 cost and multiplies it by 10 after one that did not. Here the factors are 3 and 4. Beyond
 ``MOST_DAMPING`` steps are too short to matter, and the problem is done.
 """
+
+
+Further = Callable[[State, Int[Tensor, " A"]], tuple[Tensor, Tensor, Tensor]]
+"""Another term of the cost: of the states of some problems, its cost [A], slope [A,K] and positive
+Hessian [A,K,K]."""
 
 
 class Solution(NamedTuple):
@@ -66,6 +72,7 @@ def solve(
     iterations: int = 25,
     tolerance: float = 1e-3,
     on_iteration: Callable[[Int[Tensor, " A"]], object] = lambda active: None,
+    sight: Further | None = None,
 ) -> Solution:
     """Minimise information * weighted mean of robust(residuals) - log prior of each problem.
 
@@ -81,15 +88,18 @@ def solve(
         iterations: at most.
         tolerance: a problem is done when a step lowers its cost by a smaller share than this.
         on_iteration: called before each iteration with the problems that are still active.
+        sight: what lines of sight add to the cost, as a mean over rays.
     """
     everything = torch.arange(len(start.code), device=start.code.device)
     state = start
-
-    def equations(at: State, which: Int[Tensor, " A"]) -> NormalEquations:
-        return normal_equations(
-            problem, at, which, prior=prior, robust=robust, information=information
-        )
-
+    equations = partial(
+        normal_equations,
+        problem,
+        prior=prior,
+        robust=robust,
+        information=information,
+        sight=sight,
+    )
     now = equations(state, everything)
     damping = torch.full_like(now.cost, FIRST_DAMPING)
     used = torch.ones_like(everything)
@@ -147,6 +157,7 @@ def normal_equations(
     prior: Prior | MixturePrior,
     robust: Robust,
     information: float,
+    sight: Further | None = None,
 ) -> NormalEquations:
     """Cost, slope and Gauss-Newton Hessian of some problems.
 
@@ -157,6 +168,7 @@ def normal_equations(
         prior: of the codes.
         robust: the loss of a residual.
         information: points that count as independent, over the variance of a residual.
+        sight: what lines of sight add to the cost, as a mean over rays.
     """
     residuals, jacobian, weights = problem(state, which)
     # Each scan counts alike, however many points, and points with a known normal, it has.
@@ -171,4 +183,7 @@ def normal_equations(
     length = state.code.shape[1]
     slope[:, :length] += of_prior.slope
     hessian[:, :length, :length] += of_prior.precision
+    if sight is not None:
+        of_rays = [information * part for part in sight(state, which)]
+        cost, slope, hessian = cost + of_rays[0], slope + of_rays[1], hessian + of_rays[2]
     return NormalEquations(cost, slope, hessian)

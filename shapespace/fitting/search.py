@@ -33,6 +33,8 @@ from shapespace.fitting.residuals import (
 )
 from shapespace.fitting.result import FitResult, widened
 from shapespace.fitting.robust import Loss, Robust
+from shapespace.fitting.sight.lines import SightBatch
+from shapespace.fitting.sight.term import SightTerm, alpha_of
 from shapespace.fitting.starts import starts, turns_about
 from shapespace.fitting.uncertainty import covariance
 from shapespace.scan import Scan
@@ -69,6 +71,8 @@ STAGES = (
 )
 """Stages where the turn is known. Twice the starts, or more of them kept, gave the same within
 0.1 mm (experiments/fitting)."""
+LEAST_RAYS, POINTS_PER_RAY = 256, 4
+"""A stage looks along one ray for so many of its points, and along so many rays at least."""
 TURNED_STAGES = (
     # A start may be 11 degrees of yaw and 7 of tilt off: the loss is wider still, and more starts
     # are kept.
@@ -153,6 +157,8 @@ class Search:
         codes: Float[Tensor, "S L"],
         num_points: int | None = None,
         on_stage: Callable[[], object] = lambda: None,
+        sight: SightBatch | None = None,
+        size: Float[Tensor, " B"] | None = None,
     ) -> FitResult:
         """Codes and poses of all scans of a batch; the result has no terms yet.
 
@@ -164,34 +170,33 @@ class Search:
             codes: of the training scans.
             num_points: bounds the points of every stage; None sets no bound.
             on_stage: called after each stage.
+            sight: rays of each scan, in its frame; None if no sensor is known.
+            size: of each scan; None measures it at the points, which silhouettes do not have.
         """
         begin = time.perf_counter()
-        num_scans = len(scan.points)
-        size = median_distance(scan.points)
+        sizes = median_distance(scan.points) if size is None else size
         prior = Prior.of_codes(codes) if self.prior is None else self.prior.like(codes)
         state = self._starts(decoder, scan, codes=codes, means=prior.means)
-        rows = _scans_of_starts(state, num_scans)
-        spread = codes.new_zeros(num_scans)
-        steps = torch.zeros_like(rows)
-        # The first stage sets both, and there is always one.
-        converged = hessian = steps
-        for stage in self.rounds:
-            if stage.again:
-                state, rows, steps = _second_look(
-                    decoder, scan, codes=codes, state=state, steps=steps, num=stage.again
-                )
-            residuals = self._residuals(
-                decoder, scan, rows=rows, size=size, stage=stage, num_points=num_points
+        rows = _scans_of_starts(state, len(sizes))
+        spread = torch.zeros_like(sizes)
+        # The first stage sets all three, and there is always one.
+        steps = converged = hessian = torch.zeros_like(rows)
+        for number, stage in enumerate(self.rounds):
+            state, rows, steps = _second_look(
+                decoder, scan, stage.again, codes=codes, state=state, rows=rows, steps=steps
             )
-            solution = self._solve(residuals, state, prior=prior, stage=stage)
-            costs = solution.cost.view(num_scans, -1)
+            residuals = self._residuals(
+                decoder, scan, rows=rows, size=sizes, stage=stage, num_points=num_points
+            )
+            term = self._sight(residuals, sight, rows=rows, number=number)
+            solution = self._solve(residuals, state, prior=prior, stage=stage, sight=term)
+            costs = solution.cost.view(len(sizes), -1)
             spread = _spread(costs, spread)
             chosen = _best(costs, stage.kept)
             rows = rows[chosen]
-            steps = (steps + solution.iterations)[chosen]
-            state, converged, hessian = _kept(solution, chosen)
+            steps, state, converged, hessian = _kept(solution, chosen, steps)
             on_stage()
-        one = _first_rows(state, num_scans)
+        one = _first_rows(state, len(sizes))
         state = state.rows(one)
         result = FitResult(
             codes=state.code,
@@ -200,14 +205,13 @@ class Search:
             steps=steps[one],
             converged=converged[one],
             spread=spread,
-            seconds=0.0,
+            seconds=time.perf_counter() - begin,
             distances=distances(decoder, scan.points, state),
-            sizes=size,
+            sizes=sizes,
             freedom=self.freedom,
             prior_distance=prior.prior_distance(state.code, codes),
         )
-        covariances = self._covariances(hessian[one], prior, result)
-        return replace(result, covariances=covariances, seconds=time.perf_counter() - begin)
+        return self._with_covariances(result, hessian[one], prior)
 
     def holding(
         self,
@@ -217,6 +221,7 @@ class Search:
         *,
         codes: Float[Tensor, "S L"],
         on_stage: Callable[[], object] = lambda: None,
+        sight: SightBatch | None = None,
     ) -> FitResult:
         """Whole codes of which a part is held, as by a search for the other part alone.
 
@@ -226,17 +231,48 @@ class Search:
             scan: a batch.
             codes: whole codes of the training scans.
             on_stage: called after each stage.
+            sight: lines of sight of the scans; None without any.
         """
         if part is None:
-            return self(decoder, scan, codes, on_stage=on_stage)
+            return self(decoder, scan, codes, on_stage=on_stage, sight=sight)
         if self.prior is not None:
             raise InputError("a prior of whole codes and a held part of them: give one of the two")
         guess = None if self.guess is None else self.guess[:, part.free]
         search = replace(self, guess=guess)
-        return widened(search(part, scan, codes[:, part.free], on_stage=on_stage), part)
+        return widened(
+            search(part, scan, codes[:, part.free], on_stage=on_stage, sight=sight), part
+        )
+
+    def _sight(
+        self,
+        residuals: Residuals,
+        sight: SightBatch | None,
+        *,
+        rows: Int[Tensor, " P"],
+        number: int,
+    ) -> SightTerm | None:
+        """What the lines of sight add to the cost of a stage; None without any."""
+        if sight is None:
+            return None
+        stage = self.rounds[number]
+        return SightTerm(
+            residuals.decoder,
+            rays=sight.picked(rows, max(LEAST_RAYS, stage.points // POINTS_PER_RAY)),
+            size=residuals.size,
+            freedom=self.freedom,
+            width=stage.width * self.noise,
+            alpha=alpha_of(number, len(self.rounds)),
+            masks=bool((sight.side > 0).any()),
+        )
 
     def _solve(
-        self, residuals: Residuals, state: State, prior: Prior | MixturePrior, stage: Stage
+        self,
+        residuals: Residuals,
+        state: State,
+        *,
+        prior: Prior | MixturePrior,
+        stage: Stage,
+        sight: SightTerm | None,
     ) -> Solution:
         """One stage: Levenberg-Marquardt steps from every start that is left."""
         return solve(
@@ -247,12 +283,13 @@ class Search:
             information=self.independent / self.noise**2,
             iterations=stage.iterations,
             tolerance=self.tolerance,
+            sight=sight,
         )
 
-    def _covariances(
-        self, hessian: Float[Tensor, "B K K"], prior: Prior | MixturePrior, result: FitResult
-    ) -> Float[Tensor, "B K K"]:
-        """The covariance of code and pose, with the scatter that was found in place of ``noise``.
+    def _with_covariances(
+        self, result: FitResult, hessian: Float[Tensor, "B K K"], prior: Prior | MixturePrior
+    ) -> FitResult:
+        """The result with the covariances of code and pose, and its own scatter for ``noise``.
 
         The solver's Hessian is (independent / noise^2) mean J^T J plus the prior: both are taken
         out again.
@@ -264,7 +301,8 @@ class Search:
         information = data * (self.noise**2 / self.independent)
         # Residuals are shares of the size, in the unit of the space; the scatter is in the scan's.
         share = result.scatter * result.poses.scale / result.sizes
-        return covariance(information, precision, share.clamp(min=1e-6))
+        covariances = covariance(information, precision, share.clamp(min=1e-6))
+        return replace(result, covariances=covariances)
 
     def _starts(
         self,
@@ -318,16 +356,20 @@ class Search:
 def _second_look(
     decoder: Decoder,
     scan: Scan,
+    num: int,
     *,
     codes: Float[Tensor, "S L"],
     state: State,
+    rows: Int[Tensor, " P"],
     steps: Int[Tensor, " P"],
-    num: int,
 ) -> tuple[State, Int[Tensor, " Q"], Int[Tensor, " Q"]]:
     """New problems: the best of each scan, then ``num`` training codes nearest under its pose.
 
-    Returns their state, their scans, and the steps that led to the pose of each.
+    Returns their state, their scans, and the steps that led to the pose of each. Nothing changes
+    with ``num`` 0.
     """
+    if not num:
+        return state, rows, steps
     best = _first_rows(state, len(scan.points))
     found = state.rows(best)
     taken = steps[best]
@@ -340,10 +382,15 @@ def _second_look(
 
 
 def _kept(
-    solution: Solution, chosen: Int[Tensor, " P"]
-) -> tuple[State, Bool[Tensor, " P"], Float[Tensor, "P K K"]]:
-    """The state of the starts that a stage keeps, whether they converged, and their Hessians."""
-    return solution.state.rows(chosen), solution.converged[chosen], solution.hessian[chosen]
+    solution: Solution, chosen: Int[Tensor, " P"], steps: Int[Tensor, " Q"]
+) -> tuple[Int[Tensor, " P"], State, Bool[Tensor, " P"], Float[Tensor, "P K K"]]:
+    """Of the starts that a stage keeps: all steps, the state, whether it converged, the Hessian.
+
+    ``steps`` are those of all starts before the stage.
+    """
+    taken = (steps + solution.iterations)[chosen]
+    state = solution.state.rows(chosen)
+    return taken, state, solution.converged[chosen], solution.hessian[chosen]
 
 
 def _scans_of_starts(state: State, num_scans: int) -> Int[Tensor, " P"]:

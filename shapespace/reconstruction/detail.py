@@ -11,6 +11,7 @@ vertices, F faces, S samples, L code length.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from shapespace.elastic.error_bars import standard_deviation
 from shapespace.elastic.graph import DeformationGraph, Motion, deformation_graph, transferred
 from shapespace.elastic.register import BendStage, Target, bend
 from shapespace.fitting.pose import Pose
+from shapespace.fitting.sight.lines import Sightlines
 from shapespace.fitting.starts import nearest_starts
 from shapespace.geometry.components import largest_component
 from shapespace.scan import PreparedScan
@@ -76,6 +78,8 @@ BEHIND = -0.2
 place lies behind that point."""
 ISOLATED = 4.0
 """A point is isolated if its fourth neighbour is so many spacings away."""
+MARGIN = 0.02
+"""A place before a hit stands in free space beyond this share of the size of the scan."""
 FAR = 0.12
 """Distance, as a share of the size, beyond which a point counts alike however far it is."""
 
@@ -102,6 +106,7 @@ def detailed(
     scan: PreparedScan,
     raw: RawScan | None = None,
     on_step: Callable[[], object] = lambda: None,
+    sight: Sightlines | None = None,
 ) -> Detail | None:
     """Bend a shape of the space onto a scan, and correct it where the scan has points.
 
@@ -115,6 +120,8 @@ def detailed(
         scan: the scan itself.
         raw: the scan as its file holds it; None for a scan of a store.
         on_step: called ``NUM_STEPS`` times at most.
+        sight: lines of sight of the scan, in its store's frame. Where a bent shape stands in space
+            that a sensor saw through, it counts as worse; the corrected surface keeps out of it.
     """
     pose = pose.exact()
     points, normals = measured_points(scan, raw)
@@ -125,12 +132,16 @@ def detailed(
         normals = pose.turn(torch.from_numpy(normals)[None])[0].numpy()
     size = float(np.median(np.linalg.norm(points - points.mean(0), axis=1)))
     target = Target(points, normals, size)
-    shape = _bent(space, code, target, on_step)
+    lines = None if sight is None else sight.some_free(MOST_POINTS).posed(pose)
+    shape = _bent(space, code, target, on_step, lines)
     if shape is None:
         return None
     field = BentField(space.metric, shape)
     surface = _samples(shape.surface, shape.graph.faces, points)
-    found = corrected(field, surface, points, normals, confidence=confidence_of(shape))
+    crossed = None if lines is None else partial(lines.crossed, margin=MARGIN * size)
+    found = corrected(
+        field, surface, points, normals, confidence=confidence_of(shape), crossed=crossed
+    )
     on_step()
     return Detail(shape, field=found, target=target)
 
@@ -197,12 +208,13 @@ def _bent(
     code: Float[Tensor, " L"],
     target: Target,
     on_step: Callable[[], object],
+    lines: Sightlines | None,
 ) -> BentShape | None:
     """The start that ends nearest to the scan, bent with more and more nodes; None without one."""
     few = _some(target, FEW_POINTS)
     best: BentShape | None = None
     for name, start in {"": code, **_training_codes(space, few)}.items():
-        shape = _rough(space, name, start, few)
+        shape = _rough(space, name, start, few, lines)
         if shape is not None and (best is None or _cost(shape) < _cost(best)):
             best = shape
         on_step()
@@ -215,7 +227,7 @@ def _bent(
         nearest = np.asarray(KDTree(best.graph.vertices).query(graph.nodes)[1])
         motion = transferred(best.motion, best.graph, graph, nearest)
         motion = bend(graph, motion, many, stages, num_vertices=MANY_POINTS)
-        best = _measured(best.start, best.code, graph, motion, target=many)
+        best = _measured(best.start, best.code, graph, motion, target=many, lines=lines)
         on_step()
     return best
 
@@ -261,7 +273,11 @@ def _sequence(name: str) -> str:
 
 
 def _rough(
-    space: TrainedSpace, name: str, code: Float[Tensor, " L"], target: Target
+    space: TrainedSpace,
+    name: str,
+    code: Float[Tensor, " L"],
+    target: Target,
+    lines: Sightlines | None,
 ) -> BentShape | None:
     """One start bent with few nodes; None for a code without a surface."""
     mesh = _mesh(space, code, COARSE_RESOLUTION)
@@ -269,7 +285,7 @@ def _rough(
         return None
     graph = deformation_graph(mesh, COARSE_SPACING * target.size)
     motion = bend(graph, graph.at_rest(), target, COARSE_STAGES, num_vertices=FEW_POINTS)
-    return _measured(name, code, graph, motion, target=target)
+    return _measured(name, code, graph, motion, target=target, lines=lines)
 
 
 def _mesh(
@@ -293,6 +309,7 @@ def _measured(
     motion: Motion,
     *,
     target: Target,
+    lines: Sightlines | None,
 ) -> BentShape:
     """A bent shape with its misfit."""
     vertices = graph.bent(motion)
@@ -315,6 +332,8 @@ def _measured(
         height = ((vertices - target.points[row]) * target.normals[row]).sum(1)
         far = np.maximum(gap - 2 * point_spacing(target.points, tree), 0)
         beyond = np.where(height < BEHIND * gap, 0, far)
+    if lines is not None:
+        beyond = np.maximum(beyond, lines.crossed(vertices, margin=MARGIN * target.size))
     stretch = np.sqrt((graph.stretch(motion) ** 2).sum(1).mean()) if len(graph.edges) else 0.0
     return BentShape(
         start=start,

@@ -3,8 +3,12 @@
 Letters: L code length.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +18,7 @@ from shapespace.errors import InputError
 from shapespace.fitting.residuals import MixturePrior
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.sight.lines import Sightlines
 from shapespace.fitting.terms import usable_points
 from shapespace.priors.files import load_prior
 from shapespace.priors.mixture import GaussianMixture
@@ -28,6 +33,7 @@ def fit_scans(
     scans: Sequence[PreparedScan],
     on_round: Callable[[], object] = lambda: None,
     guess: Float[Tensor, "1 L"] | None = None,
+    sight: Sequence[Sightlines | None] = (),
 ) -> FitResult:
     """Find the codes of scans that have equally many usable points.
 
@@ -39,6 +45,7 @@ def fit_scans(
         scans: scans in the unit of the space, of equally many usable points (:func:`alike`).
         on_round: called after each round of the search; :func:`num_rounds` counts them.
         guess: a code at which "second-order" starts too, beside the mean of the training codes.
+        sight: lines of sight of each scan, for "second-order"; empty if no sensor is known.
     """
     if options.method == "second-order":
         search = Search(
@@ -46,15 +53,17 @@ def fit_scans(
             up=options.up,
             guess=guess,
             even=options.even,
-            prior=None if options.prior is None else fitting_prior(options.prior, space),
+            prior=fitting_prior(options.prior, space),
         )
         held = None if options.held is None else space.held(*options.held)
-        return space.fit(scans, options.num_points, search, options.seed, on_round, held=held)
+        return space.fit(
+            scans, options.num_points, search, options.seed, on_round, held=held, sight=sight
+        )
     return space.fit_reference(scans, options.num_points, options.steps, options.seed, on_round)
 
 
-def fitting_prior(path: str, space: TrainedSpace) -> MixturePrior:
-    """The prior of a file, for a search.
+def fitting_prior(path: str | None, space: TrainedSpace) -> MixturePrior | None:
+    """The prior of a file, for a search; None for no file.
 
     Args:
         path: written by ``shapespace prior fit``.
@@ -63,6 +72,8 @@ def fitting_prior(path: str, space: TrainedSpace) -> MixturePrior:
     Raises:
         InputError: the file is no prior, is that of another space, or of another kind.
     """
+    if path is None:
+        return None
     prior, _ = load_prior(path, space.digest)
     if not isinstance(prior, GaussianMixture):
         raise InputError(
@@ -70,6 +81,18 @@ def fitting_prior(path: str, space: TrainedSpace) -> MixturePrior:
             "fit --kind mixture"
         )
     return MixturePrior.of_gaussians(*prior.in_codes())
+
+
+def as_kept(options: FitOptions) -> dict[str, Any]:
+    """The options as they are kept beside a result: equal ones mean equal codes.
+
+    A prior is known by its content, wherever its file lies. Options that are younger than the
+    results of earlier calls count where they are given.
+    """
+    plain = {key: value for key, value in asdict(options).items() if not _is_new(key, value)}
+    if options.prior is not None:
+        plain["prior"] = hashlib.sha256(Path(options.prior).read_bytes()).hexdigest()
+    return plain
 
 
 def num_rounds(options: FitOptions) -> int:
@@ -90,3 +113,8 @@ def alike(scans: Sequence[PreparedScan], num_points: int) -> list[list[PreparedS
     for scan in scans:
         groups[usable_points(scan, num_points)].append(scan)
     return list(groups.values())
+
+
+def _is_new(key: str, value: object) -> bool:
+    """True for an option without a value that earlier versions did not have."""
+    return key in ("prior", "identity_of", "posture_of") and value is None

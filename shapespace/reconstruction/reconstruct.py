@@ -4,12 +4,11 @@ Frame and unit: every file is written in the frame and unit of the scan that it 
 Letters: L code length, V vertices.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -35,15 +34,15 @@ from shapespace.reconstruction.export import facts_of_reconstruction, write_mesh
 from shapespace.reconstruction.inputs import (
     MIN_SAMPLES,
     check_store,
-    prepare_for,
     space_of_meshes,
 )
-from shapespace.reconstruction.method import alike, fit_scans, fitting_prior, num_rounds
+from shapespace.reconstruction.method import alike, as_kept, fit_scans, fitting_prior, num_rounds
 from shapespace.reconstruction.pictures import fit_picture
 from shapespace.reconstruction.record import (
     facts_of_distance,
     facts_of_meshing,
     facts_of_refined,
+    facts_of_sight,
 )
 from shapespace.reconstruction.results import (
     CODE,
@@ -56,6 +55,8 @@ from shapespace.reconstruction.results import (
     part_of,
     read_result,
 )
+from shapespace.reconstruction.views.check import prepare_seen
+from shapespace.reconstruction.views.fuse import sight_of, sights_of
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.files import output_folder, path_inside, replacing
@@ -103,9 +104,8 @@ def reconstruct_files(
     if not sources:
         return Reconstructions(share)
     space = space_of_meshes(checkpoint)
-    if fit.prior is not None:
-        # A mistake is found before the first scan is read.
-        fitting_prior(fit.prior, space)
+    # A mistake is found before the first scan is read.
+    fitting_prior(fit.prior, space)
     for store in {source.store for source in sources if isinstance(source, StoredScan)}:
         check_store(space, store)
     work = _Reconstructor(
@@ -157,14 +157,9 @@ class _Reconstructor:
     @cached_property
     def made_by(self) -> dict[str, Any]:
         """All that a result depends on beside the scan: equal values mean equal results."""
-        # A prior is known by its content, wherever its file lies.
-        of_fit = {key: value for key, value in asdict(self.fit).items() if key != "prior"}
-        if self.fit.prior is not None:
-            of_fit["prior"] = hashlib.sha256(Path(self.fit.prior).read_bytes()).hexdigest()
         return {
             "space": self.space.digest,
-            # Options that are younger than the results of earlier calls count where they are given.
-            **{key: value for key, value in of_fit.items() if not _is_new(key, value)},
+            **as_kept(self.fit),
             "detail": "full" if self.fit.detailed else "none",
             "unit": self.meshing.unit,
             "sequence": self.sequence,
@@ -215,6 +210,7 @@ class _Reconstructor:
             scans,
             on_round=partial(advance, len(to_write)),
             guess=self._guess(),
+            sight=sights_of(self._sources, scans),
         )
         for row in to_write:
             scan = scans[row]
@@ -250,7 +246,7 @@ class _Reconstructor:
         path_inside(self.folder, source.name)
         # The published sampler takes its sigma from the density of a full sample.
         few = self.fit.method == "second-order"
-        return prepare_for(
+        return prepare_seen(
             self.space,
             source,
             unit=self.meshing.unit,
@@ -279,7 +275,7 @@ class _Reconstructor:
         on_step: Callable[[], object],
     ) -> Reconstruction:
         """Mesh one scan of a batch and write its files; the .json last, which marks it as done."""
-        code = fitted.codes[row]
+        code, source = fitted.codes[row], self._sources[scan.name]
         start = time.perf_counter()
         made = self._detailed(scan, fitted, row, on_step) if self.fit.detailed else None
         mesh, deviation, more = made or self._plain(scan, fitted, row, on_step)
@@ -296,7 +292,7 @@ class _Reconstructor:
             mesh=mesh,
             deviation=known,
             made_by=self.made_by,
-            more=of_mesh | more,
+            more=of_mesh | more | facts_of_sight(mesh, scan, sight_of(source, scan)),
         )
         if self.pictures:
             fit_picture(
@@ -338,7 +334,15 @@ class _Reconstructor:
         pose = fitted.poses.rows(torch.tensor([row]))
         source = self._sources[scan.name]
         raw = source.load(self.reading)[0] if isinstance(source, Source) else None
-        detail = detailed(self.space, fitted.codes[row], pose, scan, raw=raw, on_step=on_step)
+        detail = detailed(
+            self.space,
+            fitted.codes[row],
+            pose,
+            scan,
+            raw=raw,
+            on_step=on_step,
+            sight=sight_of(source, scan),
+        )
         if detail is None:
             return None
         mesh = detailed_mesh(
@@ -363,8 +367,3 @@ class _Reconstructor:
             seed=self.fit.seed,
             on_step=on_step,
         )
-
-
-def _is_new(key: str, value: object) -> bool:
-    """True for an option without a value that earlier versions did not have."""
-    return key in ("identity_of", "posture_of") and value is None

@@ -16,11 +16,14 @@ from shapespace.data.check.cloud import sample_faces
 from shapespace.data.extent import extent_of
 from shapespace.data.formats.contents import ORDINARY
 from shapespace.data.prepare.neighbours import neighbour_distance
+from shapespace.errors import InputError
 from shapespace.fitting.residuals import State, distances
 from shapespace.fitting.result import FitResult
 from shapespace.fitting.search import Search
+from shapespace.fitting.sight.lines import Sightlines
 from shapespace.fitting.terms import as_batch
 from shapespace.geometry.proximity import point_to_mesh
+from shapespace.geometry.rays import RayScene
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 from shapespace.utils.plain import is_list_of, is_number
@@ -61,6 +64,8 @@ MOST_FAR = 0.05
 The share is chosen, not measured on good fits: an exact mesh has 0, and so has one that is moved by
 1 % of its radius; a mesh cut by a quarter has more.
 """
+CROSSED = 0.03
+"""A free ray is crossed if the mesh meets it more than this share of the radius before its hit."""
 COMPARED = 20_000
 """Most points of a scan, and points of its mesh, that are compared."""
 MILLIMETRES, PERCENT = (1000.0, "mm"), (100.0, "% of the radius")
@@ -89,6 +94,9 @@ def summary_line(facts: dict[str, Any]) -> str:
     if facts["deviation_95_percent"] is not None:
         fit += f"; surface sure to {facts['deviation_95_percent']:.3g} at 95 %"
     fit += f", {facts['share_without_points']:.0%} of it without points"
+    crossed = facts.get("free_space", {}).get("crossed")
+    if is_number(crossed):
+        fit += f", crossed by {crossed:.1%} of the rays before their hits"
     if not ORDINARY.fullmatch(facts.get("account", "")):
         fit += f"; {facts['account']}"
     unit = "" if facts["unit"] in ("m", facts["made_by"]["unit"]) else f"read as {facts['unit']}; "
@@ -320,6 +328,42 @@ def facts_of_distance(
     if not len(mesh.faces) or not len(points):
         return {}
     return _percentiles(point_to_mesh(points[:COMPARED], mesh) / scale, unit)
+
+
+def facts_of_sight(
+    mesh: trimesh.Trimesh, scan: PreparedScan, lines: Sightlines | None
+) -> dict[str, dict[str, float]]:
+    """How many free rays a mesh crosses: the space before a hit is known to be empty.
+
+    Args:
+        mesh: in the frame of the source.
+        scan: the scan.
+        lines: its lines of sight, in its store's frame; None if no sensor is known.
+
+    Returns:
+        As ``free_space`` the number of free rays that were looked at, and the share that meets the
+        mesh more than ``CROSSED`` of the scan's radius before its hit. The share is 0 without a
+        ray, and is left out where embreex is not installed. Nothing without lines of sight.
+    """
+    if lines is None:
+        return {}
+    free = lines.some_free(COMPARED)
+    facts = {"rays": float(len(free)), "crossed": 0.0}
+    if not len(free) or not len(mesh.faces):
+        return {"free_space": facts}
+    vertices = scan.frame.to_store(np.asarray(mesh.vertices))
+    faces = np.asarray(mesh.faces, np.int64)
+    try:
+        face = RayScene(vertices, faces).first(free.origins, free.directions)
+    except InputError:
+        return {"free_space": {"rays": facts["rays"]}}
+    a, b, c = vertices[faces[face]].transpose(1, 0, 2)
+    normal = np.cross(b - a, c - a)
+    slope = (normal * free.directions).sum(1)
+    depth = ((a - free.origins) * normal).sum(1) / np.where(slope == 0, 1e-30, slope)
+    margin = CROSSED * extent_of(scan.points).radius
+    crossed = (face >= 0) & (depth < free.far - margin) & (depth > free.near)
+    return {"free_space": facts | {"crossed": float(crossed.mean())}}
 
 
 def facts_of_refined(

@@ -117,12 +117,12 @@ def render_grid(
     return np.concatenate(bands)
 
 
-def save_image(image: UInt8[np.ndarray, "H W 3"], path: str | Path) -> None:
-    """Write a PNG file; an interruption leaves the old file or none.
+def save_image(image: UInt8[np.ndarray, "H W *rgb"], path: str | Path) -> None:
+    """Write a PNG file, in colour or grey; an interruption leaves the old file or none.
 
     Raises InputError where Pillow is not installed.
     """
-    picture = _pillow().Image.fromarray(image)
+    picture = pillow_modules().Image.fromarray(image)
     with replacing(path) as part:
         picture.save(part, format="PNG", optimize=True)
 
@@ -289,7 +289,7 @@ def colour_scale(
     Raises:
         InputError: where matplotlib or Pillow is not installed.
     """
-    pillow = _pillow()
+    pillow = pillow_modules()
     font, size = _font(height)
     rows = 2 * size
     band = np.full((rows, width, 3), 255, np.uint8)
@@ -308,7 +308,7 @@ def _font(height: int) -> tuple[Any, int]:
     """The font of labels, and its size, for a picture of so many rows."""
     size = max(11, height // 24)
     file = Path(_matplotlib().get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return _pillow().ImageFont.truetype(str(file), size), size
+    return pillow_modules().ImageFont.truetype(str(file), size), size
 
 
 def _label_band(
@@ -319,7 +319,7 @@ def _label_band(
     ``widths`` are those of the columns in pixels; ``height`` is that of the picture above, which
     sets the size of the letters.
     """
-    pillow = _pillow()
+    pillow = pillow_modules()
     font, size = _font(height)
     wrapped = [
         _wrapped(text, lambda part, column=column: font.getlength(part) <= column)
@@ -356,7 +356,7 @@ def _matplotlib() -> Any:
     return matplotlib
 
 
-def _pillow() -> Any:
+def pillow_modules() -> Any:
     """Pillow with its modules Image, ImageDraw and ImageFont. InputError where not installed."""
     try:
         import PIL

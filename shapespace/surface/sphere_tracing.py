@@ -9,7 +9,9 @@ search has the four stages and the constants of IDR (Yariv et al. 2020):
 4. a bracketed secant at the change of sign.
 
 A step is |f| divided by a bound of |grad f|: a field that is no distance may fall faster than the
-distance does.
+distance does. Relaxed steps are longer by a factor (Keinert et al. 2014). The balls around both
+ends of a step, of radius |f| / bound, hold no surface. Where they do not touch, something may lie
+between them: the ray goes back, and makes plain steps from there on.
 
 A ray that starts inside the shape meets the surface from within.
 
@@ -24,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from shapespace.decoders.base import Field
-from shapespace.errors import at_least, positive
+from shapespace.errors import InputError, at_least, positive
 from shapespace.surface.query import field_gradients, field_values, lipschitz_estimate, unit
 
 STEPS = 10
@@ -37,6 +39,8 @@ SECANTS = 8
 """Secant steps."""
 HALVINGS = 3
 """Bisections before the secant, after a step has gone through the surface."""
+RELAXATION = 1.4
+"""A good factor of relaxed steps, of the range 1.2 to 1.6 that pays."""
 RAYS_PER_CALL = 65536
 """Rays that are traced at a time: memory stays bounded."""
 
@@ -81,6 +85,7 @@ def trace(
     steps: int = STEPS,
     threshold: float = THRESHOLD,
     lipschitz: float | None = None,
+    relaxation: float = 1.0,
 ) -> Hits:
     """The first point of the surface of ``field(., latent)`` on each ray.
 
@@ -95,13 +100,18 @@ def trace(
         threshold: distance |f| / lipschitz at which a ray has arrived. One Newton step along the
             ray follows.
         lipschitz: bound of |grad f|; None takes :func:`lipschitz_estimate`. Where |grad f| is
-            larger, thin parts may be missed. A bound that is too large only costs time.
+            larger, thin parts may be missed. A bound that is too large only costs time. The inverse
+            of the safe factor that ``shapespace diagnose`` prints is such a bound.
+        relaxation: factor of the steps from the front, at least 1 and less than 2.
 
     Raises:
+        InputError: for a relaxation out of its range.
         ValueError: for a direction of length 0, or a ray that is not finite.
     """
     at_least(0, steps=steps)
     positive(extent=extent, threshold=threshold)
+    if not 1 <= relaxation < 2:
+        raise InputError(f"relaxation={relaxation}: give a factor from 1 to below 2, such as 1.4")
     origins, directions = _checked_rays(latent, origins, directions)
     lipschitz = lipschitz_estimate(field, latent, extent) if lipschitz is None else lipschitz
     parts = []
@@ -109,6 +119,7 @@ def trace(
     for first in range(0, max(len(origins), 1), RAYS_PER_CALL):
         part = slice(first, first + RAYS_PER_CALL)
         rays = _Rays(field, latent, origins=origins[part], directions=directions[part])
+        rays.relaxation.fill_(relaxation)
         known = None if start is None else start[part].to(latent)
         near, far = box_span(rays.origins, rays.directions, extent=extent, start=known)
         # From here on a threshold is a value of f.
@@ -171,7 +182,7 @@ class _Rays:
 
     ``sign`` makes g positive at the start of the ray, ``depth`` is that of the hit, ``closest`` the
     smallest |f| evaluated and ``closest_depth`` its depth. ``steps`` and ``overshot`` are those of
-    :class:`Hits`.
+    :class:`Hits`. ``relaxation`` is the factor of the steps of each ray.
     """
 
     def __init__(self, field: Field, latent: Tensor, origins: Tensor, directions: Tensor) -> None:
@@ -186,6 +197,7 @@ class _Rays:
         self.closest_depth = origins.new_zeros(count)
         self.steps = torch.zeros(count, dtype=torch.long, device=origins.device)
         self.overshot = torch.zeros(count, dtype=torch.bool, device=origins.device)
+        self.relaxation = origins.new_ones(count)
 
     def values(self, rows: Int[Tensor, " R"], t: Float[Tensor, "R S"]) -> Float[Tensor, "R S"]:
         """g at S depths of each of R rays."""
@@ -304,8 +316,15 @@ def _step(
     rays: _Rays, rows: Tensor, t: Tensor, g: Tensor, threshold: float, lipschitz: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Make one step along each ray; returns rows, t and g of the rays that go on."""
-    ahead = t + g / lipschitz
+    step = rays.relaxation[rows] * g / lipschitz
+    ahead = t + step
     g_ahead = rays.value(rows, ahead)
+    # Plain steps end in the ball of their start: only a relaxed one can leave a gap.
+    gap = (g + g_ahead.abs()) / lipschitz < (1 - 1e-6) * step
+    if gap.any():
+        rays.relaxation[rows[gap]] = 1.0
+        ahead = torch.where(gap, t + g / lipschitz, ahead)
+        g_ahead[gap] = rays.value(rows[gap], ahead[gap])
     # The bound of |grad f| may be wrong. A ray that stepped through the surface has a bracket, in
     # which its root is found at once.
     through = g_ahead < -threshold

@@ -16,8 +16,9 @@ from torch import Tensor
 from shapespace.bending.carry import CarriedShape, carry
 from shapespace.bending.samples import size_of
 from shapespace.errors import InputError
+from shapespace.geometry.attachment import attach
 from shapespace.geometry.components import largest_component
-from shapespace.geometry.proximity import nearest_triangles
+from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.walks.path import Walk, code_at
 from shapespace.rendering.animation import write_morph
 from shapespace.scan import Frame
@@ -170,7 +171,7 @@ def write_carried(found: CarriedWalk, folder: Path, landmarks: Landmarks | None)
 
 
 def carried_landmarks(found: CarriedWalk, landmarks: Landmarks) -> dict[str, Any]:
-    """Each landmark with its triangle, its weights there, and its place on each shape.
+    """Each landmark with its triangle, weights and height there, and its place on each shape.
 
     Args:
         found: the carried walk.
@@ -182,7 +183,7 @@ def carried_landmarks(found: CarriedWalk, landmarks: Landmarks) -> dict[str, Any
     names = list(landmarks)
     points = np.stack([landmarks[name] for name in names])
     mesh = found.mesh(0)
-    gap, nearest, triangle = nearest_triangles(points, mesh)
+    gap = point_to_mesh(points, mesh)
     most = OFF_LANDMARK * size_of(found.vertices[0])
     if (gap > most).any():
         row = int(gap.argmax())
@@ -190,14 +191,14 @@ def carried_landmarks(found: CarriedWalk, landmarks: Landmarks) -> dict[str, Any
             f"landmark {names[row]!r}: lies {gap[row]:.3g} from the first shape; give points "
             f"within {most:.3g} of its surface, in its frame"
         )
-    weights = trimesh.triangles.points_to_barycentric(mesh.triangles[triangle], nearest)
-    corners = found.vertices[:, found.faces[triangle]]
-    places = np.einsum("kc,tkci->kti", weights, corners)
+    held = attach(points, mesh)
+    places = held.on(found.vertices, found.faces)
     return {
         name: {
-            "triangle": int(triangle[row]),
-            "weights": weights[row].tolist(),
-            "points": places[row].tolist(),
+            "triangle": int(held.triangle[row]),
+            "weights": held.weights[row].tolist(),
+            "height": float(held.height[row]),
+            "points": places[:, row].tolist(),
         }
         for row, name in enumerate(names)
     }

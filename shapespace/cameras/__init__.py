@@ -1,0 +1,1 @@
+"""Pinhole cameras, their files, and the images that they take: depth and masks."""
