@@ -55,7 +55,7 @@ def fit_scans(
             up=options.up,
             guess=guess,
             even=options.even,
-            prior=None if options.prior is None else fitting_prior(options.prior, space),
+            prior=fitting_prior(options.prior, space),
         )
         held = None if options.held is None else space.held(*options.held)
         return space.fit(
@@ -64,8 +64,8 @@ def fit_scans(
     return space.fit_reference(scans, options.num_points, options.steps, options.seed, on_round)
 
 
-def fitting_prior(path: str, space: TrainedSpace) -> MixturePrior:
-    """The prior of a file, for a search.
+def fitting_prior(path: str | None, space: TrainedSpace) -> MixturePrior | None:
+    """The prior of a file, for a search; None for no file.
 
     Args:
         path: written by ``shapespace prior fit``.
@@ -74,6 +74,8 @@ def fitting_prior(path: str, space: TrainedSpace) -> MixturePrior:
     Raises:
         InputError: the file is no prior, is that of another space, or of another kind.
     """
+    if path is None:
+        return None
     prior, _ = load_prior(path, space.digest)
     if not isinstance(prior, GaussianMixture):
         raise InputError(
@@ -81,6 +83,18 @@ def fitting_prior(path: str, space: TrainedSpace) -> MixturePrior:
             "fit --kind mixture"
         )
     return MixturePrior.of_gaussians(*prior.in_codes())
+
+
+def as_kept(options: FitOptions) -> dict[str, Any]:
+    """The options as they are kept beside a result: equal ones mean equal codes.
+
+    A prior is known by its content, wherever its file lies. Options that are younger than the
+    results of earlier calls count where they are given.
+    """
+    plain = {key: value for key, value in asdict(options).items() if not _is_new(key, value)}
+    if options.prior is not None:
+        plain["prior"] = hashlib.sha256(Path(options.prior).read_bytes()).hexdigest()
+    return plain
 
 
 def num_rounds(options: FitOptions) -> int:

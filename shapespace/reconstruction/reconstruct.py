@@ -110,9 +110,8 @@ def reconstruct_files(
     if not sources:
         return Reconstructions(share)
     space = space_of_meshes(checkpoint)
-    if fit.prior is not None:
-        # A mistake is found before the first scan is read.
-        fitting_prior(fit.prior, space)
+    # A mistake is found before the first scan is read.
+    fitting_prior(fit.prior, space)
     for store in {source.store for source in sources if isinstance(source, StoredScan)}:
         check_store(space, store)
     work = _Reconstructor(
