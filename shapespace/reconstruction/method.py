@@ -85,18 +85,6 @@ def fitting_prior(path: str | None, space: TrainedSpace) -> MixturePrior | None:
     return MixturePrior.of_gaussians(*prior.in_codes())
 
 
-def as_kept(options: FitOptions) -> dict[str, Any]:
-    """The options as they are kept beside a result: equal ones mean equal codes.
-
-    A prior is known by its content, wherever its file lies. Options that are younger than the
-    results of earlier calls count where they are given.
-    """
-    plain = {key: value for key, value in asdict(options).items() if not _is_new(key, value)}
-    if options.prior is not None:
-        plain["prior"] = hashlib.sha256(Path(options.prior).read_bytes()).hexdigest()
-    return plain
-
-
 def num_rounds(options: FitOptions) -> int:
     """Rounds of one scan that a progress bar counts, with those of a refinement or of detail."""
     second_order = options.method == "second-order"
