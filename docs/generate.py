@@ -23,6 +23,7 @@ COPIED = {
     "experiments/README.md": "measured/index.md",
     "experiments/cluster/README.md": "guides/cluster.md",
     "benchmarks/README.md": "measured/benchmarks.md",
+    "HANDBOOK.md": "handbook.md",
     "CHANGELOG.md": "changelog.md",
     **{
         f"{path.parent.relative_to(ROOT)}/README.md": f"{page}/{path.parent.name}.md"

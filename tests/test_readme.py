@@ -1,4 +1,4 @@
-"""What the README tells people to type is typed here, on a few points and with few steps."""
+"""What README and handbook tell people to type is typed here, on a few points and with few steps."""
 
 import re
 import shlex
@@ -13,7 +13,8 @@ from shapespace.data.store.store import ScanStore
 from shapespace.space import TrainedSpace
 from tests.conftest import ROOT, ellipsoid, write_registrations
 
-README = (ROOT / "README.md").read_text()
+README = "".join((ROOT / name).read_text() for name in ("README.md", "HANDBOOK.md"))
+"""The first steps, and what each command does."""
 SMALL = {
     "prepare": "--num-points 300 --workers 1",
     "data": "",

@@ -150,7 +150,9 @@ def test_a_whole_page(whole):
         "Is it a distance? (diagnostics, sampled)",
         "Codes",
         "Training",
+        "Not on this page",  # the run has no new shapes
     ]
+    assert "shapespace prior sample" in page.words
     assert page.tables >= 8
     for text in ("both <ways>, halved", "Nearly a distance.", "nearest training shape", "∞"):
         assert text in page.words
