@@ -52,13 +52,14 @@ def with_scans(
     state[SCANS] = {key: [values[row] for row in which.tolist()] for key, values in facts.items()}
     changed = content | {"state_dict": state}
     changed["hyper_parameters"] = content["hyper_parameters"] | {"num_scans": len(names)}
-    each = [which]
+    each = [(which, len(before))]
     if IDENTITY in state:
+        num_identities = len(state[IDENTITY])
         tables, subjects = with_subjects(
             state, before, names, subjects_of=subjects_of, table=state[TABLE]
         )
         state |= tables
-        each.append(torch.tensor(subjects))
+        each.append((torch.tensor(subjects), num_identities))
     try:
         changed |= _of_other_rows(content, each)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
@@ -68,10 +69,13 @@ def with_scans(
     return changed
 
 
-def _of_other_rows(content: dict[str, Any], each: Sequence[Int[Tensor, " _"]]) -> dict[str, Any]:
+def _of_other_rows(
+    content: dict[str, Any], each: Sequence[tuple[Int[Tensor, " _"], int]]
+) -> dict[str, Any]:
     """Optimiser states and position of a checkpoint, as far as it has them, for other rows.
 
-    ``each`` has the rows of each table that the optimiser of the codes moves.
+    ``each`` has, of each table that the optimiser of the codes moves, the rows that are wanted and
+    how many it had.
     """
     changed: dict[str, Any] = {}
     if "optimizer_states" in content:
@@ -84,21 +88,25 @@ def _of_other_rows(content: dict[str, Any], each: Sequence[Int[Tensor, " _"]]) -
     return changed
 
 
-def _of_rows(optimiser: dict[str, Any], each: Sequence[Int[Tensor, " _"]]) -> dict[str, Any]:
+def _of_rows(
+    optimiser: dict[str, Any], each: Sequence[tuple[Int[Tensor, " _"], int]]
+) -> dict[str, Any]:
     """The state of the codes' optimiser for other rows of each table; a new row begins at 0.
 
     Every tensor of the state has a row for each scan, but for scalars, such as step counts.
     """
 
-    def picked(value: Any, which: Tensor) -> Any:
+    def picked(value: Any, which: Tensor, count: int) -> Any:
         if not isinstance(value, Tensor) or not value.dim():
             return value
+        if len(value) != count:
+            raise ValueError(f"{len(value)} rows for a table of {count}")
         # New rows have numbers beyond the rows before, or -1: both lead to the row of zeros.
         rows = torch.where((which < 0) | (which >= len(value)), len(value), which)
         return torch.cat([value, torch.zeros_like(value[:1])])[rows]
 
     state = {
-        table: {name: picked(value, each[table]) for name, value in values.items()}
+        table: {name: picked(value, *each[table]) for name, value in values.items()}
         for table, values in optimiser["state"].items()
     }
     return optimiser | {"state": state}

@@ -1,4 +1,4 @@
-"""What README and handbook tell people to type is typed here, on a few points and with few steps."""
+"""What README and handbook tell people to type is typed here, on few points and with few steps."""
 
 import re
 import shlex

@@ -135,7 +135,8 @@ class FitOptions:
             raise InputError(f"refine={self.refine} and detail=full: give one of them")
         if self.prior is not None and self.held is not None:
             raise InputError(
-                f"prior={self.prior}: is of whole codes, and a part of them is held; leave one out"
+                f"prior={self.prior}: is of whole codes, and a part of them is held; leave one of "
+                "them out"
             )
         if self.prior is not None and self.method != "second-order":
             raise InputError(

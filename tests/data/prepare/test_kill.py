@@ -14,7 +14,7 @@ from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError
 from tests.conftest import ROOT
 
-KILLS = 20
+KILLS = 12
 
 
 @pytest.fixture
