@@ -39,6 +39,8 @@ BEST = "best.ckpt"
 """Name of the checkpoint of the lowest loss."""
 SCANS = "codes._extra_state"
 """Key of the names and frames of its scans."""
+EVALUATION = "evaluation"
+"""Folder in a run folder that holds the evaluation of its last checkpoint."""
 PLACE = "ScanData"
 """Key of the training's position in the data, which ``ScanData.state_dict`` gives."""
 PARTS = ("decoder", "objective", "sampler")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from shapespace.checkpoint import CHECKPOINT, read_checkpoint
+from shapespace.checkpoint import CHECKPOINT, EVALUATION, read_checkpoint
 from shapespace.config.options import ReadOptions
 from shapespace.config.trust import MAX_BYTES, check_limits
 from shapespace.data.sources import AnySource, Source, collect_sources, find_sources
@@ -35,8 +35,6 @@ from shapespace.utils.plain import (
 
 CONFIG = "config.yaml"
 """File of a run: the options of ``shapespace train``."""
-EVALUATION = "evaluation"
-"""Folder in the run that holds its evaluation."""
 SAMPLES_FOLDER = "samples"
 """Folder in the run in which new shapes are looked for."""
 DIAGNOSTICS = "last.diagnostics.json"

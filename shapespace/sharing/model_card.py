@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from shapespace.checkpoint import EVALUATION
 from shapespace.errors import one_line
 from shapespace.sharing.bundle import FACTS
 from shapespace.utils.files import read_inside, replacing
@@ -16,8 +17,6 @@ from shapespace.utils.plain import json_object
 
 CARD = "README.md"
 """File of the page in the folder of an exported space."""
-EVALUATION = "evaluation"
-"""Folder beside the checkpoint that ``shapespace evaluate`` wrote."""
 MARK = "<!-- written by shapespace export -->"
 """First line of the text: a file without it belongs to the user and is not overwritten."""
 PAGE = """---
