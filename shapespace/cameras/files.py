@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from shapespace.cameras.pinhole import TURN, Pinhole
 from shapespace.config.options import CameraAxes
@@ -124,12 +124,13 @@ def _colmap(folder: Path) -> list[Pinhole]:
             _, *pose, camera, name = line.split(maxsplit=9)
             qw, qx, qy, qz, *shift = map(float, pose)
             width, height, focal, middle = models[camera]
+            # scipy has the real part last, and refuses a quaternion of length 0.
+            to_camera = Rotation.from_quat([qx, qy, qz, qw]).as_matrix()
         except (ValueError, KeyError) as error:
             raise InputError(
                 f"{folder / 'images.txt'}: {one_line(line, 80)!r} is no image of a known camera; "
                 "ID QW QX QY QZ TX TY TZ CAMERA NAME is needed"
             ) from error
-        to_camera = _rotation(np.array([qw, qx, qy, qz]))
         cameras.append(
             Pinhole(
                 name=name,
@@ -153,18 +154,6 @@ def _lines(path: Path, every: int = 1) -> list[str]:
     # Empty lines stand for images without points.
     lines = lines if every > 1 else [line for line in lines if line.strip()]
     return [line for line in lines[::every] if line.strip()]
-
-
-def _rotation(q: Float[np.ndarray, " 4"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation matrix of a quaternion w x y z, of any length."""
-    w, x, y, z = q / max(np.linalg.norm(q), 1e-12)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def write_cameras(

@@ -181,3 +181,10 @@ def test_masks_of_any_kind(tmp_path):
     save_image(np.zeros((4, 4), np.uint8), tmp_path / "empty.png")
     with pytest.raises(InputError, match="mask is empty"):
         read_mask(tmp_path / "empty.png")
+
+
+def test_a_quaternion_without_a_direction_is_no_camera(tmp_path):
+    (tmp_path / "cameras.txt").write_text("1 PINHOLE 8 6 10 10 4 3\n")
+    (tmp_path / "images.txt").write_text("1 0 0 0 0 1 2 3 1 a.png\n\n")
+    with pytest.raises(InputError, match="is no image of a known camera"):
+        read_cameras(tmp_path)
