@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 
+from tests.shape_checks import FirstCalls
+
+# Before the package is imported: its modules are given the decorator when they are.
+jaxtyping.jaxtyped = CHECKS = FirstCalls(jaxtyping.jaxtyped)
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "configs" / "toy.yaml"
 RADII = {
@@ -17,6 +22,12 @@ RADII = {
 """Names and semi-axes of the ellipsoids of the toy store."""
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _check_the_first_calls():
+    """Shapes are checked at the first calls of each function, in each test anew."""
+    CHECKS.reset()
 
 
 def ellipsoid(radii, count=600, seed=0):
