@@ -7,6 +7,8 @@ import tempfile
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-background-networking", "--disable-sync"),
@@ -27,6 +29,6 @@ def opened(path):
     """The page as the browser has it in the end, and what its console said."""
     with tempfile.TemporaryDirectory() as folder:
         command = [program(), *OPTIONS, f"--user-data-dir={folder}", "--dump-dom", path.as_uri()]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout, re.findall(r'CONSOLE[^"]*"(.*)", source', run.stderr)

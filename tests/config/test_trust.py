@@ -26,6 +26,7 @@ from shapespace.errors import InputError
 from shapespace.sampling import NearSurface, Sampler
 from tests.conftest import ROOT
 from tests.foreign import CANARY, SECRET
+from tests.waiting import PATIENCE
 
 
 def test_trust_is_taken_out_of_a_command_line():
@@ -151,7 +152,7 @@ def test_nothing_foreign_is_imported_or_opened(train, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", TRUST_VARIABLE: ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]

@@ -20,6 +20,7 @@ from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.scan import Frame
 from tests.conftest import ROOT, ellipsoid
 from tests.reconstruction.test_reconstruct import QUICK, load, write_cloud
+from tests.waiting import PATIENCE
 
 NAMES = ("a", "b", "c", "d")
 OPTIONS = (
@@ -284,7 +285,7 @@ def test_each_of_two_processes_takes_its_share(launcher, store, toy_checkpoint, 
         for rank in range(2)
     ]
     for rank, process in enumerate(ranks):
-        out, error = process.communicate(timeout=300)
+        out, error = process.communicate(timeout=PATIENCE)
         assert process.returncode in (0, 1), error
         summary = f"share {rank + 1} of 2: 2 reconstructed, 0 kept, 0 skipped"
         assert out.splitlines()[-1] == summary
@@ -299,7 +300,7 @@ def test_torchrun(store, toy_checkpoint, tmp_path, run):
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     command = ("-m", "shapespace", "reconstruct", toy_checkpoint, store, "--scans", listed)
     process = start({}, *launch, *command, "--out", out, *OPTIONS)
-    lines, error = process.communicate(timeout=300)
+    lines, error = process.communicate(timeout=PATIENCE)
     assert process.returncode in (0, 1), error
     summaries = sorted(line for line in lines.splitlines() if line.startswith("share "))
     assert [line[:31] for line in summaries] == [

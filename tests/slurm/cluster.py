@@ -18,13 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.waiting import PATIENCE, until
+
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "scontrol", "scancel")
 NODES = ("n1", "n2")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 """States that a job does not leave."""
-
-START_SECONDS = 60
-"""How long the nodes may take to become idle."""
 
 CONFIG = """
 ClusterName=local
@@ -129,9 +128,9 @@ class Cluster:
     def cancel(self, job: int) -> None:
         """End the job and wait until its processes are gone."""
         self._call("scancel", str(job))
-        self.wait_for(job, ENDED, 60)
+        self.wait_for(job, ENDED)
 
-    def wait_for(self, job: int, states: Iterable[str], seconds: float) -> str:
+    def wait_for(self, job: int, states: Iterable[str]) -> str:
         """Wait until the job is in one of ``states`` and none of its processes is left.
 
         AssertionError with the end of its log if it takes longer or the job ends otherwise.
@@ -143,23 +142,18 @@ class Cluster:
             assert now in wanted or now not in ENDED, f"the job is {now}, not {wanted}"
             return now in wanted and (now == "RUNNING" or not self._is_completing(job))
 
-        self.wait_until(there, seconds, f"job {job} is {' or '.join(wanted)}", job)
+        self.wait_until(there, f"job {job} is {' or '.join(wanted)}", job)
         return self.state(job)
 
-    def wait_until(
-        self, condition: Callable[[], object], seconds: float, what: str, job: int
-    ) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str, job: int) -> None:
         """Wait for ``condition``; AssertionError with the ends of all logs if it fails."""
-        end = time.monotonic() + seconds
         try:
-            while not condition():
-                assert time.monotonic() < end, f"not within {seconds} s: {what}"
-                time.sleep(0.2)
-        except AssertionError as error:
+            until(condition)
+        except (AssertionError, TimeoutError) as error:
             logs = [(self.folder / f"{name}.log").read_text()[-1500:] for name in self._daemons]
             facts = self._call("scontrol", "show", "job", str(job))
             tail = "\n".join([facts, *logs, self.output(job)[-4000:]])
-            raise AssertionError(f"{error}\n{tail}") from error
+            raise AssertionError(f"{what}: {error}\n{tail}") from error
 
     def stop(self) -> None:
         """End all jobs and daemons, then whatever a job has left, and remove the folder."""
@@ -211,7 +205,7 @@ class Cluster:
             )
 
     def _wait_for_daemons(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + PATIENCE
         while not condition():
             dead = [name for name, daemon in self._daemons.items() if daemon.poll() is not None]
             if dead or time.monotonic() > end:
@@ -239,7 +233,7 @@ class Cluster:
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self._environment(), capture_output=True, text=True, timeout=60
+            command, env=self._environment(), capture_output=True, text=True, timeout=PATIENCE
         )
 
     def _call(self, *command: str) -> str:

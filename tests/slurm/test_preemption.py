@@ -18,8 +18,6 @@ PREEMPTIONS = int(os.environ.get("SHAPESPACE_PREEMPTIONS", "2"))
 STEPS_AN_EPOCH = 20
 """Of the toy store: 4 scans x 10 repeats / 2 ranks."""
 
-START_SECONDS = 120
-
 
 class Job:
     """A long training on the virtual cluster and what it has said."""
@@ -46,25 +44,25 @@ class Job:
     def last(self):
         return self.folder / "last.ckpt"
 
-    def wait_until(self, condition, seconds, what):
-        self.cluster.wait_until(condition, seconds, what, self.id)
+    def wait_until(self, condition, what):
+        self.cluster.wait_until(condition, what, self.id)
 
     def train_an_epoch(self):
         """Wait until the process that runs now has ended an epoch of its own."""
         before = len(self.rows())
-        self.wait_until(lambda: len(self.rows()) > before, START_SECONDS, "an epoch has ended")
+        self.wait_until(lambda: len(self.rows()) > before, "an epoch has ended")
 
     def preempt(self, count):
         """Signal, wait until it is requeued for the ``count``-th time, all its processes gone."""
         self.cluster.signal(self.id, "SIGUSR1")
         requeued = lambda: self.cluster.restarts(self.id) == count  # noqa: E731
-        self.wait_until(requeued, 60, f"requeued {count} times")
-        self.cluster.wait_for(self.id, ["PENDING"], 60)
+        self.wait_until(requeued, f"requeued {count} times")
+        self.cluster.wait_for(self.id, ["PENDING"])
 
     def go_on(self, count):
         """Start the requeued job, wait until it says for the ``count``-th time where it goes on."""
         self.cluster.start_now(self.id)
-        self.wait_until(lambda: len(self.starts()) == count, START_SECONDS, "it goes on")
+        self.wait_until(lambda: len(self.starts()) == count, "it goes on")
 
 
 def assert_folder_is_whole(folder):

@@ -14,6 +14,7 @@ from shapespace.cli.main import main
 from shapespace.errors import InputError
 from tests.conftest import ROOT
 from tests.damaged import damaged, damages
+from tests.waiting import PATIENCE
 
 NUM = 110
 
@@ -38,7 +39,7 @@ def test_a_hundred_damaged_checkpoints(train, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]

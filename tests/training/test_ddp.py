@@ -11,6 +11,7 @@ import torch
 from shapespace.config.recipes import METHODS
 from shapespace.training.statistics import read_metrics
 from tests.conftest import RADII, ROOT, TOY
+from tests.waiting import PATIENCE
 
 FIVE = {**RADII, "pill": (0.8, 0.8, 1.2)}
 SCANS = ("anna_run_1", "anna_run_2", "bert_run_1", "anna_walk_1", "bert_walk_1")
@@ -48,7 +49,7 @@ def train(ranks, runs):
         env={**os.environ, "OMP_NUM_THREADS": "1", "SHAPESPACE_TRUST": "tests"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 

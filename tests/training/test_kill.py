@@ -14,6 +14,7 @@ import pytest
 from shapespace.checkpoint import CHECKPOINT, newest_checkpoint, read_checkpoint
 from shapespace.training.statistics import METRICS, read_metrics
 from tests.conftest import ROOT, TOY
+from tests.waiting import PATIENCE
 
 KILLS = int(os.environ.get("SHAPESPACE_KILLS", "5"))
 
@@ -70,7 +71,7 @@ def test_killed_again_and_again(toy_store, tmp_path):
     assert [int(row["epoch"]) for row in rows] == list(range(len(rows)))
     assert [int(row["step"]) for row in rows] == [10 * (k + 1) for k in range(len(rows))]
     process = fit(toy_store, folder, f"--trainer.max_steps={steps[-1] + 5}")
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     assert not [path for path in folder.iterdir() if ".part" in path.name]
 
 
@@ -78,18 +79,18 @@ def test_killed_again_and_again(toy_store, tmp_path):
 def test_a_file_that_may_not_grow_is_a_full_disk(toy_store, tmp_path):
     folder = tmp_path / "run"
     options = ["--trainer.max_epochs=3", "--checkpoint.every=1"]
-    assert fit(toy_store, folder, *options).wait(60) == 0
+    assert fit(toy_store, folder, *options).wait(PATIENCE) == 0
     size = (folder / CHECKPOINT).stat().st_size
     before = (folder / CHECKPOINT).read_bytes()
     process = fit(toy_store, folder, "--trainer.max_epochs=6", *options[1:], limit=size // 2)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 2
     assert "the training goes on, older checkpoints stay" in said
     assert "last.ckpt: cannot be written (File too large)" in said and "make room and run" in said
     assert "Traceback" not in said
     assert (folder / CHECKPOINT).read_bytes() == before
     process = fit(toy_store, folder, "--trainer.max_epochs=6")
-    assert "going on from" in process.communicate(timeout=60)[1]
+    assert "going on from" in process.communicate(timeout=PATIENCE)[1]
     assert len(read_metrics(folder / METRICS)) == 6
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from shapespace.utils.workers import num_cores, run_in_workers
 from tests.conftest import ROOT
+from tests.waiting import until
 
 
 def square(number):
@@ -52,7 +53,7 @@ ORPHANS = """
 import time
 from shapespace.utils.workers import run_in_workers
 if __name__ == "__main__":
-    for item in run_in_workers(time.sleep, [60.0] * 4, 2, None):
+    for item in run_in_workers(time.sleep, [3600.0] * 4, 2, None):
         pass
 """
 
@@ -64,15 +65,12 @@ def test_workers_end_with_their_parent(tmp_path):
     parent = subprocess.Popen(
         [sys.executable, str(script)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
-    deadline = time.monotonic() + 30
-    while len(children := _children(parent.pid)) < 3 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: len(_children(parent.pid)) >= 3)
+    children = _children(parent.pid)
     time.sleep(1)  # both workers have begun
     parent.kill()
     parent.wait()
-    while any(map(_alive, children)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert len(children) >= 3 and not any(map(_alive, children))
+    until(lambda: not any(map(_alive, children)))
 
 
 def _alive(pid):

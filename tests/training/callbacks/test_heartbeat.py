@@ -14,6 +14,7 @@ import pytest
 from shapespace.errors import InputError
 from shapespace.training.callbacks.heartbeat import GRACE, Heartbeats
 from tests.conftest import ROOT, TOY
+from tests.waiting import PATIENCE, until
 
 
 def ranks(count, timeout, said):
@@ -108,16 +109,6 @@ def start(store, folder, launcher, *options):
     )
 
 
-def until(what, seconds=60.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise TimeoutError
-
-
 def rank_of(process, rank):
     """The process of a rank of two that train."""
     return process.pid if rank == 0 else second_rank(process)
@@ -158,10 +149,10 @@ def test_the_other_rank_ends_and_names_the_lost_one(number, rank, toy_store, tmp
         time.sleep(2)
         lost, other = rank_of(process, rank), rank_of(process, 1 - rank)
         os.kill(lost, number)
-        until(lambda: has_ended(other), 40)
+        until(lambda: has_ended(other))
     finally:
         end(process)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode not in (0, None)
     assert re.search(rf"of 2 ranks, rank {rank} \(.*process {lost}\) is gone", said), said
 
@@ -173,8 +164,8 @@ def test_both_ranks_stop_for_a_signal_to_one(number, toy_store, tmp_path):
     try:
         until(lambda: (tmp_path / "run" / "last.ckpt").exists())
         os.kill(process.pid, number)
-        said = process.communicate(timeout=60)[1]
-        until(lambda: second_rank(process) is None, 20)
+        said = process.communicate(timeout=PATIENCE)[1]
+        until(lambda: second_rank(process) is None)
     finally:
         end(process)
     assert process.returncode == 128 + number
@@ -191,8 +182,8 @@ def test_a_rank_with_an_error_of_its_own_ends_the_other(rank, toy_store, tmp_pat
     options = (f"--model.sampler=tests.parts.Failing{rank}", "--trainer.max_epochs=3")
     process = start(toy_store, tmp_path / "run", [], *options)
     try:
-        said = process.communicate(timeout=60)[1]
-        until(lambda: second_rank(process) is None, 20)
+        said = process.communicate(timeout=PATIENCE)[1]
+        until(lambda: second_rank(process) is None)
     finally:
         end(process)
     assert process.returncode not in (0, None)
