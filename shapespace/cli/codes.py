@@ -158,6 +158,8 @@ def sample(
     resolution: int = 128,
     judge: bool = False,
     up: Axis = "y",
+    identity_of: str | None = None,
+    posture_of: str | None = None,
 ) -> None:
     """Draw new shapes of a space from the prior that shapespace prior fit made.
 
@@ -168,6 +170,7 @@ def sample(
 
       shapespace prior sample runs/bodies-cpu/last.ckpt --out new/
       shapespace prior sample runs/bodies-cpu/last.ckpt --num 64 --judge --out new/
+      shapespace prior sample runs/people/last.ckpt --identity-of 50002 --out postures/
 
     Args:
         checkpoint: made by shapespace train, or a folder of shapespace export.
@@ -180,7 +183,11 @@ def sample(
             1-nearest-neighbour accuracy, specificity, novelty beside shapes held out, copies, and
             generalisation and compactness of the space. It takes minutes.
         up: axis of the shapes that points up, for the sheet.
+        identity_of: draw postures alone, each with the identity of this training scan or subject;
+            for spaces trained with model.identity_size and a mixture.
+        posture_of: draw identities alone, each in the posture of this training scan.
     """
+    from shapespace.config.options import FitOptions
     from shapespace.evaluation.samples.draw import draw_samples_of
     from shapespace.utils.files import empty_again
 
@@ -194,6 +201,7 @@ def sample(
             resolution=resolution,
             judged=judge,
             up=up,
+            hold=FitOptions(identity_of=identity_of, posture_of=posture_of).held,
         )
     for line in drawn.lines():
         say_line(line)

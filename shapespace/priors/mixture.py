@@ -1,15 +1,16 @@
 """A mixture of Gaussians, by expectation and maximisation, with shrunk covariances.
 
-Letters: S codes, K codes, L code length, R leading axes, C components.
+Letters: S codes, K codes, L code length, R leading axes, C components, H held numbers.
 """
 
 import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from shapespace.errors import at_least
 from shapespace.priors.axes import ledoit_wolf
 from shapespace.priors.base import CodePrior
 
@@ -25,6 +26,8 @@ TOLERANCE = 1e-6
 """A mixture is done when a step changes the mean log density by less, in nats."""
 LEAST_VARIANCE = 1e-4
 """Added to each variance, in squared standard deviations of all codes."""
+LEAST_FLOOR = 1e-9
+"""Added to variances of what held numbers leave free, which may be 0 but for rounding."""
 
 
 class Components(NamedTuple):
@@ -48,6 +51,43 @@ class Components(NamedTuple):
         half_log_det = factors.diagonal(dim1=1, dim2=2).log().sum(1)
         constant = 0.5 * self.means.shape[1] * math.log(2 * math.pi)
         return self.log_weights - half_log_det - constant - 0.5 * scaled.square().sum(1).mT
+
+    def given(
+        self,
+        seen: Float64[Tensor, " H"],
+        matrix: Float64[Tensor, "H R"],
+        noise: Float64[Tensor, "H H"],
+    ) -> "Components":
+        """The mixture of points p of which ``matrix`` p + noise was seen.
+
+        Each Gaussian is conditioned as in a Kalman filter; its share grows with the density that it
+        gave to what was seen.
+
+        Args:
+            seen: what was seen.
+            matrix: how points make it.
+            noise: covariance of the noise. ``matrix`` C ``matrix``^T + ``noise`` is invertible.
+        """
+        across = matrix @ self.covariances
+        expected = Components(self.log_weights, self.means @ matrix.mT, across @ matrix.mT + noise)
+        log_weights = expected.joint(seen[None])[0].log_softmax(0)
+        gain = torch.linalg.solve(expected.covariances, across).mT
+        means = self.means + ((seen - expected.means)[:, None] @ gain.mT)[:, 0]
+        covariances = self.covariances - gain @ across
+        return Components(log_weights, means, 0.5 * (covariances + covariances.mT))
+
+    def sample(self, num: int, generator: torch.Generator) -> Float64[Tensor, "K R"]:
+        """Draw points.
+
+        Args:
+            num: K.
+            generator: of the draws.
+        """
+        which = torch.multinomial(self.log_weights.exp(), num, True, generator=generator)
+        size = self.means.shape[1]
+        noise = torch.randn(num, size, 1, generator=generator, dtype=torch.float64)
+        factors = torch.linalg.cholesky(self.covariances)
+        return self.means[which] + (factors[which] @ noise)[..., 0]
 
 
 class GaussianMixture(CodePrior):
@@ -104,10 +144,37 @@ class GaussianMixture(CodePrior):
             num: K.
             generator: of the draws.
         """
-        which = torch.multinomial(self.log_weights.exp(), num, True, generator=generator)
-        noise = torch.randn(num, self.num_leading, 1, generator=generator, dtype=torch.float64)
-        factors = torch.linalg.cholesky(self.covariances)
-        return self.means[which] + (factors[which] @ noise)[..., 0]
+        return self.components.sample(num, generator)
+
+    def sample_holding(
+        self, num: int, generator: torch.Generator, code: Float[Tensor, " L"], held: slice
+    ) -> Float[Tensor, "K L"]:
+        """Draw codes some of whose numbers are held, of single precision.
+
+        The others are drawn as likely as they are beside the held ones. Along the axes that do not
+        lead, the held numbers count as noise, and the others stay at the mean.
+
+        Args:
+            num: K; 0 gives none.
+            generator: of the draws, on the CPU.
+            code: has the numbers that are held.
+            held: which these are.
+        """
+        at_least(0, num=num)
+        lead, axes = self.num_leading, self.axes
+        kept = code.detach().cpu()[held].double()
+        if num and lead:
+            back = axes.axes[held] * axes.deviations
+            rest = back[:, lead:]
+            seen = kept - axes.mean[held]
+            found = self.components.given(seen, back[:, :lead], rest @ rest.mT)
+            floor = LEAST_FLOOR * torch.eye(lead).to(rest)
+            leading = found._replace(covariances=found.covariances + floor).sample(num, generator)
+        else:
+            leading = torch.zeros(num, lead, dtype=torch.float64)
+        drawn = axes.codes(leading)
+        drawn[:, held] = kept
+        return drawn.float()
 
     def in_codes(self) -> Components:
         """The Gaussians of whole codes: R is L in the result."""

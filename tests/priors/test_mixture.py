@@ -64,3 +64,66 @@ def test_the_order_of_the_codes_does_not_matter_much_and_seeds_repeat():
     first, other = (GaussianMixture.fit(each, seeded()) for each in (codes, turned))
     torch.testing.assert_close(first.log_prob(codes), other.log_prob(codes), rtol=0, atol=1e-3)
     assert torch.equal(first.sample(5, seeded(7)), first.sample(5, seeded(7)))
+
+
+def textbook(parts, held, values):
+    """Share, mean and covariance of the free numbers of each component, by inverses."""
+    free = [i for i in range(parts.means.shape[1]) if i not in held]
+    shares, means, covariances = [], [], []
+    for weight, mean, covariance in zip(*parts, strict=True):
+        inner = torch.linalg.inv(covariance[held][:, held])
+        off = values - mean[held]
+        density = torch.distributions.MultivariateNormal(mean[held], covariance[held][:, held])
+        shares.append(float((weight + density.log_prob(values)).exp()))
+        means.append(mean[free] + covariance[free][:, held] @ inner @ off)
+        covariances.append(
+            covariance[free][:, free]
+            - covariance[free][:, held] @ inner @ covariance[held][:, free]
+        )
+    return torch.tensor(shares).double() / sum(shares), torch.stack(means), torch.stack(covariances)
+
+
+def test_held_numbers_condition_the_mixture_as_the_textbook_says():
+    generator = seeded(1)
+    roots = torch.randn(3, 4, 4, generator=generator).double()
+    parts = Components(
+        torch.tensor([0.2, 0.5, 0.3]).double().log(),
+        torch.randn(3, 4, generator=generator).double(),
+        roots @ roots.mT + torch.eye(4),
+    )
+    held, values = [0, 2], torch.tensor([0.4, -1.0]).double()
+    found = parts.given(values, torch.eye(4).double()[held], torch.zeros(2, 2).double())
+    shares, means, covariances = textbook(parts, held, values)
+    torch.testing.assert_close(found.log_weights.exp(), shares)
+    torch.testing.assert_close(found.means[:, held], values.expand(3, 2))
+    torch.testing.assert_close(found.means[:, [1, 3]], means)
+    torch.testing.assert_close(found.covariances[:, [1, 3]][:, :, [1, 3]], covariances)
+
+
+def test_samples_have_the_held_numbers_and_the_others_that_go_with_them():
+    # Two clusters: who has the numbers of one is of that one.
+    codes = clusters(length=6)
+    found = GaussianMixture.fit(codes, seeded())
+    drawn = found.sample_holding(200, seeded(2), codes[-1], slice(0, 2))
+    assert torch.equal(drawn[:, :2], codes[-1, :2].expand(200, 2))
+    assert (drawn[:, 2:] < 0).all()
+    torch.testing.assert_close(drawn[:, 2:].mean(0), -torch.ones(4), rtol=0, atol=0.1)
+    assert found.sample_holding(0, seeded(), codes[0], slice(0, 2)).shape == (0, 6)
+    whole = found.sample_holding(2, seeded(), codes[0], slice(0, None))
+    torch.testing.assert_close(whole, codes[:1].expand(2, 6))
+
+
+def test_few_codes_of_many_numbers_can_be_held():
+    codes = torch.randn(9, 40, generator=seeded(4))
+    found = GaussianMixture.fit(codes, seeded())
+    drawn = found.sample_holding(5, seeded(), codes[3], slice(8, None))
+    assert torch.isfinite(drawn).all() and torch.equal(drawn[:, 8:], codes[3, 8:].expand(5, 32))
+    # What is held leaves little doubt whose code it is.
+    near = torch.cdist(drawn[:, :8], codes[:, :8]).argmin(1)
+    assert (near == 3).all()
+
+
+def test_equal_codes_leave_nothing_to_draw():
+    codes = torch.ones(5, 3)
+    drawn = GaussianMixture.fit(codes, seeded()).sample_holding(2, seeded(), codes[0], slice(0, 1))
+    torch.testing.assert_close(drawn, torch.ones(2, 3))

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from shapespace.config.options import Factor
+from shapespace.encoders.factors import columns_of
 from shapespace.errors import InputError, at_least, one_line, printable
 from shapespace.evaluation.samples.judge import SampleScores, judge
 from shapespace.evaluation.samples.prior import drawn_codes, prior_of
@@ -101,6 +103,7 @@ def draw_samples_of(
     resolution: int = 128,
     judged: bool = False,
     up: str = "y",
+    hold: tuple[Factor, str] | None = None,
 ) -> Drawn:
     """Write new shapes: ``<number>.ply``, ``.npy`` (the code), ``.json``, and the sheet of all.
 
@@ -116,14 +119,18 @@ def draw_samples_of(
         resolution: grid nodes along the longest side of a mesh.
         judged: compare the samples as a set with the training shapes too.
         up: the axis of the shapes that points up, for the sheet.
+        hold: the part of the code that all samples have from a training scan, and its name.
 
     Raises:
-        InputError: the space has no meshes, or the prior is that of another space.
+        InputError: the space has no meshes, or the prior is that of another space, or a part is
+            held and there is none, or the prior is no mixture.
     """
     at_least(1, num=num)
     at_least(2, resolution=resolution)
     space = space_of_meshes(checkpoint, seed)
-    codes = drawn_codes(prior_of(space, prior), num, seed)
+    held = None if hold is None else space.held(*hold)
+    columns = None if held is None else (held.code, columns_of(held.factor, space.identity_size))
+    codes = drawn_codes(prior_of(space, prior), num, seed, columns)
     shapes = CoarseShapes(space)
     found = Drawn(output_folder(out), space.unit)
     remove_leftovers(found.folder)

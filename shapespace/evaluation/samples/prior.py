@@ -148,13 +148,31 @@ def prior_or_mixture(space: TrainedSpace) -> CodePrior:
     return fit_prior("mixture", codes, seeded_generator("cpu", 0))
 
 
-def drawn_codes(prior: CodePrior, num: int, seed: int) -> Float[torch.Tensor, "K L"]:
+def drawn_codes(
+    prior: CodePrior,
+    num: int,
+    seed: int,
+    held: tuple[Float[torch.Tensor, " L"], slice] | None = None,
+) -> Float[torch.Tensor, "K L"]:
     """Codes [K,L], each from a generator of its own: more samples leave the first ones as they are.
 
     Args:
         prior: the prior.
         num: K.
         seed: of the samples.
+        held: a code and which of its numbers all samples have; None holds none.
+
+    Raises:
+        InputError: numbers are held and the prior is no mixture.
     """
-    rows = [prior.sample(1, seeded_generator("cpu", seed, row)) for row in range(num)]
+    if held is None:
+        draw = partial(prior.sample, 1)
+    elif isinstance(prior, GaussianMixture):
+        draw = partial(prior.sample_holding, 1, code=held[0], held=held[1])
+    else:
+        raise InputError(
+            f"the prior is a {prior.kind}, and only a mixture can hold a part of the code: make "
+            "one with shapespace prior fit --kind mixture --out FILE and give it with --prior FILE"
+        )
+    rows = [draw(generator=seeded_generator("cpu", seed, row)) for row in range(num)]
     return torch.cat(rows) if rows else torch.zeros(0, prior.latent_size)

@@ -17,6 +17,8 @@ from shapespace.evaluation.samples.prior import drawn_codes, make_prior, prior_o
 from shapespace.evaluation.samples.shapes import CoarseShapes
 from shapespace.priors.files import fit_prior, load_prior
 from shapespace.space import TrainedSpace
+from tests.encoders.test_factors import RADII as PEOPLE
+from tests.encoders.test_factors import SIZE
 
 pytest.importorskip("igl")
 
@@ -38,6 +40,14 @@ def run(toy_checkpoint, tmp_path_factory):
     (folder / "last.ckpt").write_bytes(toy_checkpoint.read_bytes())
     assert main(["prior", "fit", str(folder / "last.ckpt")]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def people_checkpoint(train, write_store, tmp_path_factory):
+    """A space whose codes are an identity and a posture."""
+    folder = tmp_path_factory.mktemp("people")
+    store = write_store(folder / "people.hdf5", PEOPLE)
+    return train(folder / "run", 4, f"--data.store={store}", SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +175,28 @@ def test_one_code_gives_that_shape_and_says_so(tmp_path):
     codes = torch.ones(1, 3)
     prior = fit_prior("mixture", codes, torch.Generator())
     assert torch.equal(drawn_codes(prior, 3, 0), codes.repeat(3, 1))
+
+
+def test_postures_are_drawn_for_one_person(people_checkpoint, tmp_path, capsys):
+    checkpoint = tmp_path / "last.ckpt"
+    checkpoint.write_bytes(people_checkpoint.read_bytes())
+    assert main(["prior", "fit", str(checkpoint)]) == 0
+    sample = ["prior", "sample", str(checkpoint), "--num=3", "--resolution=16"]
+    assert main([*sample, "--identity-of=anna", f"--out={tmp_path / 'anna'}"]) == 0
+    space = TrainedSpace.load(checkpoint)
+    identity = space.held("identity", "anna").code[: space.identity_size].numpy()
+    codes = np.stack([np.load(tmp_path / "anna" / f"00{row}.npy") for row in range(3)])
+    np.testing.assert_array_equal(codes[:, : len(identity)], np.tile(identity, (3, 1)))
+    assert len(np.unique(codes, axis=0)) == 3
+    capsys.readouterr()
+    assert main(["prior", "fit", str(checkpoint), "--kind=diffusion"]) == 0
+    capsys.readouterr()
+    assert main([*sample, "--identity-of=anna", f"--out={tmp_path / 'no'}"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "only a mixture can hold" in said and len(said.splitlines()) == 1
+
+
+def test_a_space_without_identities_holds_none(run, tmp_path, capsys):
+    arguments = ["prior", "sample", str(run / "last.ckpt"), f"--out={tmp_path / 'no'}"]
+    assert main([*arguments, "--identity-of=ball"]) == 2
+    assert "codes of one part" in capsys.readouterr().err
