@@ -26,6 +26,7 @@ from shapespace.data.formats.readers import read_raw
 from shapespace.data.sources import find_sources
 from shapespace.geometry.components import edge_lengths, largest_component
 from shapespace.geometry.proximity import nearest_on_mesh, point_to_mesh
+from shapespace.geometry.spread import farthest_point_sample
 from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
 from shapespace.reconstruction.inputs import prepare_for
 from shapespace.reconstruction.method import fit_scans
@@ -44,8 +45,10 @@ FOLDS = (
 )
 """People and motions that are left out."""
 SEEN = 0.005
-HAND, FOOT = 0.19, 0.24
-"""Distance along the skin from the tip of a hand or foot to its end."""
+HAND, FOOT, HEAD = 0.19, 0.24, 0.24
+"""Distance along the skin from the tip of a hand, a foot or the head to its end."""
+BETWEEN_TIPS = 0.3
+"""Least distance along the skin between two tips; fingers are nearer to each other."""
 NUM_SAMPLES = 30_000
 RESOLUTION = 224
 
@@ -65,24 +68,28 @@ def groups_of(rows, fold):
 
 
 def extremities(row):
-    """Vertices of hands and of feet, by their distance along the skin from its farthest places."""
+    """Vertices of hands, feet and head of a frame with hanging or bent arms.
+
+    Tips are the vertices that lie farther from all others, along the skin, than those around them.
+    """
     mesh = bodies.registration(row)
     vertices = np.asarray(mesh.vertices)
     skin = edge_lengths(mesh)
-    middle = vertices.mean(0)
-    low, high = vertices[:, 1].min(), vertices[:, 1].max()
-    navel = [middle[0], low + 0.58 * (high - low), vertices[:, 2].max()]
-    start = int(np.linalg.norm(vertices - navel, axis=1).argmin())
-    far = dijkstra(skin, indices=start)
-    near = np.full(len(vertices), np.inf)
-    tips = []
+    spread = farthest_point_sample(vertices, 40)
+    far = dijkstra(skin, indices=spread).mean(0)
+    one, other = skin.tocoo().coords
+    around = np.zeros(len(far))
+    np.maximum.at(around, one, far[other])
+    np.maximum.at(around, other, far[one])
+    near, tips = np.full(len(far), np.inf), []
     while len(tips) < 5:
-        tips.append(int(np.where(near > 0.35, far, -1).argmax()))
+        tips.append(int(np.where((near > BETWEEN_TIPS) & (far >= around), far, -1).argmax()))
         near = np.minimum(near, dijkstra(skin, indices=tips[-1]))
-    feet = [tip for tip in tips if vertices[tip, 1] - low < 0.1 * (high - low)]
-    aside = [tip for tip in tips if abs(vertices[tip, 0] - middle[0]) > 0.12 and tip not in feet]
-    hands = dijkstra(skin, indices=aside[:2]).min(0) < HAND
-    return {"hands": hands, "feet": dijkstra(skin, indices=feet).min(0) < FOOT}
+    *others, head = sorted(tips, key=lambda tip: vertices[tip, 1])
+    reach = {"hands": (others[2:], HAND), "feet": (others[:2], FOOT), "head": ([head], HEAD)}
+    return {
+        name: dijkstra(skin, indices=ends).min(0) < most for name, (ends, most) in reach.items()
+    }
 
 
 def errors(mesh, row, scan, parts):

@@ -17,27 +17,17 @@ Frame and unit: those of the field. Letters: n samples, L code length.
 from typing import NamedTuple
 
 import numpy as np
-import trimesh
 from jaxtyping import Float
 from scipy.sparse import block_diag, csc_array, diags_array
 from scipy.sparse.linalg import splu
-from torch import Tensor
 
-from shapespace.bending.samples import (
-    ZeroSamples,
-    normal_velocity,
-    samples_of_mesh,
-    zero_samples,
-)
+from shapespace.bending.samples import ZeroSamples
 from shapespace.bending.strain import SampleGraph, sample_graph
-from shapespace.decoders.base import Field
 
 SOFT = 1e-4
 """Softness of the constraint v . n = u. A crumb smaller than 1 % of the size escapes it."""
 RIDGE = 1e-6
 """Weight of |v|^2, which decides motions that the surface does not show, such as of a ball."""
-NUM_SAMPLES = 800
-"""Samples of a surface for one energy."""
 
 
 class Bending(NamedTuple):
@@ -70,36 +60,6 @@ class Bending(NamedTuple):
     def mean_square_speed(self) -> float:
         """Mean of u^2 over the samples; 0 without samples."""
         return float(np.square(self.speed).mean()) if len(self.speed) else 0.0
-
-
-def bending(
-    field: Field,
-    latent: Float[Tensor, " L"],
-    direction: Float[Tensor, " L"],
-    *,
-    extent: float,
-    mesh: trimesh.Trimesh | None = None,
-    count: int = NUM_SAMPLES,
-    seed: int = 0,
-) -> Bending:
-    """The least strained motion of the zero set of f(.; z) as the code moves along a direction.
-
-    Args:
-        field: the field, D = 3.
-        latent: the code z.
-        direction: d, the change of the code in a unit of time; its length does not change the
-            energy.
-        extent: half side of the box that holds the zero set, in the field's unit.
-        mesh: the whole zero set in the field's frame, if it is known; it is meshed otherwise.
-        count: samples of the zero set.
-        seed: of the samples.
-    """
-    if mesh is None:
-        samples = zero_samples(field, latent, count=count, extent=extent, seed=seed)
-    else:
-        samples = samples_of_mesh(field, latent, mesh, count=count, seed=seed)
-    speed = normal_velocity(field, latent, direction, samples.points)
-    return completed(samples, speed)
 
 
 def completed(samples: ZeroSamples, speed: Float[np.ndarray, " n"]) -> Bending:

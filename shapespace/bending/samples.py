@@ -1,29 +1,25 @@
-"""Samples of the whole zero set of f(.; z), and its normal velocity along a direction of codes.
+"""Samples of the zero set of f(.; z), and its normal velocity along a direction of codes.
 
 On the zero set the code z + t d has the surface points x(t) with df/dz . d + v . grad f = 0. The
 velocity v along the normal n = grad f / |grad f| is therefore u = -(df/dz . d) / |grad f|.
 
-Frame and unit: those of the field, D = 3. Letters: n samples, V vertices, L code length.
+Frame and unit: those of the field, D = 3. Letters: n samples, K points, L code length.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
 from shapespace.decoders.base import Decoder, Field, jacobian_by_autograd
 from shapespace.geometry.spread import farthest_point_sample
-from shapespace.surface.mesh import extract_mesh
 from shapespace.surface.projection import project
 from shapespace.surface.query import POINTS_PER_CALL
 
-CANDIDATES = 4
-"""Random points of the mesh for each sample that is kept: the kept ones are spread evenly."""
 NEWTON_STEPS = 4
-"""Steps that move a point of the mesh to the zero set."""
+"""Steps that move a point to the zero set."""
 OFF_SURFACE = 1e-3
 """Distance from the zero set, in units of the shape's size, from which a sample is none."""
 
@@ -52,58 +48,46 @@ def size_of(points: Float[np.ndarray, "n 3"]) -> float:
     return float(np.sqrt(np.square(points - points.mean(0)).sum(1).mean()))
 
 
-def zero_samples(
+def samples_near(
     field: Field,
     latent: Float[Tensor, " L"],
+    starts: Float[np.ndarray, "K 3"],
     *,
     count: int,
-    extent: float,
-    resolution: int = 48,
-    seed: int = 0,
+    reach: float,
 ) -> ZeroSamples:
-    """Sample the whole zero set in the box [-extent, extent]^3, loose parts included.
+    """Samples of a zero set to which given points are moved by Newton's method, spread evenly.
+
+    Points that Newton's method does not bring to the surface are left out. Parts of the zero set
+    that are nearest to none of the points are not sampled.
 
     Args:
         field: the field, D = 3.
         latent: its code.
+        starts: any number K of points, in any order.
         count: samples, at most.
-        extent: half side of the box, in the field's unit.
-        resolution: grid nodes along the longest side of the mesh that finds the zero set.
-        seed: of the random points.
+        reach: longest step of a point, in the field's unit.
     """
-    mesh = extract_mesh(field, latent, resolution, extent=extent, largest_only=False)
-    return samples_of_mesh(field, latent, mesh, count=count, seed=seed)
+    points = project(field, latent, points=starts, steps=NEWTON_STEPS, reach=reach)
+    found = on_zero_set(field, latent, points, OFF_SURFACE * size_of(starts))
+    rows = farthest_point_sample(found.points, count)
+    return ZeroSamples(found.points[rows], found.normals[rows])
 
 
-def samples_of_mesh(
-    field: Field,
-    latent: Float[Tensor, " L"],
-    mesh: trimesh.Trimesh,
-    *,
-    count: int,
-    seed: int = 0,
+def on_zero_set(
+    field: Field, latent: Float[Tensor, " L"], points: Float[np.ndarray, "K 3"], within: float
 ) -> ZeroSamples:
-    """Samples of a zero set that is meshed already, moved to f = 0 by Newton's method.
-
-    Random points by area are thinned to points far from each other, so that no part is missed.
-    Points that Newton's method does not bring to the surface are left out.
+    """The points that lie near the zero set, with their normals.
 
     Args:
         field: the field, D = 3.
         latent: its code.
-        mesh: its zero set, in the field's frame; an empty one gives no samples.
-        count: samples, at most.
-        seed: of the random points.
+        points: any number K of points.
+        within: largest distance, as |f| / |grad f| tells it, in the field's unit.
     """
-    if not len(mesh.faces) or not mesh.area > 0:
-        return ZeroSamples(np.zeros((0, 3)), np.zeros((0, 3)))
-    drawn = np.asarray(trimesh.sample.sample_surface(mesh, CANDIDATES * count, seed=seed)[0])
-    points = drawn[farthest_point_sample(drawn, count)]
-    size = size_of(points)
-    points = project(field, latent, points=points, steps=NEWTON_STEPS, reach=0.1 * size)
     value, gradient, _ = derivatives(field, latent, points)
     slope = np.linalg.norm(gradient, axis=1)
-    kept = np.abs(value) <= OFF_SURFACE * size * slope
+    kept = np.abs(value) <= within * slope
     kept &= slope > 0
     return ZeroSamples(points[kept], gradient[kept] / slope[kept, None])
 

@@ -39,7 +39,7 @@ def bending_term(
     Args:
         field: the field, as it was when ``found`` was made.
         latent: the code z.
-        direction: d, as it was given to :func:`~shapespace.bending.energy.bending`.
+        direction: d, as it was given to :func:`~shapespace.bending.meshed.bending`.
         found: the least strained motion.
         step: longest way of a sample in the central difference, in units of the shape's size.
     """

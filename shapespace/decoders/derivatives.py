@@ -6,6 +6,8 @@ uses its own closed form where it has one; any other field is differentiated aut
 Letters: B scans, N points a scan, D dimension, L code length. H is the Hessian of f in x.
 """
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -104,6 +106,18 @@ def bytes_of_second_derivatives(decoder: Decoder) -> int:
     Autograd keeps the pass of f, and one like it for each coordinate.
     """
     return (1 + decoder.dimension) * Decoder.bytes_per_point(decoder)
+
+
+def bytes_of_step(decoder: Decoder, needs: Collection[str]) -> int:
+    """About how many bytes a training step keeps for each point until its backward pass.
+
+    Args:
+        decoder: f(x; z).
+        needs: of the objective; "second_derivatives" counts.
+    """
+    if "second_derivatives" in needs:
+        return bytes_of_second_derivatives(decoder)
+    return decoder.bytes_per_point()
 
 
 class FirstOrderDistance(Decoder):

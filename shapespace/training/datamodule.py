@@ -146,6 +146,16 @@ def _check_names(path: str | None, names: Sequence[str], store: ScanStore) -> No
             raise InputError(f"{path}: {error}; a split has one name a line") from error
 
 
+def _check_sizes(store: ScanStore, names: Sequence[str], num_points: int) -> None:
+    """Raise InputError for a scan that has fewer points than a window."""
+    for name in names:
+        if store.num_points(name) < num_points:
+            raise InputError(
+                f"{store.path}: scan {name!r} holds {store.num_points(name)} points but "
+                f"data.num_points is {num_points}: lower it, or prepare with more points"
+            )
+
+
 class ScanData(pl.LightningDataModule):
     """Training scans of one store.
 
@@ -216,12 +226,7 @@ class ScanData(pl.LightningDataModule):
         # A tied copy has no code of its own, and so no name.
         made = copies.of(self.sources)
         self.names = self.sources if copies.tied else tuple(copy.name for copy in made)
-        for name in self.sources:
-            if self.store.num_points(name) < num_points:
-                raise InputError(
-                    f"{store}: scan {name!r} holds {self.store.num_points(name)} points but "
-                    f"data.num_points is {num_points}: lower it, or prepare with more points"
-                )
+        _check_sizes(self.store, self.sources, num_points)
         if drop_last and batch_size > self.num_scans * repeats:
             raise InputError(
                 f"{store}: data.drop_last with batch_size={batch_size} leaves no batch of "

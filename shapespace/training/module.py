@@ -15,15 +15,16 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
 
+from shapespace.bending.penalty import penalty_of
 from shapespace.checkpoint import FORMAT, PLACE
 from shapespace.checkpoint_scans import with_scans
 from shapespace.data.names import subjects_of
 from shapespace.decoders.base import Decoder
-from shapespace.decoders.derivatives import bytes_of_second_derivatives
+from shapespace.decoders.derivatives import bytes_of_step
 from shapespace.encoders.base import Encoder
 from shapespace.encoders.codes import CodeOptions, codes_of
 from shapespace.encoders.factors import IDENTITY, POSTURE, TABLE
-from shapespace.errors import InputError, at_least, positive
+from shapespace.errors import InputError, at_least
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
 from shapespace.scan import Samples
@@ -34,7 +35,7 @@ from shapespace.training.optimisers import (
     CodeOptimiser,
     Optimiser,
     RateSchedule,
-    check_warm_up,
+    check_lr,
     code_optimiser,
     decoder_optimisers,
 )
@@ -93,6 +94,12 @@ class ShapeSpace(pl.LightningModule):
         identity_size: numbers of a code that all scans of a subject share, its identity; the others
             are the posture of each scan. Names <subject>_<sequence>_<frame> say the subject. 0 is
             the published choice: a code of one part for each scan.
+        bending: weight of the mean root of the bending energy at random places between training
+            codes (:mod:`shapespace.bending.penalty`); shapes between two scans are then to move
+            rather than to vanish and grow. A number, or a schedule over the run such as
+            ``linear 0 0.01 from 0.2 to 0.5``. 0, the default, changes nothing.
+        bending_every: one visit of so many is looked at, by so many times the weight; less often
+            is cheaper.
     """
 
     # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
@@ -122,12 +129,12 @@ class ShapeSpace(pl.LightningModule):
         seed: int = 0,
         encoder: Encoder | None = None,
         identity_size: int = 0,
+        bending: float | str = 0.0,
+        bending_every: int = 32,
     ) -> None:
         super().__init__()
-        positive(lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
-        at_least(1, halve_every=halve_every)
+        check_lr(warm_up, halve_every, lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
         at_least(0, seed=seed, identity_size=identity_size)
-        check_warm_up(warm_up)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
         self.decoder = decoder
@@ -144,12 +151,12 @@ class ShapeSpace(pl.LightningModule):
         self.optimiser: Optimiser = optimiser
         self.code_optimiser: CodeOptimiser = code_optimiser
         self.halve_every = halve_every
-        self.points_per_chunk = points_per_chunk
         self.seed = seed
         self.means = EpochMeans()
         self.first_losses = FirstLosses()
         self.last_step = StepResult({}, 0, taken=False)
         self._excluded: frozenset[int] = frozenset()
+        self.penalty = penalty_of(bending, bending_every, seed=seed, decoder=decoder)
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
     def setup(self, stage: str) -> None:
@@ -169,16 +176,13 @@ class ShapeSpace(pl.LightningModule):
                 "model.schedule=cosine ends with the run, and trainer.max_epochs=-1 has no end: "
                 "give trainer.max_epochs or trainer.max_steps, or model.schedule=halve"
             )
-        check_schedules(
-            self.objective.weights, endless=endless, max_epochs=self.trainer.max_epochs or -1
-        )
-        if self.points_per_chunk == "auto":
+        more = {} if self.penalty is None else {"bending": self.penalty.weight}
+        weights = {**self.objective.weights, **more}
+        check_schedules(weights, endless=endless, max_epochs=self.trainer.max_epochs or -1)
+        if self.hparams["points_per_chunk"] == "auto":
             sharers = getattr(self.trainer.strategy, "num_processes", 1)
-            second = "second_derivatives" in self.objective.needs
-            bytes_per_point = (
-                bytes_of_second_derivatives if second else type(self.decoder).bytes_per_point
-            )(self.decoder)
-            self.most_points = points_that_fit(bytes_per_point, self.device, sharers)
+            needed = bytes_of_step(self.decoder, self.objective.needs)
+            self.most_points = points_that_fit(needed, self.device, sharers)
 
     def on_train_epoch_start(self) -> None:
         """Begin the means of an epoch; Lightning does not call this for a resumed epoch."""
@@ -293,10 +297,22 @@ class ShapeSpace(pl.LightningModule):
         samples = samples_of_visits(self.sampler, batch.scan, seed=self.seed, visits=numbers)
         weights = samples.surface.new_tensor(batch.step.weights)
         shares: dict[str, Tensor] = {}
-        losses: list[Tensor] = []
-        *rest, last = samples.chunks(self.most_points)
-        for rows in rest:
+        if self.penalty is not None:
             with self._alone():
+                shares = self.penalty.of_step(
+                    self.decoder,
+                    self.codes.table.weight,
+                    visits=batch.step.visits,
+                    weights=batch.step.weights,
+                    points=batch.scan.points,
+                    extent=self.sampler.extent,
+                    progress=self._progress(),
+                    backward=lambda part: self.manual_backward(part * self.trainer.world_size),
+                )
+        losses: list[Tensor] = []
+        chunks = samples.chunks(self.most_points)
+        for rows in chunks:
+            with nullcontext() if rows is chunks[-1] else self._alone():
                 losses += self._backward_of(
                     samples[rows],
                     batch.scan.index[rows],
@@ -304,13 +320,6 @@ class ShapeSpace(pl.LightningModule):
                     weights=weights[rows],
                     shares=shares,
                 )
-        losses += self._backward_of(
-            samples[last],
-            batch.scan.index[last],
-            visits=numbers[last],
-            weights=weights[last],
-            shares=shares,
-        )
         return shares, torch.stack(losses)
 
     def _backward_of(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from shapespace.errors import positive
+from shapespace.errors import at_least, positive
 
 RateSchedule = Literal["halve", "cosine"]
 Optimiser = Literal["adam", "muon"]
@@ -147,7 +147,15 @@ def shapes_of_state(
     return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
 
 
-def check_warm_up(warm_up: float) -> None:
-    """Raise ValueError for a fraction of the run that is negative or the whole run."""
+def check_lr(warm_up: float, halve_every: int, **rates: float) -> None:
+    """Raise ValueError for learning rates or a schedule of them that cannot be.
+
+    Args:
+        warm_up: a fraction of the run, 0 or more, below 1.
+        halve_every: a number of epochs, at least 1.
+        rates: positive and finite.
+    """
+    positive(**rates)
+    at_least(1, halve_every=halve_every)
     if not 0 <= warm_up < 1:
         raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from shapespace.bending.energy import bending, completed
+from shapespace.bending.energy import completed
+from shapespace.bending.meshed import bending
 from shapespace.bending.samples import ZeroSamples
 from tests.exact import (
     bending_capsule,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from shapespace.bending.samples import normal_velocity, size_of, zero_samples
+from shapespace.bending.meshed import zero_samples
+from shapespace.bending.samples import normal_velocity, size_of
 from tests.exact import moving_capsule, sphere, two_spheres
 
 NO_CODE = torch.zeros(0, dtype=torch.float64)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from shapespace.bending.energy import RIDGE, SOFT, bending
+from shapespace.bending.energy import RIDGE, SOFT
+from shapespace.bending.meshed import bending
 from shapespace.bending.samples import derivatives
 from shapespace.bending.term import bending_term
 from shapespace.decoders.mlp import SkipMLP

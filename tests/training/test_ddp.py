@@ -128,6 +128,7 @@ SETTINGS = {
     ],
     "tied": ["--trainer.max_epochs=10", "--data.copies.mirror=x", "--data.copies.tied=true"],
     "muon": ["--trainer.max_epochs=10", "--model.optimiser=muon", "--model.schedule=cosine"],
+    "bending": ["--trainer.max_epochs=10", "--model.bending=0.001", "--model.bending_every=3"],
 }
 """Each of 20 steps of four scans, of five scans but where four are named."""
 

@@ -14,7 +14,7 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.bending.energy import bending
+from shapespace.bending.meshed import bending
 from shapespace.geometry.components import components
 from shapespace.reconstruction.walks.path import Leg
 from shapespace.space import TrainedSpace

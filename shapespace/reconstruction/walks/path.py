@@ -24,7 +24,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from shapespace.bending.energy import bending
+from shapespace.bending.meshed import bending
 from shapespace.config.options import WalkPath
 from shapespace.decoders.base import Field
 from shapespace.scan import Frame
