@@ -348,6 +348,16 @@ def test_a_folder_of_runs_is_a_choice(trained, tmp_path):
     target = opened(tmp_path)
     assert (list(target.runs), target.run) == (["a", "b"], "a")
     assert opened(tmp_path / "b").runs == {}
+    pytest.importorskip("viser")
+    page = open_page(tmp_path, port=0)
+    try:
+        first = page.session
+        page.show_run("b")
+        assert page.session is not first and page.session.space.path == tmp_path / "b" / "last.ckpt"
+        assert page.session.worker.wait()
+        assert not first.worker._thread.is_alive()
+    finally:
+        page.close()
 
 
 def test_a_free_name_overwrites_nothing(tmp_path):
