@@ -5,6 +5,7 @@ Commands are their own ``--help``; recipes and methods are their files; the Pyth
 """
 
 import io
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -87,7 +88,22 @@ def _pages() -> dict[str, str]:
         "methods.md": "\n".join(_methods()),
         "measured/columns.md": "\n".join(_columns()),
         "api.md": "\n".join(_python()),
+        **{
+            f"notebooks/{path.stem}.md": notebook(path)
+            for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+        },
     }
+
+
+def notebook(path: Path) -> str:
+    """A notebook as a page: its texts, and its code in blocks."""
+    parts = [f"*The notebook [{path.name}]({path.name}) itself runs in Jupyter.*"]
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else _block(text, "python"))
+    # The title comes first.
+    parts[:2] = parts[1::-1]
+    return "\n\n".join(parts) + "\n"
 
 
 def _commands() -> Iterator[str]:

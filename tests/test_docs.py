@@ -131,7 +131,8 @@ def test_pages_of_the_site_say_what_the_code_says(site):
     methods = (site / "methods.html").read_text()
     assert all(f">{name}<" in methods for name in METHODS)
     own = (site / "guides" / "own-method.html").read_text()
-    assert "BesideSurface" in own and "own_method.Blob" in own
+    # Of the YAML, and of the file with the classes.
+    assert "own_method.Blob" in own and "to a random side." in own
     assert "chamfer_half_unsquared" in (site / "measured" / "columns.html").read_text()
     assert "from_pretrained" in (site / "api.html").read_text()
     assert (site / "measured" / "theory" / "plane.png").is_file()

@@ -60,6 +60,14 @@ class SampleGraph(NamedTuple):
         total = (self.weight * np.square(change).sum(2)).sum()
         return float(total / max(self.num_edges, 1))
 
+    def local_strain(self, velocity: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Root of the mean squared strain rate over the edges of each sample; NaN without edges."""
+        turn = np.cross(self.rotation_rate(velocity)[:, None], self.edges)
+        change = velocity[self.neighbours] - velocity[:, None] - turn
+        total = (self.weight * np.square(change).sum(2)).sum(1)
+        edges = (self.weight > 0).sum(1)
+        return np.where(edges > 0, np.sqrt(total / np.maximum(edges, 1)), np.nan)
+
     def matrix(self) -> csc_array:
         """H [3 n, 3 n] with v^T H v = :meth:`strain`, for v that is flattened sample by sample."""
         count, width = self.neighbours.shape

@@ -92,19 +92,19 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
     Args:
         checkpoint: made by shapespace train.
         out: folder to write.
-        onnx: also write OUT/field.onnx, f and grad f for other programs, and compare it with the
-            decoder in onnxruntime. Needs the extra onnx.
+        onnx: also write OUT/field.onnx, f and grad f for other programs, and OUT/jacobian.onnx,
+            both with df/dz, and compare them with the decoder in onnxruntime. Needs the extra onnx.
         licence: under which others may use the space, as it is to stand in space.json.
     """
     from pathlib import Path
 
     from shapespace.sharing.bundle import read_space, write_bundle
     from shapespace.sharing.model_card import CARD, evaluated, write_model_card
-    from shapespace.sharing.onnx import FIELD, check_packages, write_onnx
+    from shapespace.sharing.onnx import FIELD, JACOBIAN, check_packages, write_onnx
     from shapespace.space import TrainedSpace
     from shapespace.utils.files import empty_again
 
-    field = Path(out) / FIELD
+    files = [Path(out) / FIELD, Path(out) / JACOBIAN]
     if onnx:
         check_packages()
     space = TrainedSpace.load(checkpoint, "cpu")
@@ -112,11 +112,13 @@ def export(checkpoint: str, *, out: str, onnx: bool = False, licence: str | None
         folder = write_bundle(read_space(checkpoint), out, digest=space.digest, licence=licence)
         if not write_model_card(folder, evaluated(Path(checkpoint).parent, space.digest)):
             say_line(f"{folder / CARD}: is a page of your own, and stays")
-        if onnx:
-            error = write_onnx(space.decoder, field, space.extent)
-            say_line(f"wrote {field}: differs from the decoder by {error:.1g} at most")
-        elif field.exists():
-            say_line(f"{field}: is of an earlier export; say --onnx to write it anew")
+        for file in files:
+            if onnx:
+                with_codes = file.name == JACOBIAN
+                error = write_onnx(space.decoder, file, space.extent, with_codes)
+                say_line(f"wrote {file}: differs from the decoder by {error:.1g} at most")
+            elif file.exists():
+                say_line(f"{file}: is of an earlier export; say --onnx to write it anew")
     say_line(f"wrote {out}: {space!r}, digest {space.digest[:16]}")
 
 

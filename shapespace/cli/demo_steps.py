@@ -24,13 +24,13 @@ from shapespace.data.sources import find_sources
 from shapespace.evaluation import tables
 from shapespace.evaluation.compare import scores_of
 from shapespace.evaluation.scores import Scores, write_csv
-from shapespace.geometry.proximity import point_to_mesh
 from shapespace.reconstruction.reconstruct import reconstruct_files
 from shapespace.reconstruction.record import with_dropped
 from shapespace.reconstruction.walks.interpolate import interpolate_shapes
-from shapespace.rendering.meshes import GREY, Figure, colour_map, render_grid, save_image
 from shapespace.rendering.plots import plot_curves
 from shapespace.report import html
+from shapespace.report.sections import space as space_sections
+from shapespace.report.sections.demo import DemoCase, best_and_worst, gallery
 from shapespace.space import TrainedSpace
 from shapespace.synthetic.dataset import (
     MOTIONS_OF_DEMO,
@@ -42,10 +42,10 @@ from shapespace.synthetic.dataset import (
 from shapespace.training.statistics import METRICS, read_metrics
 from shapespace.utils.files import output_folder, read_lines, replacing
 
-LARGEST_ERROR = 0.03
-"""Error, in metres, at the bright end of the error map."""
-MAX_IN_PICTURE = 8
-"""Number of unseen scans in the picture. All unseen scans are measured."""
+PLAYER_STEPS, PLAYER_NODES = 6, 72
+"""Shapes from one training shape of the walk to the next, and nodes along their longest side."""
+RUN, UNSEEN = "run", "unseen"
+"""Names of the folders of the training and of the reconstructions."""
 COLUMNS = tuple(
     column
     for column in (*tables.DISTANCES, *tables.MESH)
@@ -101,11 +101,11 @@ class _Demo:
 
     @property
     def run(self) -> Path:
-        return self.folder / "run"
+        return self.folder / RUN
 
     @property
     def unseen(self) -> Path:
-        return self.folder / "unseen"
+        return self.folder / UNSEEN
 
     @property
     def interpolation(self) -> Path:
@@ -246,15 +246,16 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[Scores]) -> P
     page = html.Page(
         "A space of shapes, made by shapespace demo",
         f"{len(space.names)} raw scans of people made from formulas trained one decoder with a "
-        f"{space.decoder.latent_size}-number code for each. Nothing was downloaded.",
+        f"{space.decoder.latent_size}-number code for each. Nothing was downloaded, and this page "
+        "needs no network. To move through the space and to try scans of your own: shapespace view "
+        f"{demo.run}",
     )
-    page.section(
-        "Unseen scans, reconstructed",
-        "Each of these scans belongs to a sequence that was not trained on: the raw scan with its "
-        "holes, the reconstruction from its code alone, and its error against the true surface, "
-        f"dark 0 to bright {1000 * LARGEST_ERROR:.0f} mm.",
-        html.picture(_gallery(demo, dataset), "scan, reconstruction and error of unseen scans"),
+    space_sections.animation(
+        page, space, folder=demo.folder, up="y", steps=PLAYER_STEPS, resolution=PLAYER_NODES
     )
+    cases = [_case(demo, scan) for scan in dataset.unseen]
+    best_and_worst(page, cases, demo.folder / "best_and_worst.png")
+    gallery(page, cases, demo.folder / "unseen.png")
     head, *rows = tables.short_rows(scores, COLUMNS)
     legend = [_wrapped(line) for line in tables.short_legend(COLUMNS)]
     page.section(
@@ -268,36 +269,32 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[Scores]) -> P
         "Between two shapes",
         "A straight line from the code of one person to the code of another.",
         html.picture(demo.interpolation / "strip.png", "seven bodies from one code to another"),
+        html.note(
+            "Nothing in the training asks that a shape in between is a person: limbs may change "
+            "their length on the way. interpolation/walk.json says how much volume and area do."
+        ),
     )
     curves = demo.folder / "curves.png"
     terms = ("step", "loss", "surface", "normal", "eikonal")
     losses = [{key: row[key] for key in terms} for row in read_metrics(demo.run / METRICS)]
     plot_curves(losses, curves)
-    page.section("Training", "The loss and its terms.", html.picture(curves, "loss curves"))
+    page.section(
+        "Training",
+        "The loss and its terms.",
+        html.picture(curves, "loss curves"),
+        html.note("They are those of the training scans, and say nothing of unseen ones."),
+    )
     page.section("Where the time went", "Seconds.", html.code(_seconds(demo)))
     return page.write(demo.folder / "index.html")
 
 
+def _case(demo: _Demo, scan: SyntheticScan) -> DemoCase:
+    raw = trimesh.load_mesh(demo.data / scan.scan_path, process=False)
+    return DemoCase(scan.name, raw, _reconstruction(demo, scan), _surface(demo, scan))
+
+
 def _wrapped(line: str) -> str:
     return textwrap.fill(line, 110, subsequent_indent="    ")
-
-
-def _gallery(demo: _Demo, dataset: SyntheticDataset) -> Path:
-    """Render scans, reconstructions and errors: three rows, a column for each scan."""
-    path = demo.folder / "unseen.png"
-    rows: list[list[Figure]] = [[], [], []]
-    # The quotient rounded up.
-    every = max(1, -(-len(dataset.unseen) // MAX_IN_PICTURE))
-    for scan in dataset.unseen[::every]:
-        raw = trimesh.load_mesh(demo.data / scan.scan_path, process=False)
-        mesh = _reconstruction(demo, scan)
-        error = point_to_mesh(mesh.vertices, _surface(demo, scan))
-        colours = colour_map(error, 0.0, LARGEST_ERROR)
-        rows[0].append(Figure(raw, GREY))
-        rows[1].append(Figure(mesh))
-        rows[2].append(Figure(mesh, label=scan.name, vertex_colors=colours))
-    save_image(render_grid(rows), path)
-    return path
 
 
 def _seconds(demo: _Demo) -> str:

@@ -236,6 +236,7 @@ def view(
     *,
     port: int = 8080,
     watch: bool = False,
+    results: str | None = None,
     out: str = "view",
     resolution: int = 128,
     up: Axis = "y",
@@ -243,32 +244,35 @@ def view(
     """Open a page with the shapes of a space: sliders, names to walk between, a scan to drop.
 
     The page is open to this machine alone, at 127.0.0.1, until Ctrl-C. Sliders move along the
-    principal axes of the codes. A scan file that is dropped is read and fitted as reconstruct does
+    principal axes of the codes. On the map of the codes a click shows a shape, and Shift and a
+    click walks to it. A scan file that is dropped is read and fitted as reconstruct does
     it, and shown beside its reconstruction. New shape draws one from the prior beside the
     checkpoint, or from a mixture made at once. Save writes mesh, code and an animated walk to OUT.
 
       shapespace view runs/bodies-cpu
+      shapespace view runs                            choose among the runs in a folder
+      shapespace view runs/bodies-cpu --results out/  reconstructions made before
       shapespace view runs/bodies-cpu --watch         follows a training
       ssh -L 8080:127.0.0.1:8080 SERVER               the page of another machine
 
     Args:
-        target: checkpoint, or folder of a run.
+        target: checkpoint, folder of a run, or folder that holds runs.
         port: port of the page. Where it is in use, the next free one is taken.
         watch: follow a run that is training: its newest checkpoint and its losses.
+        results: folder that reconstruct wrote with this space.
         out: folder for what is saved.
         resolution: grid nodes along the longest side of a mesh at rest.
         up: axis of the shapes that points up.
     """
-    from shapespace.viewer.page import open_page
+    from shapespace.viewer.page import serve_page
 
-    page = open_page(
+    serve_page(
         target,
         port=port,
         watch=watch,
+        results=results,
         out=out,
         resolution=resolution,
         up=up,
         say=say_line,
     )
-    say_line(f"{page.url} is open in this machine's browsers; Ctrl-C ends it")
-    page.serve()

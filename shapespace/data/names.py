@@ -67,6 +67,12 @@ def parse_names(names: Iterable[str], pattern: str = PATTERN) -> dict[str, Frame
     return found
 
 
+def group_names(names: Sequence[str]) -> list[str]:
+    """The group of each name: its subject in the D-FAUST style, else the part before "_"."""
+    parsed = parse_names(names)
+    return [parsed[name].subject if name in parsed else name.partition("_")[0] for name in names]
+
+
 def subjects_of(names: Sequence[str]) -> list[str]:
     """The subject of each scan; a copy has the subject of its scan.
 

@@ -8,6 +8,13 @@
   const caption = figure.querySelector("figcaption");
   const button = figure.querySelector("button");
   const slider = figure.querySelector("input");
+  // Each slider below the walk has its own frames, which follow those of the walk.
+  let next = animation.walk;
+  const axes = [...figure.querySelectorAll(".axis input")].map((input) => {
+    const count = Number(input.max) + 1, first = next;
+    next += count;
+    return { input, first, count, middle: Number(input.value) };
+  });
   const gl = canvas.getContext("webgl", { antialias: true, alpha: true });
   const YAW = -0.35, PITCH = 0.14;
   let yaw = YAW, pitch = PITCH, zoom = 1, frame = 0, since = 0, playing = false, meshes = [];
@@ -97,7 +104,10 @@
     }
     const { label, colour } = animation.frames[frame], mesh = meshes[frame], rows = turn();
     caption.textContent = label;
-    slider.value = frame;
+    if (frame < animation.walk) slider.value = frame;
+    for (const { input, first, count, middle } of axes) {
+      input.value = frame >= first && frame < first + count ? frame - first : middle;
+    }
     gl.viewport(0, 0, width, height);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!mesh || !mesh.count) return;
@@ -145,19 +155,27 @@
     draw();
   }
 
+  // The frame before or after this one on the slider that it belongs to.
+  function beside(by) {
+    const walk = { first: 0, count: animation.walk };
+    const { first, count } = axes.find((axis) => frame >= axis.first
+      && frame < axis.first + axis.count) || walk;
+    return Math.max(first, Math.min(first + count - 1, frame + by));
+  }
+
   function step(now) {
     if (!playing) return;
     if (now - since >= 1000 / animation.rate) {
       since = now;
       const next = frame + 1;
-      if (next >= animation.frames.length && !animation.loop) return play(false);
-      show(next % animation.frames.length);
+      if (next >= animation.walk && !animation.loop) return play(false);
+      show(next % animation.walk);
     }
     requestAnimationFrame(step);
   }
 
   function play(on) {
-    if (on && frame === animation.frames.length - 1) frame = 0;
+    if (on && frame >= animation.walk - 1) frame = 0;
     playing = on;
     button.textContent = on ? "Pause" : "Play";
     if (on) requestAnimationFrame(step);
@@ -167,6 +185,9 @@
     let held = null;
     button.onclick = () => play(!playing);
     slider.oninput = () => { play(false); show(Number(slider.value)); };
+    for (const { input, first } of axes) {
+      input.oninput = () => { play(false); show(first + Number(input.value)); };
+    }
     canvas.onpointerdown = (event) => {
       held = [event.clientX, event.clientY];
       canvas.setPointerCapture(event.pointerId);
@@ -190,7 +211,7 @@
     canvas.onkeydown = (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (event.key === " ") play(!playing);
-      else if (by) { play(false); show(frame + by); }
+      else if (by) { play(false); show(beside(by)); }
       else return;
       event.preventDefault();
     };
@@ -198,7 +219,7 @@
     const seen = new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) return;
       seen.disconnect();
-      if (animation.frames.length > 1 && !matchMedia("(prefers-reduced-motion)").matches) play(true);
+      if (animation.walk > 1 && !matchMedia("(prefers-reduced-motion)").matches) play(true);
     }, { threshold: 0.6 });
     seen.observe(canvas);
     new ResizeObserver(draw).observe(canvas);
@@ -207,7 +228,7 @@
   function say(text) {
     caption.textContent = text;
     canvas.hidden = true;
-    figure.querySelector(".controls").hidden = true;
+    for (const part of figure.querySelectorAll(".controls, .axis")) part.hidden = true;
   }
 
   if (!gl || !window.DecompressionStream || !gl.getExtension("OES_element_index_uint")) {

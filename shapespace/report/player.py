@@ -48,7 +48,25 @@ class AnimationFrame:
     tint: float = 0.0
 
 
-def player(frames: Sequence[AnimationFrame], up: str = "y", loop: bool = False) -> str:
+@dataclass(frozen=True)
+class AxisFrames:
+    """Shapes along a line of codes, which have a slider of their own.
+
+    Args:
+        name: The text beside the slider.
+        frames: The shapes from one end of the slider to the other; the middle one comes first.
+    """
+
+    name: str
+    frames: Sequence[AnimationFrame]
+
+
+def player(
+    frames: Sequence[AnimationFrame],
+    up: str = "y",
+    loop: bool = False,
+    axes: Sequence[AxisFrames] = (),
+) -> str:
     """HTML of a player of an animation.
 
     The script reports its errors to the console of the browser.
@@ -57,16 +75,19 @@ def player(frames: Sequence[AnimationFrame], up: str = "y", loop: bool = False) 
         frames: The frames; a player of one frame has no controls.
         up: The axis that points up, "x", "y" or "z".
         loop: Whether the first frame follows the last.
+        axes: Further sliders below the animation.
 
     Raises:
         InputError: There are no frames.
     """
     if not frames:
         raise InputError("an animation of no frames: give at least one mesh")
-    low, high = _box(frames)
+    drawn = [*frames, *(frame for axis in axes for frame in axis.frames)]
+    low, high = _box(drawn)
     size = float((high - low).max()) or 1.0
     head = {
-        "frames": [_frame_head(frame) for frame in frames],
+        "frames": [_frame_head(frame) for frame in drawn],
+        "walk": len(frames),
         "low": low.tolist(),
         "high": high.tolist(),
         "size": size,
@@ -74,7 +95,7 @@ def player(frames: Sequence[AnimationFrame], up: str = "y", loop: bool = False) 
         "rate": FRAMES_A_SECOND,
         "loop": loop,
     }
-    numbers = np.concatenate([_numbers(frame.mesh, low, size) for frame in frames])
+    numbers = np.concatenate([_numbers(frame.mesh, low, size) for frame in drawn])
     # A label with "</script>" would end the element that holds the JSON.
     animation = json.dumps(head).replace("<", "\\u003c")
     script = files("shapespace.report").joinpath("player.js").read_text("utf-8")
@@ -84,10 +105,19 @@ def player(frames: Sequence[AnimationFrame], up: str = "y", loop: bool = False) 
         f'{html.escape(frames[0].label)}"></canvas><figcaption></figcaption>'
         f'<div class="controls"{hidden}><button type="button">Play</button>'
         f'<input type="range" min="0" max="{len(frames) - 1}" value="0" step="1" '
-        'aria-label="frame"></div>'
+        f'aria-label="frame"></div>{"".join(map(_axis_slider, axes))}'
         f'<script type="application/json">{animation}</script>'
         f'<script type="text/plain">{packed(numbers)}</script>'
         f"<script>{script}</script></figure>"
+    )
+
+
+def _axis_slider(axis: AxisFrames) -> str:
+    """A slider that begins at the middle of its frames."""
+    last = len(axis.frames) - 1
+    return (
+        f'<label class="axis"><span>{html.escape(axis.name)}</span><input type="range" min="0" '
+        f'max="{last}" value="{last // 2}" step="1"></label>'
     )
 
 

@@ -1,4 +1,4 @@
-"""The field of a space for other programs: f and grad f as one ONNX file.
+"""The field of a space for other programs, as ONNX: f and grad f, and with df/dz in a second file.
 
 Letters: B scans, N points, D dimension, L code length.
 """
@@ -17,32 +17,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from shapespace.decoders.base import Decoder
+from shapespace.decoders.base import Decoder, jacobian_by_autograd
 from shapespace.errors import InputError, one_line
 from shapespace.utils.files import replacing
 
-FIELD = "field.onnx"
-"""Name of the file in an exported space."""
+FIELD, JACOBIAN = "field.onnx", "jacobian.onnx"
+"""Names of the files in an exported space: f and grad f, and both with df/dz."""
+OUTPUTS = ("sdf", "gradient", "code_gradient")
+"""Outputs of the second file; the first has all but the last."""
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 LARGEST_ERROR = 1e-5
-"""Largest error of f, over max |f| or 1, and of grad f, over max |grad f| or 1."""
+"""Largest error of f, over max |f| or 1, and of grad f and df/dz likewise."""
 SHAPES = ((2, 7), (1, 1), (3, 64))
 """Scans and points of the inputs that are compared."""
 
 
-def write_onnx(decoder: Decoder, path: str | Path, extent: float) -> float:
+def write_onnx(
+    decoder: Decoder, path: str | Path, extent: float, with_codes: bool = False
+) -> float:
     """Write f and grad f of a decoder as ONNX, run the file in onnxruntime, and compare.
 
-    Inputs are ``points`` [B, N, D] and ``latent`` [B, L], outputs ``sdf`` [B, N] and ``gradient``
-    [B, N, D], all float32, for any B and N of at least 1.
+    Inputs are ``points`` [B, N, D] and ``latent`` [B, L], outputs ``sdf`` [B, N], ``gradient``
+    [B, N, D] and, if asked for, ``code_gradient`` [B, N, L], df/dz at each point, which fits codes
+    in other programs. All are float32, for any B and N of at least 1.
 
     Args:
         decoder: on the CPU, in evaluation mode and without gradients.
         path: of the file.
         extent: half side of the box in which the field was trained.
+        with_codes: also df/dz, which takes longer: no work is shared by the points of a scan.
 
     Returns:
-        The largest relative error that was found, of either output.
+        The largest relative error that was found, of any output.
 
     Raises:
         InputError: a package is missing, torch cannot export the decoder, or what was exported
@@ -57,16 +63,16 @@ def write_onnx(decoder: Decoder, path: str | Path, extent: float) -> float:
         try:
             with _quiet():
                 program: Any = torch.onnx.export(
-                    _traced(decoder, points, latent),
+                    _traced(decoder, points, latent, with_codes),
                     (points, latent),
                     dynamo=True,
                     verbose=False,
                     input_names=["points", "latent"],
-                    output_names=["sdf", "gradient"],
+                    output_names=OUTPUTS if with_codes else OUTPUTS[:2],
                     dynamic_shapes={"points": {0: scans, 1: number}, "latent": {0: scans}},
                 )
                 program.save(part)
-                error = max(_errors(decoder, part, extent))
+                error = max(_errors(decoder, part, extent, with_codes))
         except OSError:
             raise
         except Exception as error:
@@ -97,23 +103,25 @@ def check_packages() -> None:
 class _Traced(nn.Module):
     """A traced function as a module, as torch's exporter wants it."""
 
-    def __init__(self, function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, function: Callable[[Tensor, Tensor], tuple[Tensor, ...]]) -> None:
         super().__init__()
         self.function = function
 
-    def forward(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, points: Tensor, latent: Tensor) -> tuple[Tensor, ...]:
         return self.function(points, latent)
 
 
-def _traced(decoder: Decoder, points: Tensor, latent: Tensor) -> nn.Module:
-    """f and grad f of a decoder, with the backward pass written out.
+def _traced(decoder: Decoder, points: Tensor, latent: Tensor, with_codes: bool) -> nn.Module:
+    """f and grad f, and df/dz if asked for, of a decoder, with the backward pass written out.
 
     The exporter knows no autograd. So ``forward``, which consists of ordinary operations while
     gradients are on, is traced together with its derivative, for sizes that stay open.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    def function(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def function(x: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+        if with_codes:
+            return jacobian_by_autograd(decoder, x, z)
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             sdf = decoder(x, z)
@@ -144,7 +152,7 @@ def _inputs(
     return points, 0.1 * torch.randn(shape[0], decoder.latent_size, generator=generator)
 
 
-def _errors(decoder: Decoder, path: Path, extent: float) -> list[float]:
+def _errors(decoder: Decoder, path: Path, extent: float, with_codes: bool) -> list[float]:
     """Relative errors of a file against its decoder, at some sizes."""
     import onnxruntime
 
@@ -155,9 +163,12 @@ def _errors(decoder: Decoder, path: Path, extent: float) -> list[float]:
         points, latent = _inputs(decoder, shape, extent)
         given = {"points": points.numpy(), "latent": latent.numpy()}
         found = session.run(None, {name: given[name] for name in used})
-        for have, want in zip(found, decoder.value_and_gradient(points, latent), strict=True):
+        # Closed forms where the decoder has them, which are not what was traced.
+        exact = decoder.jacobian if with_codes else decoder.value_and_gradient
+        for have, want in zip(found, exact(points, latent), strict=True):
             right = want.detach().numpy()
-            errors.append(float(np.abs(have - right).max() / max(1.0, np.abs(right).max())))
+            largest = max(1.0, float(np.abs(right).max(initial=0.0)))
+            errors.append(float(np.abs(have - right).max(initial=0.0)) / largest)
     return errors
 
 

@@ -5,6 +5,7 @@ import netrc
 import os
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlparse
@@ -77,3 +78,17 @@ def _start(folder: Path, mode: str) -> "WandbLogger":
     where = getattr(run, "url", None) or f"kept in {folder / 'wandb'}; wandb sync sends it later"
     sys.stderr.write(f"wandb {mode}: {one_line(where)}\n")
     return logger
+
+
+def log_glb_files(logger: "WandbLogger", files: Mapping[str, Path], step: int) -> None:
+    """Send meshes to wandb, which shows them to turn.
+
+    Args:
+        logger: of the run.
+        files: GLB files by the names of their shapes.
+        step: of the training.
+    """
+    import wandb
+
+    shown = {f"meshes/{name}": wandb.Object3D(str(file)) for name, file in files.items()}
+    logger.experiment.log({**shown, "trainer/global_step": step})

@@ -3,13 +3,13 @@
 The file comes from anybody. It goes through the readers and limits of ``shapespace reconstruct``,
 and its name must be able to name a file.
 
-Letters: V vertices, N points.
+Letters: V vertices, N points, L code length.
 """
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,8 @@ import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
+from scipy.spatial import KDTree
+from torch import Tensor
 
 from shapespace.config.options import FitOptions
 from shapespace.data.formats.contents import ORDINARY
@@ -36,7 +38,8 @@ from shapespace.reconstruction.results import CODE, FACTS, MESH, bytes_of_code
 from shapespace.scan import PreparedScan, is_scan_name
 from shapespace.space import TrainedSpace, placed
 from shapespace.utils.files import path_inside, replacing
-from shapespace.viewer.drawing import distance_to
+from shapespace.viewer.scene.colours import WORST, Colours, blended
+from shapespace.viewer.scene.meshes import Picture
 
 MOST_BYTES = 1 << 28
 """Largest file that is taken from the page."""
@@ -194,3 +197,41 @@ def save_dropped(dropped: DroppedScan, folder: Path, name: str) -> list[Path]:
     with replacing(paths[2]) as part:
         part.write_text(json.dumps(dropped.facts, indent=2) + "\n")
     return paths
+
+
+def distance_to(
+    points: Float[np.ndarray, "N 3"],
+) -> Callable[[trimesh.Trimesh], Float[np.ndarray, " V"]]:
+    """A function that gives the distance of each vertex of a mesh to the nearest of some points."""
+    tree = KDTree(points)
+    return lambda mesh: np.asarray(tree.query(np.asarray(mesh.vertices))[0], np.float64)
+
+
+def painted(
+    picture: Picture,
+    code: Float[Tensor, " L"],
+    dropped: DroppedScan | None,
+    colours: Colours,
+) -> Picture:
+    """A picture coloured by a scan that was dropped, or with the reason why it has no colours.
+
+    Args:
+        picture: the shape.
+        code: of the shape.
+        dropped: the scan; None if there is none.
+        colours: "uncertainty" or "distance to the scan".
+    """
+    if dropped is None:
+        return replace(picture, legend=f"{colours}: open a scan file first")
+    mesh = picture.mesh
+    worst = WORST * float(np.ptp(mesh.vertices, axis=0).max())
+    in_metres = dropped.facts["off_unit"] == "mm"
+    per_unit, unit = (1000.0, "mm") if in_metres else (100.0, "% of the radius")
+    if colours == "distance to the scan":
+        shown, legend = blended(dropped.distance(mesh), worst, per_unit, unit)
+        return replace(picture, colours=shown, legend=f"distance to the scan: {legend}")
+    if dropped.deviation is None or not torch.equal(code, dropped.fitted.codes[0]):
+        return replace(picture, legend="uncertainty: known for the code of the scan alone")
+    # The deviation belongs to the vertices of the mesh that was made with the fit.
+    shown, legend = blended(dropped.deviation * dropped.shrink, worst, per_unit, unit)
+    return replace(picture, mesh=dropped.mesh, colours=shown, legend=f"uncertainty: {legend}")

@@ -4,20 +4,22 @@ import contextlib
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from shapespace.checkpoint import CHECKPOINT
+import numpy as np
+
 from shapespace.config.options import Axis
 from shapespace.errors import InputError, at_least, one_line
 from shapespace.reconstruction.inputs import space_of_meshes
-from shapespace.space import TrainedSpace
-from shapespace.viewer.drawing import COLOURS
-from shapespace.viewer.scene import Scene, as_html
-from shapespace.viewer.server import HOST, open_server
+from shapespace.viewer.scene.colours import COLOURS
+from shapespace.viewer.scene.page_scene import Scene, as_html
+from shapespace.viewer.server import HOST, check_viewer, open_server
 from shapespace.viewer.session import REACH, Session
-from shapespace.viewer.watch import EVERY, Losses, RunWatch, first_space
+from shapespace.viewer.targets import Opened, opened
+from shapespace.viewer.watch import EVERY, Losses
 
 if TYPE_CHECKING:
     import viser
@@ -27,6 +29,17 @@ STEP = 0.01
 MOST_NAMES = 500
 """Names in a list. With more scans, a field finds those that hold a text."""
 NONE = "(none)"
+STROLL_STEPS, STROLL_SECONDS = 21, 3.0
+"""Steps and time of a walk that is begun on the map."""
+DROP = """<div id="drop" style="margin: 0 1em 0.5em; padding: 0.9em; text-align: center;
+font-size: 0.85em; border: 1.5px dashed #9aa5b1; border-radius: 6px; color: #5f6c7b"
+ondragover="event.preventDefault(); this.style.background = '#e8f0fa'"
+ondragleave="this.style.background = ''"
+ondrop="event.preventDefault(); this.style.background = '';
+const input = document.querySelector('input[type=file]');
+input.files = event.dataTransfer.files;
+input.dispatchEvent(new Event('change', {bubbles: true}))">or drop it here</div>"""
+"""A place to drop a file on: it hands the file to the button above it."""
 
 
 @runtime_checkable
@@ -51,18 +64,32 @@ class Controls:
         server: of the page.
         scene: that shows what they do.
         session: that does it.
+        target: what the page shows.
+        on_run: called with the name of another run that is chosen.
     """
 
-    def __init__(self, server: "viser.ViserServer", scene: Scene, session: Session) -> None:
+    def __init__(
+        self,
+        server: "viser.ViserServer",
+        scene: Scene,
+        session: Session,
+        target: Opened,
+        on_run: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._server = server
         self._scene = scene
         self._session = session
+        self._target = target
         self._chart: Any = None
         gui = server.gui
-        gui.configure_theme(
-            control_layout="fixed", control_width="large", show_logo=False, show_share_button=False
-        )
+        gui.main_panel.dock_right()
+        gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
         said = gui.add_html(as_html([]))
+        if target.runs:
+            run = gui.add_dropdown("Run", tuple(target.runs), initial_value=target.run)
+            run.on_update(self._handled(lambda _: on_run(run.value)))
+        if target.names:
+            self._add_results()
         sliders = self._add_axes()
         self._add_names()
         texts = self._add_scan()
@@ -101,6 +128,16 @@ class Controls:
 
         return handler
 
+    def _add_results(self) -> None:
+        names = (NONE, *self._target.names[:MOST_NAMES])
+        result = self._server.gui.add_dropdown("Reconstruction", names)
+
+        def chosen(_: Event) -> None:
+            if result.value != NONE:
+                self._session.show_result(self._target.result(result.value))
+
+        result.on_update(self._handled(chosen))
+
     def _add_axes(self) -> list[Any]:
         gui, session = self._server.gui, self._session
         shares = session.axes.variances / (session.axes.variances.sum() or 1.0)
@@ -123,9 +160,11 @@ class Controls:
         return sliders
 
     def _add_names(self) -> None:
-        gui, session = self._server.gui, self._session
+        gui, session, card = self._server.gui, self._session, self._scene.map
         names = session.space.names
         with gui.add_folder("Shapes"):
+            gui.add_html(as_html(["Map: click a shape, Shift-click another to walk"]))
+            written = gui.add_checkbox("All names", initial_value=False)
             if len(names) > MOST_NAMES:
                 find = gui.add_text("Find", "", hint=f"{len(names)} names; {MOST_NAMES} are listed")
             else:
@@ -137,6 +176,7 @@ class Controls:
 
         def chosen(_: Event) -> None:
             share.value = 0.0
+            session.leave_walk()
             if first.value != NONE:
                 session.choose(first.value)
 
@@ -151,16 +191,39 @@ class Controls:
             for each in (first, second):
                 each.options = (NONE, *dict.fromkeys([*fit, *({each.value} - {NONE})]))
 
+        card.on_pick = partial(self._picked, first, second, share)
+        written.on_update(self._handled(lambda _: card.show_names(written.value)))
         first.on_update(self._handled(chosen))
         share.on_update(self._handled(walk))
         second.on_update(self._handled(lambda _: second.value == NONE or walk(_)))
         if find is not None:
             find.on_update(self._handled(filtered))
 
+    def _picked(self, first: Any, second: Any, share: Any, name: str, is_second: bool) -> None:
+        """Show a shape that was clicked on the map, or walk to it; the lists follow."""
+        box = second if is_second and first.value != NONE else first
+        if name not in box.options:
+            box.options = (*box.options, name)
+        box.value = name
+        share.value = 0.0
+        if box is second:
+            self._stroll(first.value, name, share)
+        else:
+            self._session.leave_walk()
+            self._session.choose(name)
+
+    def _stroll(self, first: str, second: str, slider: Any) -> None:
+        """Walk from one shape to another, as a hand on the slider would."""
+        for share in np.linspace(0, 1, STROLL_STEPS):
+            slider.value = round(float(share), 2)
+            self._session.walk(first, second, float(share))
+            time.sleep(STROLL_SECONDS / STROLL_STEPS)
+
     def _add_scan(self) -> dict[str, Any]:
         gui, session = self._server.gui, self._session
         with gui.add_folder("Scan"):
             upload = gui.add_upload_button("Open a scan file")
+            gui.add_html(DROP)
             told = gui.add_html(as_html([]))
             colours = gui.add_dropdown("Colours", COLOURS)
             legend = gui.add_html(as_html([]))
@@ -178,30 +241,45 @@ class Controls:
         return {"told": told, "legend": legend}
 
 
-@dataclass
 class OpenPage:
     """A page that is open.
 
     Args:
-        url: its address.
-        session: that it shows.
-        controls: on it.
-        watch: the run that it follows, if any.
-        close: ends server and session.
+        server: of the page.
+        target: what it shows.
+        out: folder for what is saved.
+        resolution: grid nodes along the longest side of a mesh at rest.
+        up: axis that points up.
     """
 
-    url: str
-    session: Session
-    controls: Controls
-    watch: RunWatch | None
-    close: Callable[[], None]
+    def __init__(
+        self, server: "viser.ViserServer", target: Opened, out: Path, resolution: int, up: Axis
+    ) -> None:
+        self.server = server
+        self.target = target
+        self.url = f"http://{HOST}:{server.get_port()}"
+        self._out = out
+        self._resolution = resolution
+        self._up: Axis = up
+        self.session, self.controls = self._made()
+
+    def show_run(self, name: str) -> None:
+        """Show another run of the target; its shapes, codes and controls take all places."""
+        space = space_of_meshes(self.target.runs[name])
+        # What was reconstructed belongs to the space that was opened with it.
+        self.target = replace(self.target, space=space, run=name, results=None, names=())
+        self.session.stop()
+        self.server.gui.reset()
+        self.server.scene.reset()
+        self.session, self.controls = self._made()
 
     def look(self) -> None:
         """Take over what is new in the run that is followed."""
-        if self.watch is None:
+        watch = self.target.watch
+        if watch is None:
             return
         try:
-            space, losses = self.watch.new_space(), self.watch.new_losses()
+            space, losses = watch.new_space(), watch.new_losses()
         except InputError as error:
             self.session.display.say(str(error))
             return
@@ -219,12 +297,27 @@ class OpenPage:
         finally:
             self.close()
 
+    def close(self) -> None:
+        """End server and session."""
+        self.session.stop()
+        # viser says on standard output that it ends.
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
+
+    def _made(self) -> tuple[Session, Controls]:
+        scene = Scene(self.server, self._up)
+        session = Session(self.target.space, scene, self._out, self._resolution)
+        controls = Controls(self.server, scene, session, self.target, self.show_run)
+        session.start()
+        return session, controls
+
 
 def open_page(
-    target: str | Path,
+    path: str | Path,
     *,
     port: int = 8080,
     watch: bool = False,
+    results: str | Path | None = None,
     out: str | Path = "view",
     resolution: int = 128,
     up: Axis = "y",
@@ -233,9 +326,10 @@ def open_page(
     """Open the page of a space.
 
     Args:
-        target: a checkpoint, or the folder of a run.
+        path: a checkpoint, the folder of a run, or a folder that holds the folders of runs.
         port: of this machine; the next free one is taken where it is in use.
         watch: follow the run while it trains.
+        results: folder that ``shapespace reconstruct`` wrote with this space.
         out: folder for what is saved.
         resolution: grid nodes along the longest side of a mesh at rest.
         up: axis that points up.
@@ -245,44 +339,25 @@ def open_page(
         InputError: there is no checkpoint, its shapes are 2-D, or viser is not installed.
     """
     at_least(2, resolution=resolution)
+    check_viewer()
+    found = None if results is None else Path(results)
+    target = opened(Path(path), watch=watch, results=found, say=say)
     server = open_server(port)
-    try:
-        followed, space = _space_of(Path(target), watch, say)
-        scene = Scene(server, up)
-        session = Session(space, scene, Path(out), resolution)
-        controls = Controls(server, scene, session)
-    except BaseException:
-        server.stop()
-        raise
-
-    def close() -> None:
-        session.stop()
-        # viser says on standard output that it ends.
-        with contextlib.redirect_stdout(io.StringIO()):
-            server.stop()
-
-    session.start()
+    page = OpenPage(server, target, Path(out), resolution, up)
     if port and server.get_port() != port:
         say(f"port {port} is in use; took {server.get_port()}")
-    page = OpenPage(f"http://{HOST}:{server.get_port()}", session, controls, followed, close)
     page.look()
     return page
 
 
-def _space_of(
-    target: Path, watch: bool, say: Callable[[str], object]
-) -> tuple[RunWatch | None, TrainedSpace]:
-    """The space of a checkpoint or run, and the watch of the run."""
-    if watch:
-        if target.is_file():
-            raise InputError(f"{target}: is a file; --watch follows the folder of a run")
-        followed = RunWatch(target)
-        return followed, first_space(followed, say)
-    if target.is_dir():
-        if not (target / CHECKPOINT).exists():
-            raise InputError(
-                f"{target}: holds no {CHECKPOINT}; give a checkpoint or the folder of a run, or "
-                "wait for its first checkpoint with --watch"
-            )
-        target = target / CHECKPOINT
-    return None, space_of_meshes(target)
+def serve_page(path: str | Path, *, say: Callable[[str], object], **options: Any) -> None:
+    """Open the page of a space, say where it is, and serve it until Ctrl-C.
+
+    Args:
+        path: as of :func:`open_page`.
+        say: called with lines for the terminal.
+        **options: the others of :func:`open_page`.
+    """
+    page = open_page(path, say=say, **options)
+    say(f"{page.url} is open in this machine's browsers; Ctrl-C ends it")
+    page.serve()

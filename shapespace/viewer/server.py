@@ -6,6 +6,7 @@ of websockets that viser does not pass on. tests/viewer/test_server.py says when
 """
 
 import contextlib
+import importlib.util
 import io
 import re
 from collections.abc import Iterator
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
     import viser
 
 HOST = "127.0.0.1"
+MISSING = "the viewer needs viser, which is not installed: pip install 'shapespace[view]'"
 ORIGIN = re.compile(r"http://(127\.0\.0\.1|localhost)(:\d+)?")
 """Pages that may connect: those of this machine. A port may be forwarded, so that any will do."""
+
+
+def check_viewer() -> None:
+    """Raise InputError where viser is not installed."""
+    if importlib.util.find_spec("viser") is None:
+        raise InputError(MISSING)
 
 
 def open_server(port: int) -> "viser.ViserServer":
@@ -34,9 +42,7 @@ def open_server(port: int) -> "viser.ViserServer":
     try:
         import viser
     except ImportError as error:
-        raise InputError(
-            "the viewer needs viser, which is not installed: pip install 'shapespace[view]'"
-        ) from error
+        raise InputError(MISSING) from error
 
     class LocalServer(viser.ViserServer):
         """A server without a way to the outside."""

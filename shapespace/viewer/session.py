@@ -1,17 +1,17 @@
 """What the page shows and what its controls do, without the page.
 
 All browsers look at one session: whoever moves a slider moves it for all. Calls return at once; the
-:class:`~shapespace.viewer.worker.Worker` computes, and what it finds is told to a :class:`Display`.
+:class:`~shapespace.viewer.worker.Worker` computes, and what it finds is told to a
+:class:`~shapespace.viewer.scene.display.Display`.
 
 Letters: L code length, A axes, N points, V vertices.
 """
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,19 +19,24 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.errors import one_line, printable
+from shapespace.baselines.shapes import pose_of
+from shapespace.errors import InputError, one_line, printable
 from shapespace.evaluation.samples.prior import prior_or_mixture
 from shapespace.priors.base import CodePrior
 from shapespace.reconstruction.export import write_mesh
-from shapespace.reconstruction.results import CODE, MESH, bytes_of_code
+from shapespace.reconstruction.record import summary_line
+from shapespace.reconstruction.results import CODE, MESH, Reconstruction, bytes_of_code
 from shapespace.rendering.animation import write_walk
 from shapespace.report.code_statistics import PrincipalAxes, principal_axes
 from shapespace.sampling import seeded_generator
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
 from shapespace.utils.files import output_folder, path_inside, replacing
-from shapespace.viewer.drawing import COARSE, Colours, Picture, Sketcher, blended
-from shapespace.viewer.dropped import DroppedScan, fit_dropped, read_dropped, save_dropped
+from shapespace.viewer.dropped import DroppedScan, fit_dropped, painted, read_dropped, save_dropped
+from shapespace.viewer.scene.code_map import code_map
+from shapespace.viewer.scene.colours import Colours, Way, bent
+from shapespace.viewer.scene.display import Display, Place
+from shapespace.viewer.scene.meshes import COARSE, Picture, Sketcher
 from shapespace.viewer.worker import Superseded, Worker
 
 MOST_AXES = 8
@@ -42,48 +47,6 @@ WALK_STEPS = 13
 """Shapes of a walk that is saved, both ends included."""
 WALK_NODES = 96
 """Nodes along the longest side of each of them."""
-WORST = 0.02
-"""Distance and deviation that are orange, as a share of the longest side of the mesh."""
-
-
-@runtime_checkable
-class Display(Protocol):
-    """Where a session shows what it found; called by the thread of the worker."""
-
-    def show(self, picture: Picture) -> None:
-        """Show a shape in place of the last one."""
-        ...
-
-    def show_scan(self, points: Float[np.ndarray, "N 3"] | None) -> None:
-        """Show a scan beside the shape; None takes it away."""
-        ...
-
-    def set_sliders(self, values: Sequence[float]) -> None:
-        """Move the sliders to the shape that is shown."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Show one line: what is being done, what was written, or what is wrong."""
-        ...
-
-    def tell(self, lines: Sequence[str]) -> None:
-        """Show what is known of the reconstruction of a scan; no lines for none."""
-        ...
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a session is in the space of codes.
-
-    Args:
-        code: of the shape.
-        values: of the sliders, in standard deviations, as far as they reach.
-        name: the training scan whose code it is, or "".
-    """
-
-    code: Float[Tensor, " L"]
-    values: tuple[float, ...]
-    name: str = ""
 
 
 class Session:
@@ -133,7 +96,8 @@ class Session:
             return self._dropped
 
     def start(self) -> None:
-        """Show the shape that is wanted at first, the mean."""
+        """Show the map, and the shape that is wanted at first, the mean."""
+        self.display.show_map(self._map)
         self._redraw(moving=False)
 
     def rest(self) -> None:
@@ -149,7 +113,9 @@ class Session:
             values: of all sliders, in standard deviations.
         """
         with self._lock:
-            moved = np.subtract(values, self._place.values) @ self._steps
+            steps = np.subtract(values, self._place.values)
+            moved = steps @ self._steps
+            self._way = self._axis_way(int(np.abs(steps).argmax())) if len(steps) else self._way
             code = self._place.code + torch.from_numpy(moved).to(self._place.code)
             self._place = Place(code, tuple(values))
         self._redraw(moving=True)
@@ -171,8 +137,40 @@ class Session:
         with self._lock:
             start, end = self.space.code(first), self.space.code(second)
             self._ends = first, second
+            self._way = Way(end - start, f"the walk from {first} to {second}")
             self._go((1 - share) * start + share * end)
         self._redraw(moving=True)
+
+    def leave_walk(self) -> None:
+        """Forget between which shapes the last walk went."""
+        with self._lock:
+            self._ends = None
+
+    def show_result(self, result: Reconstruction) -> None:
+        """Show a reconstruction that was made before, and what is known of it.
+
+        Args:
+            result: of a scan, by this space.
+
+        Raises:
+            InputError: its mesh is damaged, or its code has another length than those of the space.
+        """
+        name, length = result.name, self.space.decoder.latent_size
+        if len(result.code) != length:
+            raise InputError(
+                f"{printable(name)}: its code has {len(result.code)} numbers, those of this space "
+                f"have {length}; open the space that made it"
+            )
+        mesh = result.mesh
+        frame, pose = pose_of(result.facts)
+        points = torch.from_numpy(frame.to_store(np.asarray(mesh.vertices, np.float64)))
+        own = pose.exact()(points[None])[0].numpy()
+        with self._lock:
+            self._go(
+                result.code.to(self._mean), "", trimesh.Trimesh(own, mesh.faces, process=False)
+            )
+        self.display.tell([printable(summary_line(result.facts))])
+        self._redraw(moving=False)
 
     def new_shape(self) -> None:
         """Show a shape drawn from the prior over the codes.
@@ -232,9 +230,16 @@ class Session:
         lengths = np.sqrt(self.axes.variances[: self.num_axes])
         self._steps[: self.num_axes] = self.axes.directions[: self.num_axes] * lengths[:, None]
         self._mean = torch.from_numpy(self.axes.mean).to(table)
+        self._map = code_map(space.names, table.double().cpu().numpy(), self.axes)
+        self._way = self._axis_way(0)
         self._sketcher = Sketcher(space)
         self._prior: CodePrior | None = None
         self._num_drawn = 0
+
+    def _axis_way(self, row: int) -> Way:
+        """One standard deviation along the principal axis of a slider."""
+        step = torch.from_numpy(self._steps[row] if self.num_sliders else np.zeros(0))
+        return Way(step.to(self.space.codes.table.weight), f"axis {row + 1}, one deviation")
 
     def _new_shape(self) -> None:
         with self._lock:
@@ -250,14 +255,16 @@ class Session:
         self.display.say(f"new shape {number + 1} of the {prior.kind}; nearest code: {near}")
         self._redraw(moving=False)
 
-    def _go(self, code: Float[Tensor, " L"], name: str = "") -> None:
-        """Take a code, and the values of the sliders that belong to it."""
+    def _go(
+        self, code: Float[Tensor, " L"], name: str = "", mesh: trimesh.Trimesh | None = None
+    ) -> None:
+        """Take a code, the values of the sliders that belong to it, and what is shown of it."""
         values = np.zeros(self.num_sliders)
         found = self.axes.coordinates(code[None].double().cpu().numpy())[0, : self.num_axes]
         values[: self.num_axes] = found / np.sqrt(self.axes.variances[: self.num_axes])
         # What is beyond a slider, or off the axes, stays in the code; sliders move it from there.
         shown = np.clip(values.round(2), -REACH, REACH) + 0.0  # no -0
-        self._place = Place(code, tuple(shown.tolist()), name)
+        self._place = Place(code, tuple(shown.tolist()), name, mesh)
 
     def _redraw(self, moving: bool) -> None:
         coarse = partial(self._draw, False) if moving else None
@@ -268,14 +275,19 @@ class Session:
         resolution = self.resolution if is_fine else min(COARSE, self.resolution)
         with self._lock:
             place, dropped, colours = self._place, self._dropped, self._colours
-            sketcher = self._sketcher
-        mesh = sketcher.mesh(place.code, resolution, superseded)
+            sketcher, way, ends = self._sketcher, self._way, self._ends
+            at = self._map.place(self.axes.coordinates(place.code[None].double().cpu().numpy())[0])
+        mesh = place.mesh or sketcher.mesh(place.code, resolution, superseded)
         picture = Picture(mesh, is_fine=is_fine)
         if not len(mesh.faces):
             picture = replace(picture, legend="this code has no surface")
+        elif colours == "bending":
+            # A coarse mesh has no colours: the drag would wait for them.
+            picture = bent(picture, self.space, place.code, way) if is_fine else picture
         elif colours != "plain":
-            picture = _coloured(picture, place, dropped, colours)
+            picture = painted(picture, place.code, dropped, colours)
         self.display.show(picture)
+        self.display.mark(at, place.name, ends)
         if is_fine:
             self.display.set_sliders(place.values)
 
@@ -299,7 +311,7 @@ class Session:
             self.space, scan, lambda code: sketcher.mesh(code, self.resolution), on_round=on_round
         )
         with self._lock:
-            self._dropped = found
+            self._dropped, self._ends = found, None
             self._go(found.fitted.codes[0])
         self.display.show_scan(found.points)
         self.display.tell(found.lines())
@@ -345,6 +357,7 @@ class Session:
         with self._lock:
             before, dropped = self._place, self._dropped
             self._take(space)
+            self.display.show_map(self._map)
             if before.name and before.name in space.names:
                 self._go(space.code(before.name), before.name)
             else:
@@ -366,23 +379,3 @@ def free_name(folder: Path, name: str) -> str:
         number += 1
         found = f"{name}_{number}"
     return found
-
-
-def _coloured(
-    picture: Picture, place: Place, dropped: DroppedScan | None, colours: Colours
-) -> Picture:
-    """A picture with colours, or with the reason why it has none."""
-    if dropped is None:
-        return replace(picture, legend=f"{colours}: open a scan file first")
-    mesh = picture.mesh
-    worst = WORST * float(np.ptp(mesh.vertices, axis=0).max())
-    in_metres = dropped.facts["off_unit"] == "mm"
-    per_unit, unit = (1000.0, "mm") if in_metres else (100.0, "% of the radius")
-    if colours == "distance to the scan":
-        shown, legend = blended(dropped.distance(mesh), worst, per_unit, unit)
-        return replace(picture, colours=shown, legend=f"distance to the scan: {legend}")
-    if dropped.deviation is None or not torch.equal(place.code, dropped.fitted.codes[0]):
-        return replace(picture, legend="uncertainty: known for the code of the scan alone")
-    # The deviation belongs to the vertices of the mesh that was made with the fit.
-    shown, legend = blended(dropped.deviation * dropped.shrink, worst, per_unit, unit)
-    return replace(picture, mesh=dropped.mesh, colours=shown, legend=f"uncertainty: {legend}")

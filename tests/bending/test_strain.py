@@ -45,6 +45,7 @@ def test_growing_has_the_strain_of_its_rate():
     points, normals = ball()
     graph = sample_graph(points, normals)
     assert graph.strain(0.3 * points) == pytest.approx(0.09, rel=1e-6)
+    np.testing.assert_allclose(graph.local_strain(0.3 * points), 0.3, rtol=1e-6)
 
 
 def test_strain_equals_least_squares_and_the_matrix():
@@ -53,6 +54,9 @@ def test_strain_equals_least_squares_and_the_matrix():
     velocity = np.random.default_rng(1).normal(size=points.shape)
     strain = graph.strain(velocity)
     assert strain == pytest.approx(slow_strain(graph, velocity), rel=1e-6)
+    edges = (graph.weight > 0).sum(1)
+    local = graph.local_strain(velocity)
+    assert (edges * local**2).sum() / edges.sum() == pytest.approx(strain, rel=1e-9)
     matrix = graph.matrix()
     assert velocity.ravel() @ (matrix @ velocity.ravel()) == pytest.approx(strain, rel=1e-6)
     assert abs(matrix - matrix.T).max() < 1e-12

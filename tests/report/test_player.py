@@ -12,7 +12,13 @@ import trimesh
 
 from shapespace.errors import InputError
 from shapespace.report.html import Page
-from shapespace.report.player import POSITION_STEPS, AnimationFrame, packed, player
+from shapespace.report.player import (
+    POSITION_STEPS,
+    AnimationFrame,
+    AxisFrames,
+    packed,
+    player,
+)
 from tests.browser import opened
 
 
@@ -63,6 +69,14 @@ def test_meshes_survive():
     assert len(numbers) == 0
 
 
+def test_axes_have_sliders_and_frames_of_their_own():
+    axis = AxisFrames("a <b>", animation())
+    text = player(animation()[:2], axes=[axis, axis])
+    head, _ = sent(text)
+    assert (head["walk"], len(head["frames"])) == (2, 8)
+    assert text.count("a &lt;b&gt;") == 2 and text.count('max="2" value="1"') == 2
+
+
 def test_one_frame_has_no_controls_and_none_is_refused():
     assert 'class="controls" hidden' in player(animation()[:1])
     assert 'class="controls" hidden' not in player(animation())
@@ -74,11 +88,15 @@ PROBE = """<script>
 setTimeout(() => {
   const slider = document.querySelector("input"), canvas = document.querySelector("canvas");
   const label = document.querySelector("figcaption"), out = {};
+  const axis = document.querySelector(".axis input");
   for (const frame of [0, 1, 2]) {
     slider.value = frame;
     slider.dispatchEvent(new Event("input"));
     out[frame] = [label.textContent, canvas.toDataURL()];
   }
+  axis.value = 0;
+  axis.dispatchEvent(new Event("input"));
+  out.axis = [label.textContent, canvas.toDataURL()];
   const seen = document.createElement("pre");
   seen.id = "seen";
   seen.textContent = JSON.stringify(out);
@@ -91,10 +109,13 @@ setTimeout(() => {
 def test_a_browser_draws_each_frame(tmp_path):
     image = pytest.importorskip("PIL.Image", reason="pictures need shapespace[report]")
     page = Page("animation")
-    page.section("player", "", player(animation()), PROBE)
+    page.section(
+        "player", "", player(animation(), axes=[AxisFrames("axis 1", animation()[::-1])]), PROBE
+    )
     dom, console = opened(page.write(tmp_path / "animation.html"))
     assert console == []
     seen = json.loads(re.search('<pre id="seen">(.*?)</pre>', dom, re.S)[1])
+    assert seen.pop("axis") == seen["2"], "the axis begins with what the walk ends with"
     drawn = {}
     for frame, (label, url) in seen.items():
         pixels = np.asarray(image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))

@@ -28,6 +28,12 @@ def test_f_and_its_gradient(toy_checkpoint, tmp_path, capsys):
     sdf, gradient = space.decoder.value_and_gradient(points, codes)
     np.testing.assert_allclose(found["sdf"], sdf, atol=1e-5)
     np.testing.assert_allclose(found["gradient"], gradient, atol=1e-5)
+    session = runtime.InferenceSession(tmp_path / "b" / ours.JACOBIAN)
+    assert [each.name for each in session.get_outputs()] == list(ours.OUTPUTS)
+    for have, want in zip(
+        session.run(None, given), space.decoder.jacobian(points, codes), strict=True
+    ):
+        np.testing.assert_allclose(have, want, atol=1e-5)
 
 
 class Odd(Decoder):

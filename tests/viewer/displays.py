@@ -8,6 +8,7 @@ class Recorder:
 
     def __init__(self):
         self.pictures, self.scans, self.sliders, self.said, self.told = [], [], [], [], []
+        self.maps, self.marks = [], []
         self.threads = set()
 
     def show(self, picture):
@@ -16,6 +17,12 @@ class Recorder:
 
     def show_scan(self, points):
         self.scans.append(points)
+
+    def show_map(self, code_map):
+        self.maps.append(code_map)
+
+    def mark(self, place, name="", ends=None):
+        self.marks.append((place, name, ends))
 
     def set_sliders(self, values):
         self.sliders.append(tuple(values))

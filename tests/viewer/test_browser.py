@@ -1,10 +1,13 @@
 """The page in headless Chromium: a real click, a real drag, a real upload; and who may connect."""
 
+import base64
 import sys
 import time
 
 import numpy as np
 import pytest
+import torch
+from scipy.spatial.transform import Rotation
 
 from shapespace.errors import InputError
 from shapespace.viewer import session as session_module
@@ -16,6 +19,8 @@ from tests.viewer.test_session import ply
 
 viser = pytest.importorskip("viser", reason="no viser: pip install 'shapespace[view]'")
 OPTIONS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+PATIENCE = 240.0
+"""Seconds that anything on the page may take."""
 ALIEN = 'escaped <b id="injected">bold.xyz'
 
 
@@ -40,7 +45,9 @@ def browser():
 
 def opened(browser, page, requests, faults):
     """The page in a tab of its own; its requests, and its errors."""
-    tab = browser.new_page(viewport={"width": 700, "height": 600})
+    tab = browser.new_page(viewport={"width": 1000, "height": 600})
+    # A busy machine is slow, which is no fault.
+    tab.set_default_timeout(PATIENCE * 1000)
     tab.on("request", lambda request: requests.append(request.url))
     tab.on("websocket", lambda socket: requests.append(socket.url))
     tab.on("pageerror", lambda error: faults.append(str(error)))
@@ -50,7 +57,7 @@ def opened(browser, page, requests, faults):
     return tab
 
 
-def until(is_so, seconds=60):
+def until(is_so, seconds=PATIENCE):
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not is_so():
@@ -69,6 +76,33 @@ def drag(tab, slider, by):
     tab.mouse.up()
 
 
+def on_screen(tab, page, place):
+    """Where a place of the map is on the screen, in pixels."""
+    card = page.controls._scene.map
+    camera = list(page.server.get_clients().values())[-1].camera
+    w, *xyz = camera.wxyz
+    turn = Rotation.from_quat([*xyz, w]).as_matrix()
+    across, down, ahead = turn.T @ (card._at(place) - camera.position)
+    reach = np.tan(camera.fov / 2) * ahead
+    box = tab.locator("canvas").first.bounding_box()
+    share = 0.5 + 0.5 * np.array([across / (reach * box["width"] / box["height"]), down / reach])
+    return box["x"] + share[0] * box["width"], box["y"] + share[1] * box["height"]
+
+
+def check_map(tab, page):
+    """Click a shape on the map, Shift and click another, and arrive there."""
+    session, (first, second) = page.session, page.session.space.names[1:3]
+    until(lambda: page.controls._scene.map._half > 0)
+    tab.mouse.click(*on_screen(tab, page, session._map.dots[1]))
+    until(lambda: session.place.name == first)
+    tab.keyboard.down("Shift")
+    tab.mouse.click(*on_screen(tab, page, session._map.dots[2]))
+    tab.keyboard.up("Shift")
+    until(lambda: session._ends == (first, second))
+    until(lambda: torch.equal(session.place.code, session.space.code(second)))
+    assert session.worker.wait(PATIENCE)
+
+
 @pytest.mark.slow
 def test_a_person_at_the_page(browser, page, tmp_path, monkeypatch):
     monkeypatch.setattr(session_module, "WALK_STEPS", 3)
@@ -78,7 +112,7 @@ def test_a_person_at_the_page(browser, page, tmp_path, monkeypatch):
     other = opened(browser, page, requests, faults)
     drag(tab, tab.get_by_role("slider").first, by=60)
     until(lambda: session.place.values[0] > 0.5)
-    assert session.worker.wait()
+    assert session.worker.wait(PATIENCE)
     shown = session.place.values[0]
     # The second browser follows, and then leads.
     fields = [each.locator("input:visible").first for each in (tab, other)]
@@ -92,7 +126,7 @@ def test_a_person_at_the_page(browser, page, tmp_path, monkeypatch):
     for label, name in (("Shape", first), ("Walk to", second)):
         tab.get_by_label(label, exact=True).first.click()
         tab.get_by_role("option", name=name, exact=True).locator("visible=true").click()
-    until(lambda: session.place.name == first or session.worker.wait())
+    until(lambda: session.place.name == first or session.worker.wait(PATIENCE))
     drag(tab, tab.get_by_role("slider").nth(session.num_sliders), by=60)
     until(lambda: session._ends == (first, second) and session.place.name == "")
 
@@ -109,10 +143,22 @@ def test_a_person_at_the_page(browser, page, tmp_path, monkeypatch):
     tab.get_by_text(ALIEN).wait_for()
     assert tab.locator("#injected").count() == 0
     upload("guest.ply", ply())
-    tab.get_by_text("points off by").wait_for(timeout=120_000)
+    tab.get_by_text("points off by").wait_for()
+    # The same file, dropped from a desktop.
+    text = base64.b64encode(ply()).decode()
+    files = tab.evaluate_handle(
+        """(text) => { const files = new DataTransfer();
+        const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+        files.items.add(new File([bytes], "fallen.ply")); return files; }""",
+        text,
+    )
+    tab.dispatch_event("#drop", "drop", {"dataTransfer": files})
+    until(lambda: session.dropped is not None and session.dropped.scan.name == "fallen")
+    assert session.worker.wait(PATIENCE)
+    check_map(tab, page)
     tab.get_by_text("Save", exact=True).click()
-    tab.get_by_text("guest_walk.glb").wait_for(timeout=60_000)
-    assert (session.out / "guest.ply").exists() and (session.out / "guest_walk.glb").exists()
+    tab.get_by_text("fallen_walk.glb").wait_for()
+    assert (session.out / "fallen.ply").exists() and (session.out / "fallen_walk.glb").exists()
     page.controls.show_losses(Losses(np.array([0.0, 1.0]), np.array([2.0, 1.0]), 3.0))
     tab.get_by_text("epoch 1: loss 1, after 3 s").wait_for()
     tab.close()
@@ -140,7 +186,7 @@ def test_pages_of_other_sites_may_not_connect(page):
 
 
 def test_the_server_is_of_this_machine_and_opens_no_tunnel(page, monkeypatch):
-    server = page.controls._server
+    server = page.server
     assert server.get_host() == "127.0.0.1"
     monkeypatch.setattr("viser._viser.ViserTunnel", None)
     assert server.request_share_url() is None

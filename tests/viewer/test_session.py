@@ -18,9 +18,11 @@ from shapespace.reconstruction.results import read_result
 from shapespace.space import TrainedSpace
 from shapespace.viewer import dropped as dropped_module
 from shapespace.viewer import session as session_module
-from shapespace.viewer.drawing import Sketcher, blended
 from shapespace.viewer.page import open_page
+from shapespace.viewer.scene.colours import blended, strain_at
+from shapespace.viewer.scene.meshes import Sketcher
 from shapespace.viewer.session import REACH, Session, free_name
+from shapespace.viewer.targets import opened
 from shapespace.viewer.watch import RunWatch, first_space
 from shapespace.viewer.worker import GivenUp
 from tests.conftest import ellipsoid
@@ -274,6 +276,87 @@ def test_colours_and_names():
     assert (colours[2] == colours[3]).all() and "20 mm" in legend
 
 
+def test_the_map_shows_where_the_shape_is_and_bending_is_along_what_moved(session, space):
+    display = session.display
+    session.start()
+    name, second = space.names[:2]
+    session.colour("bending")
+    session.choose(name)
+    assert session.worker.wait()
+    (found,) = display.maps
+    assert found.names == tuple(space.names) and np.abs(found.dots).max() == pytest.approx(0.85)
+    place, marked, ends = display.marks[-1]
+    assert marked == name and ends is None and found.nearest(np.array(place)) == name
+    np.testing.assert_allclose(place, found.dots[0], atol=1e-6)
+    assert "axis 1" in display.pictures[-1].legend
+    session.walk(name, second, 0.25)
+    assert session.worker.wait()
+    place, marked, ends = display.marks[-1]
+    assert (marked, ends) == ("", (name, second))
+    np.testing.assert_allclose(place, 0.75 * found.dots[0] + 0.25 * found.dots[1], atol=1e-5)
+    picture = display.pictures[-1]
+    assert picture.legend.startswith(f"strain along the walk from {name} to {second}: blue is 0")
+    assert picture.colours.shape == picture.mesh.vertices.shape
+    # The strain of a way twice as long is twice as large.
+    change = space.code(second) - space.code(name)
+    once, twice = (
+        strain_at(picture.mesh, space, session.place.code, scale * change) for scale in (1, 2)
+    )
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-5)
+    session.leave_walk()
+    session.rest()
+    assert session.worker.wait() and display.marks[-1][2] is None
+
+
+def test_a_result_of_reconstruct_is_shown_as_its_file_has_it(session, trained, space, tmp_path):
+    path = tmp_path / "guest.ply"
+    path.write_bytes(ply(shift=3.0))
+    reconstruct_files(
+        trained,
+        [Source("guest", path)],
+        tmp_path / "r",
+        fit=FitOptions(detail="none"),
+        meshing=MeshOptions(resolution=FINE),
+    )
+    target = opened(trained, results=tmp_path / "r")
+    assert target.names == ("guest",)
+    found = target.result("guest")
+    session.show_result(found)
+    assert session.worker.wait()
+    shown, drawn = session.display.pictures[-1].mesh, space.mesh(found.code, resolution=FINE)
+    np.testing.assert_allclose(shown.bounds, drawn.bounds, atol=0.02)
+    assert np.abs(np.asarray(found.mesh.bounds) - shown.bounds).max() > 2, "the file is elsewhere"
+    assert "points off by" in session.display.told[-1][0]
+    session.slide([0.5, *session.place.values[1:]])
+    assert session.worker.wait() and session.place.mesh is None
+    with pytest.raises(InputError, match=r"shapespace view .*last\.ckpt --results"):
+        opened(tmp_path / "r")
+    with pytest.raises(InputError, match="holds no reconstruction"):
+        opened(trained, results=tmp_path)
+    with pytest.raises(InputError, match="is not there any more"):
+        target.result("nobody")
+
+
+def test_a_folder_of_runs_is_a_choice(trained, tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        shutil.copy(trained, tmp_path / name / "last.ckpt")
+    (tmp_path / "notes").mkdir()
+    target = opened(tmp_path)
+    assert (list(target.runs), target.run) == (["a", "b"], "a")
+    assert opened(tmp_path / "b").runs == {}
+    pytest.importorskip("viser")
+    page = open_page(tmp_path, port=0)
+    try:
+        first = page.session
+        page.show_run("b")
+        assert page.session is not first and page.session.space.path == tmp_path / "b" / "last.ckpt"
+        assert page.session.worker.wait()
+        assert not first.worker._thread.is_alive()
+    finally:
+        page.close()
+
+
 def test_a_free_name_overwrites_nothing(tmp_path):
     assert free_name(tmp_path, "a") == "a"
     (tmp_path / "a_walk.glb").touch()
@@ -284,7 +367,7 @@ def test_a_free_name_overwrites_nothing(tmp_path):
 def test_targets_that_are_no_space_are_one_line(trained, tmp_path):
     pytest.importorskip("viser")
     for target, words, watch in (
-        (tmp_path, "holds no last.ckpt", False),
+        (tmp_path, "holds no last.ckpt, and no folder below", False),
         (tmp_path / "none.ckpt", "no such checkpoint", False),
         (trained, "follows the folder of a run", True),
     ):

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+import trimesh
 
-from shapespace.data.names import parse_names
+from shapespace.data.names import group_names
 from shapespace.geometry.spread import farthest_point_sample
 from shapespace.reconstruction.walks.path import Waypoint, interpolate
 from shapespace.rendering.charts import plot_bars, plot_histogram, plot_map
@@ -17,13 +19,18 @@ from shapespace.report import html as report
 from shapespace.report.code_statistics import (
     CodeStatistics,
     code_statistics,
+    principal_axes,
 )
-from shapespace.report.player import AnimationFrame, player
+from shapespace.report.player import AnimationFrame, AxisFrames, player
 from shapespace.scan import Frame
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import extract_mesh
 from shapespace.utils.progress import progress
 
+NUM_AXES = 3
+"""Principal axes that have a slider, at most."""
+AXIS_REACH, AXIS_FRAMES = 2.0, 7
+"""Standard deviations to each side of the mean code, and shapes from one end to the other."""
 NUM_WAYPOINTS = 4
 """Training shapes that the animation passes, at most."""
 MOST_LABELS = 5
@@ -53,14 +60,64 @@ def animation(
         _level_sets(page, space, rows, folder=folder)
         return
     frames = animation_frames(space, rows, steps=steps, resolution=resolution)
+    axes = axis_frames(space, resolution=resolution)
     names = ", ".join(space.names[row] for row in rows)
     several = len(rows) > 1
     shown = f"Linear interpolation between the codes of {names}" if several else names
     page.section(
         "Animation between training shapes" if several else "The shape",
-        f"{shown}. Drag to turn, double-click to turn back; click, then scroll to zoom.",
-        player(frames, up, loop=several),
+        f"{shown}. Drag to turn, double-click to turn back; click, then scroll to zoom."
+        f"{_axes_said(axes)}",
+        player(frames, up, loop=several, axes=axes),
     )
+
+
+def _axes_said(axes: Sequence[AxisFrames]) -> str:
+    if not axes:
+        return ""
+    return (
+        f" The sliders below move along the principal axes of the codes, {AXIS_REACH:g} standard "
+        "deviations to each side of the mean shape. No scan has these codes: toward the ends the "
+        "decoder guesses, and limbs may shrink or merge."
+    )
+
+
+def axis_frames(space: TrainedSpace, *, resolution: int) -> list[AxisFrames]:
+    """Mesh the shapes along the longest principal axes of the codes; none where codes are equal.
+
+    Args:
+        space: A space of 3-D shapes.
+        resolution: Grid nodes along the longest side of a mesh.
+    """
+    codes = space.codes.table.weight
+    found = principal_axes(codes.double().cpu().numpy())
+    count = min(NUM_AXES, len(found.variances))
+    steps = np.linspace(-AXIS_REACH, AXIS_REACH, AXIS_FRAMES)
+    work = progress([(row, step) for row in range(count) for step in steps], "axes", unit="mesh")
+    meshes: dict[tuple[int, float], trimesh.Trimesh] = {}
+    for row, step in work:
+        # The mean shape is the middle of all sliders.
+        key = (row, step) if step else (0, 0.0)
+        if key not in meshes:
+            off = step * np.sqrt(found.variances[row]) * found.directions[row]
+            code = torch.from_numpy(found.mean + off).to(codes)
+            meshes[key] = extract_mesh(
+                space.decoder, code, resolution, space.extent, newton_steps=1, normals=True
+            )
+    share = found.variances / (found.variances.sum() or 1.0)
+    return [
+        AxisFrames(
+            f"axis {row + 1}, {share[row]:.0%} of the variance",
+            [
+                AnimationFrame(
+                    meshes[(row, step) if step else (0, 0.0)],
+                    f"axis {row + 1}: {step:+.1f} standard deviations" if step else "mean shape",
+                )
+                for step in steps
+            ],
+        )
+        for row in range(count)
+    ]
 
 
 def animation_frames(
@@ -157,7 +214,7 @@ def _map(found: CodeStatistics, names: Sequence[str], path: Path) -> str:
     labelled = farthest_point_sample(found.coordinates, MOST_LABELS)
     plot_map(
         found.coordinates,
-        _groups(names),
+        group_names(names),
         path,
         names=(f"axis 1, {shares[0]}", f"axis 2, {second}"),
         labels={row: names[row] for row in labelled},
@@ -186,12 +243,6 @@ def _level_sets(
         "Level sets of training shapes; the zero set, which is the shape, is bold.",
         report.side_by_side(*blocks),
     )
-
-
-def _groups(names: Sequence[str]) -> list[str]:
-    """The group of each name: its subject in the D-FAUST style, else the part before "_"."""
-    parsed = parse_names(names)
-    return [parsed[name].subject if name in parsed else name.partition("_")[0] for name in names]
 
 
 def _tints(num: int) -> list[float]:

@@ -18,6 +18,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from tqdm import tqdm
 
 from shapespace.errors import InputError, at_least, one_line
+from shapespace.surface.mesh import extract_mesh
 from shapespace.training.callbacks.background_writer import run_folder
 from shapespace.training.datamodule import ScanData
 from shapespace.training.module import ShapeSpace
@@ -177,6 +178,8 @@ class Progress(pl.Callback):
 class Preview(pl.Callback):
     """Draws a few training shapes now and then, as ``previews/epoch_<n>.png``.
 
+    Loggers that take pictures get it too; those that take meshes get coarse ones of these shapes.
+
     Args:
         every: number of epochs between two pictures.
         num_shapes: number of shapes in a picture.
@@ -197,13 +200,19 @@ class Preview(pl.Callback):
         assert isinstance(pl_module, ShapeSpace)
         try:
             folder = folder_inside(run_folder(trainer), PREVIEWS)
-            self._draw(pl_module, folder / f"epoch_{epoch:05d}.png")
+            self._draw(pl_module, folder / f"epoch_{epoch:05d}.png", trainer)
         except InputError as error:
             rank_zero_warn(f"no preview: {error}")
             self.every = sys.maxsize
 
-    def _draw(self, module: ShapeSpace, path: Path) -> None:
+    def _draw(self, module: ShapeSpace, path: Path, trainer: pl.Trainer) -> None:
         from shapespace.rendering.previews import draw_codes
+        from shapespace.training.callbacks.preview_loggers import (
+            LOGGED_NODES,
+            log_meshes,
+            log_picture,
+            takes_meshes,
+        )
 
         count = min(self.num_shapes, len(module.codes))
         rows = torch.linspace(0, len(module.codes) - 1, count).long().tolist()
@@ -217,3 +226,16 @@ class Preview(pl.Callback):
             height=self.height,
             path=path,
         )
+        said = log_picture(trainer.loggers, path, trainer.global_step)
+        if module.decoder.dimension == 3 and takes_meshes(trainer.loggers):
+            extent = module.sampler.extent
+            meshes = [extract_mesh(module.decoder, code, LOGGED_NODES, extent) for code in codes]
+            said += log_meshes(
+                trainer.loggers,
+                meshes,
+                names=names,
+                folder=run_folder(trainer),
+                step=trainer.global_step,
+            )
+        for line in said:
+            rank_zero_warn(f"not logged: {line}")

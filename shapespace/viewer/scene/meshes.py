@@ -1,19 +1,15 @@
-"""Meshes of codes while a slider moves, and their colours.
+"""Meshes of codes while a slider moves.
 
-Frame and unit: meshes are in the frame of the space. Letters: V vertices, L code length, N points.
+Frame and unit: meshes are in the frame of the space. Letters: V vertices, L code length.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
-from scipy.spatial import KDTree
 from torch import Tensor
 
-from shapespace.rendering.meshes import GREY, blue_to_orange
 from shapespace.space import TrainedSpace
 from shapespace.surface.mesh import Bounds, evaluator, extract_mesh, zero_set_bounds
 from shapespace.viewer.worker import GivenUp, Superseded
@@ -22,8 +18,6 @@ COARSE = 48
 """Nodes along the longest side of a mesh while a slider moves."""
 MARGIN = 0.06
 """Room around the last mesh in which the next one is looked for, as a share of its longest side."""
-Colours = Literal["plain", "uncertainty", "distance to the scan"]
-COLOURS: tuple[Colours, ...] = ("plain", "uncertainty", "distance to the scan")
 
 
 @dataclass(frozen=True)
@@ -98,30 +92,3 @@ def _around(mesh: trimesh.Trimesh, slope: float, extent: float) -> Bounds | None
     low, high = np.asarray(mesh.bounds, np.float64)
     room = MARGIN * float((high - low).max())
     return Bounds(np.maximum(low - room, -extent), np.minimum(high + room, extent), slope)
-
-
-def blended(
-    values: Float[np.ndarray, " V"], worst: float, per_unit: float = 1000.0, unit: str = "mm"
-) -> tuple[UInt8[np.ndarray, "V 3"], str]:
-    """Colours from blue at 0 to orange at ``worst``, grey for NaN, and their legend.
-
-    Args:
-        values: of the vertices.
-        worst: the value that is orange, with all above it.
-        per_unit: factor from the unit of the values to that of the legend.
-        unit: of the legend.
-    """
-    colours = blue_to_orange(np.nan_to_num(values) / max(worst, 1e-300))
-    colours[np.isnan(values)] = GREY
-    known = values[np.isfinite(values)]
-    middle = f"; median {np.median(known) * per_unit:.3g} {unit}" if len(known) else ""
-    legend = f"blue is 0, orange {worst * per_unit:.3g} {unit} and more{middle}"
-    return np.round(255 * colours).astype(np.uint8), legend
-
-
-def distance_to(
-    points: Float[np.ndarray, "N 3"],
-) -> Callable[[trimesh.Trimesh], Float[np.ndarray, " V"]]:
-    """A function that gives the distance of each vertex of a mesh to the nearest of some points."""
-    tree = KDTree(points)
-    return lambda mesh: np.asarray(tree.query(np.asarray(mesh.vertices))[0], np.float64)

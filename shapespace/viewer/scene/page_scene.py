@@ -16,7 +16,9 @@ from jaxtyping import Float
 
 from shapespace.config.options import Axis
 from shapespace.errors import one_line
-from shapespace.viewer.drawing import Picture
+from shapespace.viewer.scene.code_map import CodeMap
+from shapespace.viewer.scene.map_card import MapCard
+from shapespace.viewer.scene.meshes import Picture
 
 if TYPE_CHECKING:
     import viser
@@ -26,8 +28,13 @@ SCAN_COLOUR = (225, 150, 90)
 GAP = 1.15
 """Distance of the scan from the shape beside it, in widths."""
 UP: dict[str, Any] = {"x": "+x", "y": "+y", "z": "+z"}
-LOOK = {"x": (0.6, 1.0, 0.35), "y": (0.35, 0.2, 1.0), "z": (0.35, -1.0, 0.2)}
+LOOK = {"x": (0.2, 0.35, -1.0), "y": (0.35, 0.2, 1.0), "z": (0.35, -1.0, 0.2)}
 """Direction from the shape to the camera, by the upright axis."""
+AWAY, ASIDE = 1.9, 0.3
+"""Where the camera is at first and to the right of what it looks, in longest sides of the shape.
+
+Shape, scan and map are then in view.
+"""
 BESIDE = {"x": 1, "y": 0, "z": 0}
 """The axis along which the scan stands aside, by the upright axis."""
 
@@ -49,6 +56,7 @@ class Scene:
         self._texts: dict[str, Any] = {}
         self._lock = threading.RLock()
         self._has_camera = False
+        self.map = MapCard(server, up)
         server.scene.set_up_direction(UP[up])
 
     def attach(self, sliders: Sequence[Any], texts: dict[str, Any]) -> None:
@@ -67,8 +75,13 @@ class Scene:
                     "shape", mesh.vertices, mesh.faces, color=COLOUR, side="double"
                 )
             else:
+                # With normals, or the page would shade each triangle flat.
                 coloured = trimesh.Trimesh(
-                    mesh.vertices, mesh.faces, vertex_colors=picture.colours, process=False
+                    mesh.vertices,
+                    mesh.faces,
+                    vertex_normals=mesh.vertex_normals,
+                    vertex_colors=picture.colours,
+                    process=False,
                 )
                 self._server.scene.add_mesh_trimesh("shape", coloured)
             self._write("legend", [picture.legend] if picture.legend else [])
@@ -97,6 +110,24 @@ class Scene:
                 point_shape="circle",
             )
 
+    def show_map(self, code_map: CodeMap) -> None:
+        """Show the map of the codes in place of the last one."""
+        with self._lock:
+            self.map.show(code_map)
+
+    def mark(
+        self, place: tuple[float, float], name: str = "", ends: tuple[str, str] | None = None
+    ) -> None:
+        """Mark a place of the map.
+
+        Args:
+            place: where the shape that is shown lies.
+            name: the training shape whose code it is, or "".
+            ends: names of the shapes between which a walk goes; None for no walk.
+        """
+        with self._lock, self._server.atomic():
+            self.map.mark(place, name, ends)
+
     def set_sliders(self, values: Sequence[float]) -> None:
         """Move the sliders to the shape that is shown."""
         for slider, value in zip(self._sliders, values, strict=True):
@@ -119,9 +150,11 @@ class Scene:
         if self._has_camera:
             return
         self._has_camera = True
-        middle = bounds.mean(axis=0)
+        self.map.stand_beside(bounds)
+        # A little to the right: the card with the map is there, and the scan to the left.
+        middle = bounds.mean(axis=0) + ASIDE * np.ptp(bounds, axis=0).max() * self.map.right
         away = np.array(LOOK[self._up])
-        away *= 1.5 * float(np.ptp(bounds, axis=0).max()) / np.linalg.norm(away)
+        away *= AWAY * float(np.ptp(bounds, axis=0).max()) / np.linalg.norm(away)
         camera = self._server.initial_camera
         camera.position = middle + away
         camera.look_at = middle
