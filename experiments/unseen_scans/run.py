@@ -92,6 +92,11 @@ def extremities(row):
     }
 
 
+def parts_of(frames, row):
+    """Hands, feet and head of a frame: the same vertices in all, found where no arm is raised."""
+    return extremities(next(first for first in frames if first["file"] == row["file"]))
+
+
 def errors(mesh, row, scan, parts):
     """Mean distance in mm, both ways, of the whole and of parts of the true surface."""
     truth = bodies.registration(row)
@@ -223,7 +228,7 @@ def main():
         turns = [chosen[: args.scans] for chosen in groups.values()]
         for pair in zip(*turns, strict=False):
             for kind, row in zip(groups, pair, strict=True):
-                parts = extremities(next(r for r in frames if r["file"] == row["file"]))
+                parts = parts_of(frames, row)
                 results += measured(row, kind, fold, args, space, parts)
                 bodies.write_rows(results, args.out / "results.csv")
     print_table(results)
