@@ -111,12 +111,48 @@ def bend(
     for stage in stages:
         for _ in range(stage.steps):
             pairs = _pairs(graph, motion, target, some, to_scan=to_scan, reach=stage.reach)
-            step = _step(graph, motion, pairs, stage.stiffness)
-            turn = Rotation.from_rotvec(step[:, :3]).as_matrix()
-            motion = Motion(turn @ motion.rotation, motion.shift + step[:, 3:])
-            if np.abs(step[:, 3:]).max() < SMALL_STEP * target.size:
+            motion, longest = _stepped(graph, motion, pairs, stage.stiffness)
+            if longest < SMALL_STEP * target.size:
                 break
     return motion
+
+
+def pulled(
+    graph: DeformationGraph,
+    motion: Motion,
+    places: Float[np.ndarray, "V 3"],
+    weight: Float[np.ndarray, " V"],
+    *,
+    stiffness: float,
+    steps: int,
+) -> Motion:
+    """Pull each vertex of a shape to a place that is known.
+
+    Args:
+        graph: the shape.
+        motion: motion to begin with.
+        places: where each vertex should be.
+        weight: weight of each vertex.
+        stiffness: weight of the stretch of the graph.
+        steps: steps of Gauss and Newton.
+    """
+    count = len(places)
+    # No direction is across the surface: all three count alike, and in full.
+    pairs = Matches(np.arange(count), places, np.zeros((count, 3)), weight / (POINT * count))
+    for _ in range(steps):
+        motion, _ = _stepped(graph, motion, pairs, stiffness)
+    return motion
+
+
+def _stepped(
+    graph: DeformationGraph, motion: Motion, pairs: Matches, stiffness: float
+) -> tuple[Motion, float]:
+    """The motion after one step, and the longest shift of the step."""
+    step = _step(graph, motion, pairs, stiffness)
+    turn = Rotation.from_rotvec(step[:, :3]).as_matrix()
+    return Motion(turn @ motion.rotation, motion.shift + step[:, 3:]), float(
+        np.abs(step[:, 3:]).max()
+    )
 
 
 def _pairs(

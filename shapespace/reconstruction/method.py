@@ -24,7 +24,7 @@ from shapespace.fitting.sight.lines import Sightlines
 from shapespace.fitting.terms import usable_points
 from shapespace.priors.files import load_prior
 from shapespace.priors.mixture import GaussianMixture
-from shapespace.reconstruction.detail import NUM_STEPS
+from shapespace.reconstruction.bending import NUM_STEPS
 from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace
 

@@ -6,7 +6,7 @@ import trimesh
 
 from shapespace.elastic.graph import deformation_graph
 from shapespace.elastic.register import BendStage, Target, bend
-from shapespace.reconstruction.detail import COARSE_STAGES, FINE_STAGES
+from shapespace.reconstruction.bending import COARSE_STAGES, FINE_STAGES
 
 LENGTH, RADIUS, ANGLE = 1.0, 0.1, np.radians(60)
 SIZE = 0.3
