@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from shapespace.bending.energy import bending
+from shapespace.bending.meshed import bending
 from shapespace.rendering.meshes import GREY, blue_to_orange
 from shapespace.space import TrainedSpace
 from shapespace.viewer.scene.meshes import Picture
@@ -62,7 +62,7 @@ def strain_at(
 ) -> Float[np.ndarray, " V"]:
     """The local strain at each vertex, to first order, as the code changes; NaN where unknown.
 
-    It is that of the least strained motion of the surface (:mod:`shapespace.bending.energy`),
+    It is that of the least strained motion of the surface (:mod:`shapespace.bending.meshed`),
     taken from the nearest sample.
 
     Args:
