@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
 from shapespace.baselines.poisson import screened_poisson
 from shapespace.config.options import FitOptions
 from shapespace.data.formats.readers import read_raw
 from shapespace.data.sources import find_sources
-from shapespace.geometry.components import edge_lengths, largest_component
+from shapespace.elastic.limbs import limbs_of_mesh
+from shapespace.geometry.components import largest_component
 from shapespace.geometry.proximity import nearest_on_mesh, point_to_mesh
 from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
 from shapespace.reconstruction.inputs import prepare_for
@@ -65,24 +65,20 @@ def groups_of(rows, fold):
 
 
 def extremities(row):
-    """Vertices of hands and of feet, by their distance along the skin from its farthest places."""
+    """Vertices of hands and of feet, by their distance along the skin from the tips of the limbs.
+
+    The head is the tip nearest to all others, and of the rest the two lowest are feet.
+    """
     mesh = bodies.registration(row)
-    vertices = np.asarray(mesh.vertices)
-    skin = edge_lengths(mesh)
-    middle = vertices.mean(0)
-    low, high = vertices[:, 1].min(), vertices[:, 1].max()
-    navel = [middle[0], low + 0.58 * (high - low), vertices[:, 2].max()]
-    start = int(np.linalg.norm(vertices - navel, axis=1).argmin())
-    far = dijkstra(skin, indices=start)
-    near = np.full(len(vertices), np.inf)
-    tips = []
-    while len(tips) < 5:
-        tips.append(int(np.where(near > 0.35, far, -1).argmax()))
-        near = np.minimum(near, dijkstra(skin, indices=tips[-1]))
-    feet = [tip for tip in tips if vertices[tip, 1] - low < 0.1 * (high - low)]
-    aside = [tip for tip in tips if abs(vertices[tip, 0] - middle[0]) > 0.12 and tip not in feet]
-    hands = dijkstra(skin, indices=aside[:2]).min(0) < HAND
-    return {"hands": hands, "feet": dijkstra(skin, indices=feet).min(0) < FOOT}
+    limbs = limbs_of_mesh(mesh)
+    tips = sorted(range(len(limbs.tips)), key=lambda k: limbs.distance[k, limbs.tips].sum())[1:]
+    tips.sort(key=lambda k: limbs.points[limbs.tips[k], 1])
+    feet, hands = tips[:2], tips[2:]
+    assert len(limbs.points) == len(mesh.vertices)
+    return {
+        "hands": limbs.distance[hands].min(0) < HAND,
+        "feet": limbs.distance[feet].min(0) < FOOT,
+    }
 
 
 def errors(mesh, row, scan, parts):
