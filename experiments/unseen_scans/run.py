@@ -17,16 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
 from shapespace.baselines.poisson import screened_poisson
 from shapespace.config.options import FitOptions
 from shapespace.data.formats.readers import read_raw
 from shapespace.data.sources import find_sources
-from shapespace.geometry.components import edge_lengths, largest_component
+from shapespace.elastic.limbs import limbs_of_mesh
+from shapespace.geometry.components import largest_component
 from shapespace.geometry.proximity import nearest_on_mesh, point_to_mesh
-from shapespace.geometry.spread import farthest_point_sample
 from shapespace.reconstruction.detail import detailed, detailed_mesh, facts_of_detail
 from shapespace.reconstruction.inputs import prepare_for
 from shapespace.reconstruction.method import fit_scans
@@ -47,8 +46,6 @@ FOLDS = (
 SEEN = 0.005
 HAND, FOOT, HEAD = 0.19, 0.24, 0.24
 """Distance along the skin from the tip of a hand, a foot or the head to its end."""
-BETWEEN_TIPS = 0.3
-"""Least distance along the skin between two tips; fingers are nearer to each other."""
 NUM_SAMPLES = 30_000
 RESOLUTION = 224
 
@@ -68,28 +65,17 @@ def groups_of(rows, fold):
 
 
 def extremities(row):
-    """Vertices of hands, feet and head of a frame with hanging or bent arms.
+    """Vertices of hands, feet and head, by their distance along the skin from the tips.
 
-    Tips are the vertices that lie farther from all others, along the skin, than those around them.
+    The head is the tip nearest to all others, and of the rest the two lowest are feet.
     """
     mesh = bodies.registration(row)
-    vertices = np.asarray(mesh.vertices)
-    skin = edge_lengths(mesh)
-    spread = farthest_point_sample(vertices, 40)
-    far = dijkstra(skin, indices=spread).mean(0)
-    one, other = skin.tocoo().coords
-    around = np.zeros(len(far))
-    np.maximum.at(around, one, far[other])
-    np.maximum.at(around, other, far[one])
-    near, tips = np.full(len(far), np.inf), []
-    while len(tips) < 5:
-        tips.append(int(np.where((near > BETWEEN_TIPS) & (far >= around), far, -1).argmax()))
-        near = np.minimum(near, dijkstra(skin, indices=tips[-1]))
-    *others, head = sorted(tips, key=lambda tip: vertices[tip, 1])
-    reach = {"hands": (others[2:], HAND), "feet": (others[:2], FOOT), "head": ([head], HEAD)}
-    return {
-        name: dijkstra(skin, indices=ends).min(0) < most for name, (ends, most) in reach.items()
-    }
+    limbs = limbs_of_mesh(mesh)
+    assert len(limbs.points) == len(mesh.vertices)
+    head, *tips = sorted(range(len(limbs.tips)), key=lambda k: limbs.distance[k, limbs.tips].sum())
+    tips.sort(key=lambda k: limbs.points[limbs.tips[k], 1])
+    reach = {"hands": (tips[2:], HAND), "feet": (tips[:2], FOOT), "head": ([head], HEAD)}
+    return {name: limbs.distance[ends].min(0) < most for name, (ends, most) in reach.items()}
 
 
 def parts_of(frames, row):

@@ -87,3 +87,17 @@ def test_points_that_are_given_several_times_count_once(toy_checkpoint, scans, t
     np.savetxt(tmp_path / "thrice.xyz", np.repeat(rows, 3, axis=0))
     thrice = made(toy_checkpoint, tmp_path / "thrice.xyz", tmp_path / "out", detail="full")
     assert off(thrice.mesh).mean() < 0.01
+
+
+def test_a_chair_is_no_shape_of_a_space_of_ellipsoids(toy_checkpoint, tmp_path):
+    boxes = [trimesh.creation.box((1.2, 0.15, 1.2)), trimesh.creation.box((1.2, 1.5, 0.15))]
+    boxes[1].apply_translation((0, 0.8, -0.55))
+    for x, z in ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)):
+        leg = trimesh.creation.box((0.15, 1.2, 0.15))
+        leg.apply_translation((x, -0.65, z))
+        boxes.append(leg)
+    chair = trimesh.util.concatenate(boxes)
+    points, face = trimesh.sample.sample_surface(chair, 1500, seed=0)[:2]
+    np.savetxt(tmp_path / "chair.xyz", np.hstack([points, chair.face_normals[face]]))
+    done = made(toy_checkpoint, tmp_path / "chair.xyz", tmp_path / "out", detail="full")
+    assert done.failure.startswith("FAILED") and "FAILED" in done.line()
