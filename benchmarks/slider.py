@@ -46,7 +46,8 @@ def untrained(size):
     """A space with a network of a size, which holds a ball moved a little by the codes."""
     depth, width = map(int, size.split("x"))
     torch.manual_seed(0)
-    decoder = SkipMLP(depth=depth, width=width, latent_size=32, radius=0.6)
+    skip = min(4, depth - 1)
+    decoder = SkipMLP(depth=depth, width=width, latent_size=32, skip=skip, radius=0.6)
     codes = LatentCodes(8, 32, init_std=0.01)
     codes.assign([f"shape_{row}" for row in range(8)], [Frame(np.zeros(3))] * 8)
     decoder.eval().requires_grad_(False)

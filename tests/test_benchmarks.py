@@ -11,7 +11,7 @@ SMALLEST = {
     "step.py": "--sizes small --rounds 1 --scans 1 --points 32 --threads 1",
     "mesh.py": "--fields torus --sizes 24",
     "trace.py": "--size 8 --rounds 1",
-    "slider.py": "--sizes 2x16 --steps 1 --resolution 16 --threads 1",
+    "slider.py": "--sizes 2x40 --steps 1 --resolution 16 --threads 1",
     "gpu.py": "--device cpu --tiny --parts steps uses dfaust",
     "ddp.py": "--shapes 64 --rounds 1 --steps 2 --width 16 --depth 2 --points 8",
 }

@@ -18,7 +18,7 @@ from shapespace.viewer.scene.code_map import CodeMap
 if TYPE_CHECKING:
     import viser
 
-GAP = 0.15
+GAP = 0.3
 """Room between the shape and the card, as a share of the longest side of the shape."""
 SIDE = 0.8
 """Side of the card, as a share of that longest side."""

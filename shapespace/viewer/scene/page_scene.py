@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLOUR = (140, 170, 215)
 SCAN_COLOUR = (225, 150, 90)
-GAP = 1.15
+GAP = 1.3
 """Distance of the scan from the shape beside it, in widths."""
 UP: dict[str, Any] = {"x": "+x", "y": "+y", "z": "+z"}
 LOOK = {"x": (0.2, 0.35, -1.0), "y": (0.35, 0.2, 1.0), "z": (0.35, -1.0, 0.2)}

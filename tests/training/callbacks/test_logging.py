@@ -2,6 +2,7 @@
 
 import math
 import os
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -13,6 +14,7 @@ from shapespace.training.callbacks import logging
 from shapespace.training.callbacks.logging import MetricsFile, Preview
 from shapespace.training.module import ShapeSpace
 from shapespace.training.statistics import METRICS, EpochMeans, read_metrics
+from tests.training.callbacks.test_preview_loggers import Writer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute 'decoder'")
 
@@ -24,6 +26,7 @@ class FakeTrainer(pl.Trainer):
     current_epoch = 0
     global_step = 0
     is_global_zero = True
+    loggers = ()
 
     def __init__(self, folder):
         self.default_root_dir = str(folder)
@@ -115,6 +118,18 @@ def test_a_picture_every_so_often(trainer, module, tmp_path):
     (path,) = (tmp_path / "previews").iterdir()
     assert path.name == "epoch_00003.png"
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_loggers_get_picture_and_meshes(trainer, module, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("embreex")
+    trainer.loggers = [SimpleNamespace(experiment=Writer())]
+    run(Preview(every=1, num_shapes=2, height=24), trainer, module, range(1))
+    writer = trainer.loggers[0].experiment
+    assert [(tag, step) for tag, _, step, _ in writer.images] == [("previews", 1)]
+    assert [tag for tag, *_ in writer.meshes] == [
+        f"meshes/{module.codes.names[row]}" for row in (0, 3)
+    ]
 
 
 def test_a_picture_that_cannot_be_drawn_stops_nothing(trainer, module, monkeypatch):
