@@ -13,6 +13,18 @@ from shapespace.sampling import NearSurface
 from shapespace.scan import with_tensors
 from shapespace.training import module
 
+SIZES = {
+    "SkipMLP": {"width": 32, "depth": 2, "skip": 0, "radius": 0.7},
+    "PublishedMLP": {"width": 32, "depth": 2, "skip": 0, "radius": 0.7},
+    "ReluMLP": {"width": 64, "depth": 3, "skip": 0, "radius": 0.7},
+    "ImNet": {"features": 8},
+    "OccupancyResNet": {"width": 40, "blocks": 2, "radius": 0.7},
+    "Siren": {"width": 64, "depth": 3, "omega": 5.0, "offset": 1.2, "scale": 1.0},
+    "FourierMLP": {"width": 32, "depth": 2, "skip": 0, "frequencies": 8, "radius": 0.7},
+    "GridMLP": {"levels": 2, "cells": 4, "width": 32, "depth": 1, "radius": 0.7},
+}
+"""Small networks of each class; every other argument is that of the recipe."""
+
 
 class InDouble(NearSurface):
     """The published sampler in double precision."""

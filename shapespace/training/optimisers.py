@@ -147,7 +147,13 @@ def shapes_of_state(
     return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
 
 
-def check_warm_up(warm_up: float) -> None:
-    """Raise ValueError for a fraction of the run that is negative or the whole run."""
+def check_steps(warm_up: float, gradient_clip: float | None) -> None:
+    """Raise ValueError for a rise or a shortening of steps that cannot be.
+
+    Args:
+        warm_up: fraction of the run over which rates rise; 0 or more, below 1.
+        gradient_clip: norm to which gradients are shortened, positive; None shortens none.
+    """
+    positive(gradient_clip=1.0 if gradient_clip is None else gradient_clip)
     if not 0 <= warm_up < 1:
         raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")
