@@ -3,8 +3,10 @@
 import os
 
 import torch
+import yaml
 from pytorch_lightning.plugins import Precision
 
+from shapespace.config.recipes import METHODS
 from shapespace.decoders.base import Decoder
 from shapespace.decoders.derivatives import laplacian
 from shapespace.objectives import IGR
@@ -24,6 +26,16 @@ SIZES = {
     "GridMLP": {"levels": 2, "cells": 4, "width": 32, "depth": 1, "radius": 0.7},
 }
 """Small networks of each class; every other argument is that of the recipe."""
+
+
+def small_decoder(method):
+    """Options of ``train`` that make the network of a method small; its radius is the recipe's."""
+    decoder = yaml.safe_load(METHODS[method].read_text())["model"]["decoder"]["class_path"]
+    small = {**SIZES[decoder.rpartition(".")[2]], "radius": None}
+    if method == "imnet":
+        small["start"] = "sphere"  # the published start is 0 everywhere, with zeros everywhere
+    found = {name: value for name, value in small.items() if value is not None}
+    return [f"--model.decoder.init_args.{name}={value}" for name, value in found.items()]
 
 
 class InDouble(NearSurface):

@@ -9,7 +9,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-import yaml
 from matplotlib.figure import Figure
 
 from shapespace.cli.main import main
@@ -17,7 +16,7 @@ from shapespace.config.recipes import METHODS
 from shapespace.errors import InputError
 from shapespace.space import TrainedSpace
 from shapespace.surface import mesh
-from tests.parts import SIZES
+from tests.parts import small_decoder
 
 
 def tensors(path):
@@ -26,18 +25,13 @@ def tensors(path):
 
 
 def options_of(method, store):
-    decoder = yaml.safe_load(METHODS[method].read_text())["model"]["decoder"]["class_path"]
-    small = {**SIZES[decoder.rpartition(".")[2]], "radius": None}
-    if method == "imnet":
-        small["start"] = "sphere"  # the published start is 0 everywhere, with zeros everywhere
     return [
         f"--config={method}",
         f"--data.store={store}",
         "--data.batch_size=4",
         "--data.num_points=32",
         "--checkpoint.keep=2",
-        # The radius is that of the recipe: the scans fill the unit ball.
-        *(f"--model.decoder.init_args.{k}={v}" for k, v in small.items() if v is not None),
+        *small_decoder(method),
     ]
 
 
