@@ -60,12 +60,15 @@ class Frame:
 NormalsKind = Literal["measured", "estimated-oriented", "estimated-unoriented", "none"]
 """The origin of normals: the source; estimated with a consistent side; estimated without; none."""
 NORMALS_KINDS: tuple[NormalsKind, ...] = get_args(NormalsKind)
-Need = Literal["normals", "unsigned", "signed", "distance_gradient", "second_derivatives"]
+Need = Literal[
+    "normals", "unsigned", "signed", "both_sides", "distance_gradient", "second_derivatives"
+]
 """What an objective reads beside points.
 
 * normals: unit normals of the scan whose side is known.
 * unsigned, signed: distances at points around the scan, ``Samples.targets``. An occupancy is the
   sign of a signed distance.
+* both_sides: half of the stored signed targets of a step are inside, half outside.
 * distance_gradient: the gradients of these distances.
 * second_derivatives: of the decoder.
 """

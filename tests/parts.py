@@ -3,8 +3,10 @@
 import os
 
 import torch
+import yaml
 from pytorch_lightning.plugins import Precision
 
+from shapespace.config.recipes import METHODS
 from shapespace.decoders.base import Decoder
 from shapespace.decoders.derivatives import laplacian
 from shapespace.objectives import IGR
@@ -12,6 +14,28 @@ from shapespace.objectives.base import Objective
 from shapespace.sampling import NearSurface
 from shapespace.scan import with_tensors
 from shapespace.training import module
+
+SIZES = {
+    "SkipMLP": {"width": 32, "depth": 2, "skip": 0, "radius": 0.7},
+    "PublishedMLP": {"width": 32, "depth": 2, "skip": 0, "radius": 0.7},
+    "ReluMLP": {"width": 64, "depth": 3, "skip": 0, "radius": 0.7},
+    "ImNet": {"features": 8},
+    "OccupancyResNet": {"width": 40, "blocks": 2, "radius": 0.7},
+    "Siren": {"width": 64, "depth": 3, "omega": 5.0, "offset": 1.2, "scale": 1.0},
+    "FourierMLP": {"width": 32, "depth": 2, "skip": 0, "frequencies": 8, "radius": 0.7},
+    "GridMLP": {"levels": 2, "cells": 4, "width": 32, "depth": 1, "radius": 0.7},
+}
+"""Small networks of each class; every other argument is that of the recipe."""
+
+
+def small_decoder(method):
+    """Options of ``train`` that make the network of a method small; its radius is the recipe's."""
+    decoder = yaml.safe_load(METHODS[method].read_text())["model"]["decoder"]["class_path"]
+    small = {**SIZES[decoder.rpartition(".")[2]], "radius": None}
+    if method == "imnet":
+        small["start"] = "sphere"  # the published start is 0 everywhere, with zeros everywhere
+    found = {name: value for name, value in small.items() if value is not None}
+    return [f"--model.decoder.init_args.{name}={value}" for name, value in found.items()]
 
 
 class InDouble(NearSurface):

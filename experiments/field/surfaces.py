@@ -3,7 +3,9 @@
     python experiments/field/surfaces.py OBJECTS OUT [NAME ...] [--seconds 12] [--methods M ...]
 
 OBJECTS holds a folder for each NAME with scan.ply and, where there is a ground truth, gt.ply. A
-method with a slash and a word, as `digs/points`, names what it sees. Rows that are in
+method with a slash and a word, as `digs/points`, names what it sees: normals, points, signed, or
+estimated, the normals that prepare estimates from the points. With --steps each method runs so long
+on top of the recipe of `shapespace surface`, in place of the seconds. Rows that are in
 OUT/surfaces.csv already are kept: a stopped run goes on. The rate of each method is the published
 one or 5e-4, whichever is nearer to its scan after a third of the seconds on the first NAME.
 """
@@ -96,15 +98,23 @@ def problem(folder):
 
 
 def stores(scan, out):
-    """A store for each of normals, points and signed; made once."""
-    found = {kind: out / f"{kind}.hdf5" for kind in ("normals", "points", "signed")}
+    """A store for each of normals, points, estimated and signed; made once."""
+    found = {kind: out / f"{kind}.hdf5" for kind in ("normals", "points", "estimated", "signed")}
     if all(path.exists() for path in found.values()):
         return found
     out.mkdir(parents=True, exist_ok=True)
-    cloud = out / "scan.npz"
+    cloud, bare = out / "scan.npz", out / "points.npz"
     np.savez(cloud, points=scan.vertices, normals=scan.vertex_normals)
-    for kind, normals in (("normals", "source"), ("points", "none")):
-        one = prepare_file(cloud, scale=None, normals=normals, sigma=True)
+    np.savez(bare, points=scan.vertices)
+    kinds = (
+        ("normals", cloud, "source"),
+        ("points", bare, "none"),
+        ("estimated", bare, "estimate"),
+    )
+    for kind, file, normals in kinds:
+        if found[kind].exists():
+            continue
+        one = prepare_file(file, scale=None, normals=normals, sigma=True)
         rows = extent_of(one.points).times(one.points) <= RIM
         kept = {
             name: None if getattr(one, name) is None else getattr(one, name)[rows]
@@ -112,6 +122,8 @@ def stores(scan, out):
         }
         with StoreWriter(found[kind], "radius", 3) as writer:
             writer.add(replace(one, **kept))
+    if found["signed"].exists():
+        return found
     closed = out / "poisson.ply"
     largest_component(poisson(scan)).export(closed)
     prepare(closed, found["signed"], num_points=50_000, normalise=True, targets=100_000)
@@ -139,10 +151,10 @@ def own_rate(method):
     return float(yaml.safe_load(RECIPES[method].read_text())["model"]["lr"])
 
 
-def fitted(method, store, folder, *, steps, rate, seed):
+def fitted(method, store, folder, *, steps, rate, seed, base=str(HERE / "surface.yaml")):
     """The space of one shape after ``steps`` steps, and the CPU seconds of the training."""
     shutil.rmtree(folder, ignore_errors=True)
-    recipes = ["surface"] if method == "surface" else [str(HERE / "surface.yaml"), method]
+    recipes = ["surface"] if method == "surface" else [base, method]
     # The recipe of the product has its own two rates.
     rates = [] if rate is None else [f"--model.lr={rate:g}"]
     arguments = [
@@ -259,8 +271,12 @@ def trial(name, entry, seed, args):
         known = problem(args.objects / NAMES[0])[1]
         found = rate_of(method, kind, stores(known, first)[kind], known, first, args.seconds / 3)
         steps = max(round(args.seconds / found["step"]), EPOCHS) // EPOCHS * EPOCHS
+        more = {}
+        if args.steps:
+            steps, more = args.steps, {"base": "surface"}
         folder = out / f"{method}_{kind}_{seed}"
-        space, spent = fitted(method, store, folder, steps=steps, rate=found["rate"], seed=seed)
+        rate = found["rate"]
+        space, spent = fitted(method, store, folder, steps=steps, rate=rate, seed=seed, **more)
         mesh = meshed(space)
         about |= {"rate": found["rate"] or "own", "steps": steps, "cpu_seconds": spent}
         if method not in NO_DISTANCE:
@@ -276,6 +292,7 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("names", nargs="*", default=NAMES[:2])
     parser.add_argument("--seconds", type=float, default=12.0)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     args = parser.parse_args()

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int, Int64
 from scipy.spatial import KDTree
 
 from shapespace.data.prepare.neighbours import NEIGHBOUR
+from shapespace.errors import InputError
 from shapespace.scan import OF_TARGETS, Need, PreparedScan, TargetSamples
 
 FAR = 0.2
@@ -94,14 +95,46 @@ def points_around(
     return (tree.points.data[rows] + deviation[:, None] * noise).astype(np.float32)
 
 
+def rows_of_both_sides(
+    distance: Float[np.ndarray, " m"], count: int, start: int = 0
+) -> Int[np.ndarray, " K"]:
+    """Rows of K targets, half of them inside and half outside, as DeepSDF draws them.
+
+    Of a side that has fewer than its half, rows come again. A distance of 0 counts as outside.
+
+    Args:
+        distance: signed distance of each target, positive outside.
+        count: K; of an odd number one more is outside.
+        start: where the window begins, in the rows of each side.
+
+    Raises:
+        InputError: no target is inside, or none outside.
+    """
+    inside, outside = np.flatnonzero(distance < 0), np.flatnonzero(distance >= 0)
+    if not len(inside) or not len(outside):
+        raise InputError(
+            f"none of its {len(distance)} targets is {'outside' if len(inside) else 'inside'}, and "
+            "half of them are to be; prepare more --targets, or give the objective "
+            "both_sides=false"
+        )
+    half = count // 2
+    return np.concatenate(
+        [
+            side[(start + np.arange(number)) % len(side)]
+            for side, number in ((inside, half), (outside, count - half))
+        ]
+    )
+
+
 def measured_targets(
     scan: PreparedScan, needs: Set[Need], count: int, seed: int
 ) -> TargetSamples | None:
     """Targets of a scan that is no part of a training, such as one that is fitted.
 
     Its own targets are taken where it has some of the kind that is needed, again from the first
-    where there are fewer than K. Otherwise distances to its points are measured. Where signed ones
-    are needed, the normal of the nearest point says the side, which is right near the surface.
+    where there are fewer than K, and half of them inside where both sides are needed. Otherwise
+    distances to its points are measured. Where signed ones are needed, the normal of the nearest
+    point says the side, which is right near the surface.
 
     Args:
         scan: any prepared scan.
@@ -120,6 +153,8 @@ def measured_targets(
     own = scan.targets
     if own is not None and len(own.points) and (own.signed or not signed):
         rows = np.arange(count) % len(own.points)
+        if "both_sides" in needs:
+            rows = rows_of_both_sides(own.distance, count)
         points, distance = own.points[rows], own.distance[rows].astype(np.float64)
         found = nearest(tree, points)
     else:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from shapespace.data.distances import SearchTree, nearest, points_around
+from shapespace.data.distances import SearchTree, nearest, points_around, rows_of_both_sides
 from shapespace.data.store.store import ScanStore
 from shapespace.errors import InputError, one_line
 from shapespace.scan import OF_TARGETS, Need, TargetSamples
@@ -50,6 +50,7 @@ class TargetWindows:
         self.store = store
         self.num_targets = num_targets
         self.signed = "signed" in needs
+        self.both_sides = "both_sides" in needs
         self.with_gradient = "distance_gradient" in needs
         self.stored = stored
         self.seed = seed
@@ -71,7 +72,10 @@ class TargetWindows:
             rng = np.random.default_rng((self.seed, *visit, 1))
             if self.stored:
                 start = int(rng.integers(self.store.num_targets(name)))
-                self.store.read_targets_into(name, start, points[row], distance[row])
+                if self.both_sides:
+                    points[row], distance[row] = self._of_both_sides(name, start)
+                else:
+                    self.store.read_targets_into(name, start, points[row], distance[row])
             else:
                 tree = self._tree(name)
                 points[row] = points_around(tree, self.num_targets, rng)
@@ -88,6 +92,15 @@ class TargetWindows:
             signed=self.stored,
         )
         return read if self.signed else read.unsigned()
+
+    def _of_both_sides(self, name: str, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points and distances, half of them inside; all targets of the scan are read for it."""
+        own = self.store.read_targets(name)
+        try:
+            rows = rows_of_both_sides(own.distance, self.num_targets, start)
+        except InputError as error:
+            raise InputError(f"{self.store.path}: scan {one_line(name)!r}: {error}") from error
+        return own.points[rows], own.distance[rows]
 
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes make trees of the scans that they read.

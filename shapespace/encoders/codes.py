@@ -14,7 +14,7 @@ from shapespace.codes import LatentCodes
 from shapespace.decoders.base import Decoder
 from shapespace.encoders.base import Encoder
 from shapespace.encoders.factors import FactorCodes, SubjectsOf
-from shapespace.errors import InputError
+from shapespace.errors import InputError, at_least
 from shapespace.sampling import seeded_generator
 
 
@@ -104,6 +104,9 @@ class CodeOptions:
     max_norm: float | None = None
     seed: int = 0
     identity_size: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(0, seed=self.seed, identity_size=self.identity_size)
 
 
 def codes_of(

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from shapespace.bending.penalty import penalty_of
 from shapespace.checkpoint import FORMAT, PLACE
@@ -24,7 +24,7 @@ from shapespace.decoders.derivatives import bytes_of_step
 from shapespace.encoders.base import Encoder
 from shapespace.encoders.codes import CodeOptions, codes_of
 from shapespace.encoders.factors import IDENTITY, POSTURE, TABLE
-from shapespace.errors import InputError, at_least
+from shapespace.errors import InputError
 from shapespace.objectives.base import Objective
 from shapespace.sampling import Sampler, samples_of_visits
 from shapespace.scan import Samples
@@ -35,7 +35,7 @@ from shapespace.training.optimisers import (
     CodeOptimiser,
     Optimiser,
     RateSchedule,
-    check_lr,
+    check_steps,
     code_optimiser,
     decoder_optimisers,
 )
@@ -100,11 +100,14 @@ class ShapeSpace(pl.LightningModule):
             ``linear 0 0.01 from 0.2 to 0.5``. 0, the default, changes nothing.
         bending_every: one visit of so many is looked at, by so many times the weight; less often
             is cheaper.
+        gradient_clip: norm to which longer gradients of all weights together are shortened, the
+            codes left out; None shortens none.
     """
 
     # DDP would all-reduce the whole table, and NCCL no sparse gradient at all.
     _ddp_params_and_buffers_to_ignore = (TABLE, IDENTITY, POSTURE, "codes.subject_rows")
     _batch_idx = 0
+    _excluded: frozenset[int] = frozenset()
     unit = "m"
     """Unit of the store, once there is a data module."""
 
@@ -131,17 +134,18 @@ class ShapeSpace(pl.LightningModule):
         identity_size: int = 0,
         bending: float | str = 0.0,
         bending_every: int = 32,
+        gradient_clip: float | None = None,
     ) -> None:
         super().__init__()
-        check_lr(warm_up, halve_every, lr=lr, code_lr=code_lr, min_lr=min_lr, matrix_lr=matrix_lr)
-        at_least(0, seed=seed, identity_size=identity_size)
+        rates = {"lr": lr, "code_lr": code_lr, "min_lr": min_lr, "matrix_lr": matrix_lr}
+        check_steps(rates, warm_up, halve_every, gradient_clip)
         self.automatic_optimization = False
         self.save_hyperparameters(logger=False)
         self.decoder = decoder
         self.objective = objective
         self.sampler = sampler
-        options = CodeOptions(code_init_std, code_max_norm, seed=seed, identity_size=identity_size)
-        self.codes = codes_of(decoder, encoder, num_scans, options, subjects_of)
+        of_codes = CodeOptions(code_init_std, code_max_norm, seed, identity_size)
+        self.codes = codes_of(decoder, encoder, num_scans, of_codes, subjects_of)
         self.lr = lr
         self.code_lr = code_lr
         self.min_lr = min_lr
@@ -151,11 +155,11 @@ class ShapeSpace(pl.LightningModule):
         self.optimiser: Optimiser = optimiser
         self.code_optimiser: CodeOptimiser = code_optimiser
         self.halve_every = halve_every
+        self.gradient_clip = gradient_clip
         self.seed = seed
         self.means = EpochMeans()
         self.first_losses = FirstLosses()
         self.last_step = StepResult({}, 0, taken=False)
-        self._excluded: frozenset[int] = frozenset()
         self.penalty = penalty_of(bending, bending_every, seed=seed, decoder=decoder)
         self.most_points = points_per_chunk if isinstance(points_per_chunk, int) else None
 
@@ -216,13 +220,16 @@ class ShapeSpace(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers of decoder and objective and, last, the optimiser of the codes."""
-        learnt = self.codes.learnt
-        of_codes = {id(weight) for weight in (self.codes.table.weight, *learnt)}
-        weights = [weight for weight in self.parameters() if id(weight) not in of_codes]
+        weights = self._weights()
         return [
             *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
-            code_optimiser(learnt, self.code_optimiser, self.code_lr),
+            code_optimiser(self.codes.learnt, self.code_optimiser, self.code_lr),
         ]
+
+    def _weights(self) -> list[nn.Parameter]:
+        """Return all that is learnt but the codes: of decoder, objective and encoder."""
+        of_codes = {id(weight) for weight in (self.codes.table.weight, *self.codes.learnt)}
+        return [weight for weight in self.parameters() if id(weight) not in of_codes]
 
     def learning_rate(self, start: float) -> float:
         """Return the rate in the current step of a learning rate that begins as ``start``."""
@@ -412,6 +419,8 @@ class ShapeSpace(pl.LightningModule):
             for weight in self.codes.learnt:
                 weight.grad = None if weight.grad is None else weight.grad.to_dense()
             rows = torch.arange(len(self.codes), device=first.device)
+        if self.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self._weights(), self.gradient_clip)
         # Lightning counts a step for each wrapped optimiser, and one batch is to count as one step.
         wrapped, *others = self._optimisers()
         wrapped.step()

@@ -3,7 +3,7 @@
 Letters: S rows of the table, L columns, K rows with a gradient.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -147,15 +147,18 @@ def shapes_of_state(
     return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
 
 
-def check_lr(warm_up: float, halve_every: int, **rates: float) -> None:
-    """Raise ValueError for learning rates or a schedule of them that cannot be.
+def check_steps(
+    rates: Mapping[str, float], warm_up: float, halve_every: int, gradient_clip: float | None
+) -> None:
+    """Raise ValueError for rates, a course of them or a shortening of steps that cannot be.
 
     Args:
-        warm_up: a fraction of the run, 0 or more, below 1.
+        rates: positive and finite, by name.
+        warm_up: fraction of the run over which rates rise; 0 or more, below 1.
         halve_every: a number of epochs, at least 1.
-        rates: positive and finite.
+        gradient_clip: norm to which gradients are shortened, positive; None shortens none.
     """
-    positive(**rates)
+    positive(**rates, gradient_clip=1.0 if gradient_clip is None else gradient_clip)
     at_least(1, halve_every=halve_every)
     if not 0 <= warm_up < 1:
         raise ValueError(f"warm_up={warm_up:g}: give a fraction of the run, 0 or more, below 1")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from shapespace.baselines.atlasnet import (
     AtlasNet,
@@ -11,6 +12,7 @@ from shapespace.baselines.atlasnet import (
     train_atlasnet,
 )
 from shapespace.errors import InputError
+from tests.meshes import compared
 
 SMALL = {"latent_size": 4, "width": 32, "depth": 1, "num_points": 250, "batch_size": 2}
 
@@ -56,7 +58,7 @@ def test_the_network_is_that_of_the_formula_for_each_scan_and_primitive_alone():
     torch.testing.assert_close(network(codes[1:], places[1:]), found[1:])
 
 
-def test_a_space_of_two_ellipsoids_is_learnt_and_an_unseen_scan_is_fitted():
+def test_a_space_of_two_ellipsoids_is_learnt_and_an_unseen_scan_is_fitted(tmp_path):
     shapes = [np.array([1.0, 0.6, 0.6]), np.array([0.6, 0.6, 1.0])]
     scans = [ellipsoid(axes, seed=row) for row, axes in enumerate(shapes)]
     options = AtlasNetOptions(epochs=250, lr=5e-3, **SMALL)
@@ -67,6 +69,12 @@ def test_a_space_of_two_ellipsoids_is_learnt_and_an_unseen_scan_is_fitted():
         assert distances(mesh, axes).mean() < 0.04
     code = space.fit(ellipsoid(shapes[0], seed=9), steps=60)
     assert distances(space.mesh(code, 3), shapes[0]).mean() < 0.06
+    truth = trimesh.creation.icosphere(4)
+    truth.apply_scale(shapes[0])
+    measured = compared(space.mesh(code, 3), truth, tmp_path)
+    assert measured["point_to_mesh"] == pytest.approx(
+        distances(space.mesh(code, 3), shapes[0]).mean(), abs=0.03
+    )
     again = train_atlasnet(scans, AtlasNetOptions(epochs=3, **SMALL))
     same = train_atlasnet(scans, AtlasNetOptions(epochs=3, **SMALL))
     assert torch.equal(again.codes, same.codes), "the seed decides all"

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from shapespace.baselines.deep_geometric_prior import (
     PriorOptions,
@@ -18,6 +19,7 @@ from shapespace.baselines.deep_geometric_prior import (
 )
 from shapespace.baselines.poisson import screened_poisson
 from shapespace.errors import InputError
+from tests.meshes import compared
 
 CENTRE, RADIUS = np.array([30.0, -20.0, 7.0]), 5.0
 FAST = PriorOptions(
@@ -89,7 +91,7 @@ def test_tangents_are_those_of_autograd():
             torch.testing.assert_close(tangents[patch, row], whole[patch, row, :, patch, row, :].T)
 
 
-def test_a_sphere_is_recovered_in_its_own_frame():
+def test_a_sphere_is_recovered_in_its_own_frame(tmp_path):
     pytest.importorskip("ot", exc_type=ImportError)
     points, normals = sphere()
     patches = fit_patches(points, normals, FAST)
@@ -103,6 +105,9 @@ def test_a_sphere_is_recovered_in_its_own_frame():
     mesh = screened_poisson(dense, directions, depth=5)
     assert mesh.is_watertight
     assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.05)
+    truth = trimesh.creation.icosphere(4, RADIUS)
+    truth.apply_translation(CENTRE)
+    assert compared(mesh, truth, tmp_path)["point_to_mesh"] < 0.05 * RADIUS
     rough = deep_geometric_prior(points, normals, replace(FAST, local_steps=1), depth=3)
     assert len(rough.faces), "the same in one call"
 

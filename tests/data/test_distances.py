@@ -12,6 +12,7 @@ from shapespace.data.distances import (
     measured_targets,
     nearest,
     points_around,
+    rows_of_both_sides,
 )
 from shapespace.data.store.store import ScanStore
 from shapespace.data.store.writer import StoreWriter
@@ -118,6 +119,33 @@ def test_stored_targets_are_read_as_windows_that_wrap_around(tmp_path):
     unsigned = windows(store, "unsigned", num_targets=40).read(["a"], [(0, 0)])
     assert not unsigned.signed and unsigned.gradient is None and (unsigned.distance >= 0).all()
     assert windows(store, "normals second_derivatives") is None
+
+
+def test_half_of_the_targets_are_inside_where_both_sides_are_needed(tmp_path):
+    stored = around(400)  # a tenth is inside
+    inside = np.flatnonzero(stored.distance < 0)
+    assert 10 < len(inside) < 80
+    store = store_of(tmp_path / "s.hdf5", ball("a", targets=stored))
+    reader = windows(store, "signed both_sides", num_targets=201)
+    seen = set()
+    for visit in range(60):
+        found = reader.read(["a"], [(0, visit)])
+        assert (found.distance < 0).sum() == 100
+        rows = np.unique(found.points[0].numpy(), axis=0, return_index=True)[1]
+        seen |= set(found.distance[0].numpy()[rows].tolist())
+        torch.testing.assert_close(found.points.norm(dim=-1) - 0.5, found.distance)
+    assert seen == set(stored.distance.tolist()), "all of them have their turn"
+    again = windows(store, "signed both_sides", num_targets=201).read(["a"], [(0, 59)])
+    assert torch.equal(again.points, found.points)
+    unseen = measured_targets(ball(targets=stored), frozenset({"signed", "both_sides"}), 20, 0)
+    assert (unseen.distance < 0).sum() == 10
+    # Rows come again, each as often as the others of its side.
+    rows = rows_of_both_sides(np.array([1.0, -1.0, 2.0, 0.0]), 7, start=1)
+    assert rows.tolist() == [1, 1, 1, 2, 3, 0, 2]
+    outside = Targets(stored.points, np.abs(stored.distance), signed=True)
+    store = store_of(tmp_path / "o.hdf5", ball("a", targets=outside))
+    with pytest.raises(InputError, match=r"o\.hdf5: scan 'a': none of its 400 targets is inside"):
+        windows(store, "signed both_sides").read(["a"], [(0, 0)])
 
 
 def test_what_a_store_lacks_is_refused_with_the_command_that_adds_it(tmp_path):

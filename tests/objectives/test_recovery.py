@@ -15,21 +15,11 @@ from shapespace.decoders.base import Decoder, value_and_gradient
 from shapespace.objectives import Objective
 from shapespace.scan import Samples, TargetSamples
 from shapespace.utils.schedules import RunProgress
+from tests.parts import SIZES
 
 STEPS = 140
 CENTRE = torch.tensor([0.2, -0.1])
 RADIUS = 0.5
-SIZES = {
-    "SkipMLP": {"width": 32, "depth": 2, "skip": 0, "radius": 0.7},
-    "PublishedMLP": {"width": 32, "depth": 2, "skip": 0, "radius": 0.7},
-    "ReluMLP": {"width": 64, "depth": 3, "skip": 0, "radius": 0.7},
-    "ImNet": {"features": 8},
-    "OccupancyResNet": {"width": 40, "blocks": 2, "radius": 0.7},
-    "Siren": {"width": 64, "depth": 3, "omega": 5.0, "offset": 1.2, "scale": 1.0},
-    "FourierMLP": {"width": 32, "depth": 2, "skip": 0, "frequencies": 8, "radius": 0.7},
-    "GridMLP": {"levels": 2, "cells": 4, "width": 32, "depth": 1, "radius": 0.7},
-}
-"""Small networks of each class; every other argument is that of the recipe."""
 RATES = {"Siren": 5e-4}
 """Adam's step length where it is not 3e-3: recipes have that of networks ten times as wide."""
 

@@ -11,6 +11,7 @@ import torch
 from shapespace.config.recipes import METHODS
 from shapespace.training.statistics import read_metrics
 from tests.conftest import RADII, ROOT, TOY
+from tests.parts import small_decoder
 from tests.waiting import PATIENCE
 
 FIVE = {**RADII, "pill": (0.8, 0.8, 1.2)}
@@ -169,7 +170,11 @@ def test_two_ranks_train_every_method_as_one_process_does(with_targets, tmp_path
     def runs(ranks):
         size = ["--trainer.max_epochs=2", f"--data.batch_size={4 // ranks}"]
         return [
-            [f"--config={TOY}", f"--config={method}", *arguments(folder, with_targets, *size)[1:]]
+            [
+                f"--config={TOY}",
+                f"--config={method}",
+                *arguments(folder, with_targets, *size, *small_decoder(method))[1:],
+            ]
             for method in METHODS
             for folder in [tmp_path / f"{method}_{ranks}"]
         ]

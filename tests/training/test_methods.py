@@ -1,4 +1,7 @@
-"""Every method of the field trains on top of a recipe, and resumes bit for bit."""
+"""Every method of the field trains on top of a recipe, resumes bit for bit, and can be used.
+
+The networks are small. A method trains once for all tests of this file.
+"""
 
 import json
 import shutil
@@ -6,11 +9,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from shapespace.cli.main import main
 from shapespace.config.recipes import METHODS
 from shapespace.errors import InputError
 from shapespace.space import TrainedSpace
+from shapespace.surface import mesh
+from tests.parts import small_decoder
 
 
 def tensors(path):
@@ -25,6 +31,7 @@ def options_of(method, store):
         "--data.batch_size=4",
         "--data.num_points=32",
         "--checkpoint.keep=2",
+        *small_decoder(method),
     ]
 
 
@@ -39,6 +46,13 @@ def run_of(train, with_targets, tmp_path_factory):
         return folder / method
 
     return run
+
+
+@pytest.fixture(scope="module")
+def new_scan(write_store, tmp_path_factory):
+    """A store of one scan that no method was trained on."""
+    path = tmp_path_factory.mktemp("new") / "new.hdf5"
+    return str(write_store(path, {"new": (1.1, 0.9, 0.95)}))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -59,21 +73,42 @@ def test_a_run_that_was_stopped_repeats_an_undisturbed_one(
     assert found.isfinite().all() and torch.equal(found, space.decoder(points, code))
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Coarse grids and blank pictures: fields after four steps have large zero sets."""
+    monkeypatch.setattr(mesh, "COARSE_CELLS", 24)
+
+    def blank(self, path, **_):
+        self.set_layout_engine("none")
+        self.clear()
+        drawn(self, path)
+
+    drawn = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", blank)
+
+
 @pytest.mark.slow
-def test_the_other_commands_run_on_it(run_of, write_store, tmp_path):
-    """Two kinds of field; all would take minutes: untrained fields have large zero sets."""
-    new = write_store(tmp_path / "new.hdf5", {"new": (1.1, 0.9, 0.95)})
-    meshes = "--resolution=8"
-    for method in ("deepsdf", "occnet"):
-        checkpoint, out = str(run_of(method) / "last.ckpt"), tmp_path / method
-        words = [f"--out={out}", meshes, "--num-points=48", "--num-samples=100"]
-        assert main(["evaluate", checkpoint, str(new), *words]) == 0, method
-        facts = json.loads((out / "shapes/new.json").read_text())
-        assert facts["terms"] and all(np.isfinite(value) for value in facts["terms"].values())
-        words = ["--num-shapes=1", "--num-points=64", "--num-rays=8", meshes]
-        assert main(["diagnose", checkpoint, *words]) == 0, method
+@pytest.mark.parametrize("method", METHODS)
+def test_the_other_commands_run_on_it(method, run_of, new_scan, tmp_path, quick):
+    run, out = run_of(method), tmp_path / "evaluation"
+    checkpoint, meshes = str(run / "last.ckpt"), "--resolution=8"
+    fits = [meshes, "--num-points=48", "--detail=none"]
+    # 1: the points are far from the mesh, as they may be after four steps.
+    assert main(["reconstruct", checkpoint, new_scan, f"--out={out / 'shapes'}", *fits]) in (0, 1)
+    made = (out / "shapes/new.json").stat().st_mtime_ns
+    samples = "--num-samples=100"
+    assert main(["evaluate", checkpoint, new_scan, f"--out={out}", *fits, samples]) == 0
+    assert (out / "shapes/new.json").stat().st_mtime_ns == made, "it is taken over"
+    facts = json.loads((out / "shapes/new.json").read_text())
+    assert facts["terms"] and np.isfinite(list(facts["terms"].values())).all()
+    assert json.loads((out / "scores.json").read_text())["shapes"]
+    found = tmp_path / "found"
+    words = ["--num-shapes=1", "--num-points=64", "--num-rays=8", meshes, f"--out={found}"]
+    assert main(["diagnose", checkpoint, *words]) == 0
+    assert json.loads((found / "last.diagnostics.json").read_text())
     page = tmp_path / "page.html"
-    assert main(["report", str(run_of("occnet")), f"--out={page}", "--steps=2", meshes]) == 0
+    words = [f"--evaluation={out}", f"--out={page}", "--steps=1", meshes]
+    assert main(["report", str(run), *words]) == 0
     assert page.stat().st_size
 
 

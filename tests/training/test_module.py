@@ -40,11 +40,19 @@ def batch_of(index, dimension=3, normals=True, num=24):
     return Batch(scan, dealt([(row, 10 + row) for row in index], len(index)))
 
 
-def train_one_step(latent_size=256, dimension=3, normals=True, std=0.05, chunk=None, steps=1):
+def train_one_step(
+    latent_size=256, dimension=3, normals=True, std=0.05, chunk=None, steps=1, **options
+):
     torch.manual_seed(0)
     decoder = SkipMLP(latent_size, dimension, width=latent_size + 40, depth=8, skip=4)
     module = ShapeSpace(
-        decoder, Remembering(), Recording(), num_scans=4, code_init_std=std, points_per_chunk=chunk
+        decoder,
+        Remembering(),
+        Recording(),
+        num_scans=4,
+        code_init_std=std,
+        points_per_chunk=chunk,
+        **options,
     ).double()
     before = [p.detach().clone() for p in [*decoder.parameters(), module.codes.table.weight]]
     batch = batch_of([2, 0, 3], dimension, normals)
@@ -98,6 +106,22 @@ def test_chunks_change_nothing():
     for ours, other in zip(whole[0].parameters(), chunked[0].parameters(), strict=True):
         grads = [p.grad.to_dense() if p.grad.is_sparse else p.grad for p in (ours, other)]
         torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-12)
+
+
+def test_long_gradients_are_shortened_and_codes_keep_theirs():
+    def gradients(clip):
+        module, _, _ = train_one_step(8, gradient_clip=clip)
+        flat = torch.cat([weight.grad.flatten() for weight in module.decoder.parameters()])
+        return flat, module.codes.table.weight.grad.to_dense()
+
+    whole, of_codes = gradients(None)
+    bound = float(whole.norm()) / 3
+    short, same = gradients(bound)
+    torch.testing.assert_close(short, whole / 3, rtol=1e-5, atol=0)
+    assert torch.equal(same, of_codes)
+    assert torch.equal(gradients(2 * float(whole.norm()))[0], whole), "a short one stays"
+    with pytest.raises(ValueError, match="gradient_clip=0"):
+        ShapeSpace(SkipMLP(0, width=16), IGR(), NearSurface(), gradient_clip=0.0)
 
 
 def test_codes_of_other_scans_never_move():

@@ -18,25 +18,34 @@ class DeepSDF(Objective):
 
     The weight of the first term is 1. Constants are those of the authors' code (DeepSDF
     @48c19b8): a clamp of 0.1 for shapes in the unit ball, 1e-4 |z| that rises over the first 100
-    epochs, and 1e-4 mean z_k^2 in the fit of an unseen shape. Their samples are half inside and
-    half outside; ours are as ``prepare --targets`` draws them.
+    epochs, and 1e-4 mean z_k^2 in the fit of an unseen shape. Their samples of a step are half
+    inside and half outside, which is ``both_sides``.
 
     Args:
         clamp: distances beyond it count as this one, in the store's unit.
         latent: weight of the code term, such as ``linear 0 1e-4 from 0 to 100 epochs``.
         latent_term: "norm" in training, "mean_square" in the fit of an unseen shape.
+        both_sides: half of the targets of a step are inside, half outside. By default they are as
+            the store has them.
     """
 
     needs = frozenset({"signed"})
     kind = "clamped"
 
     def __init__(
-        self, clamp: float = 0.1, latent: float | str = 1e-4, latent_term: CodeTerm = "norm"
+        self,
+        clamp: float = 0.1,
+        latent: float | str = 1e-4,
+        latent_term: CodeTerm = "norm",
+        both_sides: bool = False,
     ) -> None:
         super().__init__()
         positive(clamp=clamp)
         self.clamp = clamp
         self.latent_term: CodeTerm = latent_term
+        self.both_sides = both_sides
+        if both_sides:
+            self.needs = frozenset({"signed", "both_sides"})
         self.weights = weights_of(distance=1.0, latent=latent)
 
     def terms(
@@ -59,7 +68,7 @@ class DeepSDF(Objective):
 
     def for_unseen(self) -> "DeepSDF":
         """The same with the code term of the authors' ``reconstruct.py``."""
-        return DeepSDF(self.clamp, self.weight("latent"), "mean_square")
+        return DeepSDF(self.clamp, self.weight("latent"), "mean_square", self.both_sides)
 
     def for_refinement(self) -> "DeepSDF":
         """The same without the code term: the code is fixed."""
