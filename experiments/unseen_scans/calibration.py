@@ -27,7 +27,7 @@ CHOSEN_ON = "12"
 NUM_VERTICES = 12_000
 
 
-def judged(path, rows, data):
+def judged(path, rows, first, data):
     """Error and deviation of some vertices of a mesh, and the kinds of places they are."""
     _, name = path.stem.split("_", 1)
     row = rows[name]
@@ -38,7 +38,7 @@ def judged(path, rows, data):
     error, place = nearest_on_mesh(np.asarray(mesh.vertices)[some], truth)
     seen = point_to_mesh(place, raw) <= run.SEEN
     nearest = KDTree(truth.vertices).query(place)[1]
-    parts = {kind: mask[nearest] for kind, mask in run.extremities(row).items()}
+    parts = {kind: mask[nearest] for kind, mask in run.extremities(first[row["sex"]]).items()}
     deviation = deviation_of_detail(mesh, detail, scan, pose)[some]
     return error, deviation, {"seen": seen, "not seen": ~seen, **parts}
 
@@ -65,13 +65,16 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/unseen_scans"))
     args = parser.parse_args()
-    rows = {row["name"]: row for row in bodies.read_frames(args.data) if row["scan"]}
+    frames = bodies.read_frames(args.data)
+    rows = {row["name"]: row for row in frames if row["scan"]}
+    # Registrations of a sex share their vertices; the arms of its first frame are not raised.
+    first = {row["sex"]: row for row in reversed(frames)}
     results, test, pooled = [], [], {}
     for path in sorted((args.out / "kept").glob("*.pkl")):
         fold, name = path.stem.split("_", 1)
         person = rows[name]["subject"] in run.FOLDS[int(fold)][0]
         chosen = fold in CHOSEN_ON
-        error, deviation, kinds = judged(path, rows, args.data)
+        error, deviation, kinds = judged(path, rows, first, args.data)
         if not chosen:
             test.append((error, deviation))
         for kind, mask in kinds.items():
