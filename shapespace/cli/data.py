@@ -25,6 +25,7 @@ def prepare(
     targets: int = 0,
     sigma: bool = False,
     clean: bool = False,
+    curvature: float = 0.0,
     seed: int = 0,
     columns: str | None = None,
     strict: bool = False,
@@ -62,6 +63,9 @@ def prepare(
         sigma: measure the distance of each point to its 50th neighbour, which takes longer than all
             else. Only samplers with sigma null read it, and training says so.
         clean: leave out what is not the shape: small parts apart from it, points in the air.
+        curvature: weight of the bend of meshes in the density of their points, such as 1: more
+            points on fingers and faces. 0 samples evenly by area. For training sets; clouds have
+            the points they have, and are refused.
         seed: seed of sampling and shuffling.
         columns: names of the columns of text files, NPY and NPZ, as x,y,z,r,g,b, where numbers and
             header do not tell them apart. x y z nx ny nz are used; _ or any other name is not.
@@ -88,6 +92,7 @@ def prepare(
         targets=targets,
         sigma=sigma,
         clean=clean,
+        curvature=curvature,
         seed=seed,
         columns=columns,
         strict=strict,

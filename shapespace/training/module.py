@@ -220,9 +220,10 @@ class ShapeSpace(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers of decoder and objective and, last, the optimiser of the codes."""
-        weights = self._weights()
         return [
-            *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
+            *decoder_optimisers(
+                self._weights(), self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr
+            ),
             code_optimiser(self.codes.learnt, self.code_optimiser, self.code_lr),
         ]
 

@@ -79,6 +79,8 @@ def _facts(options: PointOptions) -> dict[str, object]:
         del facts["sigma"]
     if not options.clean:
         del facts["clean"]
+    if not options.curvature:
+        del facts["curvature"]
     if options.scale is None:
         facts["radius"] = "without stray points"
     return facts

@@ -17,6 +17,7 @@ from jaxtyping import Float32, Float64
 from shapespace.config.options import Normals
 from shapespace.data.extent import NUM_MEASURED, check_not_far, extent_of
 from shapespace.data.formats.readers import RawScan, double_area_normals
+from shapespace.data.prepare.curvature import CANDIDATES, chosen_by_curvature
 from shapespace.data.prepare.neighbours import NEIGHBOUR, neighbour_distance
 from shapespace.data.prepare.normals import normals_of_cloud
 from shapespace.data.prepare.targets import given_targets, surface_targets
@@ -46,6 +47,8 @@ class PointOptions:
             points itself, 0 stores all.
         sigma: measure the distance of each point to its 50th neighbour. Targets need it, too.
         clean: leave out what is not the shape, see ``clean.py``.
+        curvature: weight of the bend of a mesh in the density of its points, see ``curvature.py``;
+            0 samples evenly by area.
     """
 
     num_points: int | None = None
@@ -55,6 +58,7 @@ class PointOptions:
     num_targets: int = 0
     sigma: bool = True
     clean: bool = False
+    curvature: float = 0.0
 
     @property
     def measures_sigma(self) -> bool:
@@ -75,9 +79,9 @@ def prepare_scan(
 ) -> PreparedScan:
     """Sample, centre and scale ``raw``; add sigma, normals and targets as asked.
 
-    A mesh is sampled uniformly by area, with the normals of its faces. A cloud gives its own
-    points, or a random subset of them; if it has fewer than asked, some are drawn again. The centre
-    is the mean of the points.
+    A mesh is sampled uniformly by area, or denser where it bends, with the normals of its faces. A
+    cloud gives its own points, or a random subset of them; if it has fewer than asked, some are
+    drawn again. The centre is the mean of uniform points.
 
     Args:
         raw: the scan, in source units.
@@ -181,11 +185,22 @@ def _sample(
             raw, origin, label=label, num_points=options.num_points, rng=rng
         )
     else:
-        local, normals = sample_mesh(
-            raw, origin, num_points=options.num_points or NUM_POINTS, rng=rng
-        )
+        count = options.num_points or NUM_POINTS
+        drawn = CANDIDATES * count if options.curvature else count
+        local, normals = sample_mesh(raw, origin, num_points=drawn, rng=rng)
+    # The centre is that of the surface, wherever the points are dense.
     mean, scale = _frame(local, options.scale)
     local -= mean
+    if options.curvature:
+        if raw.faces is None or normals is None:
+            raise InputError(
+                f"{label}: is a cloud, whose points are as they are; leave "
+                f"curvature={options.curvature:g} out"
+            )
+        rows = chosen_by_curvature(
+            local, normals, weight=options.curvature, count=len(local) // CANDIDATES, rng=rng
+        )
+        local, normals = local[rows], normals[rows]
     return _scaled(label, local, scale), normals, Frame(origin + mean, scale)
 
 

@@ -105,6 +105,7 @@ def prepare(
     targets: int = 0,
     sigma: bool = False,
     clean: bool = False,
+    curvature: float = 0.0,
     seed: int = 0,
     columns: str | None = None,
     strict: bool = False,
@@ -137,6 +138,8 @@ def prepare(
             longer than all else. Only samplers without a sigma of their own read it. Targets store
             it in any case.
         clean: leave out what is not the shape, see ``clean.py``; what it was is said.
+        curvature: weight of the bend of meshes in the density of their points, such as 1, see
+            ``curvature.py``; 0 samples them evenly by area.
         seed: seed of sampling and shuffling, not negative.
         columns: names of the columns of text files, NPY and NPZ, see ``ReadOptions``.
         strict: raise at the first scan that cannot be used, that has points which are NaN or 0 0 0,
@@ -155,6 +158,7 @@ def prepare(
         num_targets=targets,
         sigma=sigma,
         clean=clean,
+        curvature=curvature,
     )
     _check(options)
     at_least(1, workers=workers)
@@ -249,3 +253,5 @@ def _check(options: PointOptions) -> None:
     if num_points is not None and num_points <= NEIGHBOUR:
         raise InputError(f"num_points={num_points}: at least {NEIGHBOUR + 1} are needed")
     at_least(0, seed=options.seed, targets=options.num_targets)
+    if not 0 <= options.curvature < float("inf"):
+        raise InputError(f"curvature={options.curvature:g}: give a number, 0 or more")
