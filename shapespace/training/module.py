@@ -155,7 +155,6 @@ class ShapeSpace(pl.LightningModule):
         self.optimiser: Optimiser = optimiser
         self.code_optimiser: CodeOptimiser = code_optimiser
         self.halve_every = halve_every
-        self.gradient_clip = gradient_clip
         self.seed = seed
         self.means = EpochMeans()
         self.first_losses = FirstLosses()
@@ -220,10 +219,9 @@ class ShapeSpace(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers of decoder and objective and, last, the optimiser of the codes."""
+        weights = self._weights()
         return [
-            *decoder_optimisers(
-                self._weights(), self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr
-            ),
+            *decoder_optimisers(weights, self.optimiser, lr=self.lr, matrix_lr=self.matrix_lr),
             code_optimiser(self.codes.learnt, self.code_optimiser, self.code_lr),
         ]
 
@@ -420,8 +418,8 @@ class ShapeSpace(pl.LightningModule):
             for weight in self.codes.learnt:
                 weight.grad = None if weight.grad is None else weight.grad.to_dense()
             rows = torch.arange(len(self.codes), device=first.device)
-        if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self._weights(), self.gradient_clip)
+        if (norm := self.hparams["gradient_clip"]) is not None:
+            nn.utils.clip_grad_norm_(self._weights(), norm)
         # Lightning counts a step for each wrapped optimiser, and one batch is to count as one step.
         wrapped, *others = self._optimisers()
         wrapped.step()
