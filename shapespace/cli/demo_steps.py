@@ -230,9 +230,8 @@ def _interpolate(demo: _Demo, checkpoint: Path) -> None:
     if (demo.interpolation / "strip.png").exists():
         return
     names = _two_shapes(TrainedSpace.load(checkpoint).names)
-    interpolate_shapes(
-        checkpoint, names, demo.interpolation, WalkOptions(resolution=demo.size.resolution)
-    )
+    options = WalkOptions(resolution=demo.size.resolution, path="training")
+    interpolate_shapes(checkpoint, names, demo.interpolation, options)
 
 
 def _two_shapes(names: Sequence[str]) -> tuple[str, str]:
@@ -267,7 +266,7 @@ def _page(demo: _Demo, dataset: SyntheticDataset, scores: Sequence[Scores]) -> P
     )
     page.section(
         "Between two shapes",
-        "A straight line from the code of one person to the code of another.",
+        "A walk from one person to another, over training shapes whose codes lie between.",
         html.picture(demo.interpolation / "strip.png", "seven bodies from one code to another"),
         html.note(
             "Nothing in the training asks that a shape in between is a person: limbs may change "

@@ -34,6 +34,8 @@ NEAREST = 16
 """Codes to which a code is connected, at most."""
 POWERS = (1.5, 2.0, 4.0)
 """Powers of the length of an edge; the larger, the shorter and the more are the hops."""
+SHORT_HOPS = 2.0
+"""The power of the chain that is taken where none is measured."""
 PROBES = 8
 """Places of a path at which its strain is measured."""
 PROBE_SAMPLES = 400
@@ -127,6 +129,22 @@ def chosen_leg(
     return min(found, key=lambda leg: (leg.strain, len(leg.through)))
 
 
+def passing_leg(space: TrainedSpace, start: Float[Tensor, " L"], end: Float[Tensor, " L"]) -> Leg:
+    """The chain of many short hops over training codes, which costs nothing to find.
+
+    Its strain is not measured. Without training codes between, the line is straight.
+
+    Args:
+        space: the space.
+        start: the code where it begins.
+        end: the code where it ends.
+    """
+    codes = space.codes.table.weight.detach()
+    (chain,) = chains(codes, start, end, powers=(SHORT_HOPS,)) or [()]
+    corners = torch.cat([start[None], codes[list(chain)], end[None]])
+    return Leg(corners, tuple(space.names[row] for row in chain))
+
+
 def interpolate(waypoints: Sequence[Waypoint], steps: int) -> list[Waypoint]:
     """Interpolate codes and frames linearly from each waypoint to the next.
 
@@ -196,7 +214,10 @@ def strain_of(field: Field, corners: Float[Tensor, "K L"], extent: float) -> flo
 
 
 def chains(
-    codes: Float[Tensor, "S L"], start: Float[Tensor, " L"], end: Float[Tensor, " L"]
+    codes: Float[Tensor, "S L"],
+    start: Float[Tensor, " L"],
+    end: Float[Tensor, " L"],
+    powers: Sequence[float] = POWERS,
 ) -> list[tuple[int, ...]]:
     """Chains of training codes from one code to another, each as rows of the table of codes.
 
@@ -204,6 +225,7 @@ def chains(
         codes: the training codes.
         start: where chains begin; it is no row of a chain.
         end: where chains end; it is no row of a chain.
+        powers: of the lengths of edges, one chain each.
 
     Returns:
         Different chains, none of them empty; none where no detour is shorter for any power.
@@ -212,7 +234,7 @@ def chains(
     count = len(table)
     rows, columns, lengths = _links(table)
     found: list[tuple[int, ...]] = []
-    for power in POWERS:
+    for power in powers:
         graph = coo_array((lengths**power, (rows, columns)), (count, count)).tocsr()
         before = dijkstra(graph, directed=False, indices=count - 2, return_predecessors=True)[1]
         chain = [int(before[count - 1])]

@@ -4,6 +4,7 @@ Letters: S training shapes, L code length.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import trimesh
 
 from shapespace.data.names import group_names
 from shapespace.geometry.spread import farthest_point_sample
-from shapespace.reconstruction.walks.path import Waypoint, interpolate
+from shapespace.reconstruction.walks.path import Leg, Waypoint, passing_leg, points_of
 from shapespace.rendering.charts import plot_bars, plot_histogram, plot_map
 from shapespace.rendering.previews import draw_codes
 from shapespace.report import html as report
@@ -42,7 +43,7 @@ SLICE_HEIGHT = 280
 def animation(
     page: report.Page, space: TrainedSpace, *, folder: Path, up: str, steps: int, resolution: int
 ) -> None:
-    """Add an animation that interpolates between training shapes whose codes lie far apart.
+    """Add an animation between training shapes whose codes lie far apart, over those in between.
 
     A space of 2-D shapes has no meshes; pictures of level sets take the place of the animation.
 
@@ -59,17 +60,42 @@ def animation(
     if space.decoder.dimension != 3:
         _level_sets(page, space, rows, folder=folder)
         return
-    frames = animation_frames(space, rows, steps=steps, resolution=resolution)
+    legs = legs_of(space, rows)
+    frames = animation_frames(space, rows, legs, steps=steps, resolution=resolution)
     axes = axis_frames(space, resolution=resolution)
     names = ", ".join(space.names[row] for row in rows)
     several = len(rows) > 1
-    shown = f"Linear interpolation between the codes of {names}" if several else names
+    passed = len({name for leg in legs for name in leg.through})
+    shown = (
+        f"A walk through the codes of {names} and back{_passed_said(passed)}" if several else names
+    )
     page.section(
         "Animation between training shapes" if several else "The shape",
         f"{shown}. Drag to turn, double-click to turn back; click, then scroll to zoom."
         f"{_axes_said(axes)}",
         player(frames, up, loop=several, axes=axes),
     )
+
+
+def _passed_said(passed: int) -> str:
+    if not passed:
+        return " on straight lines. Shapes in between are the decoder's own, and may lose limbs"
+    return (
+        f", over {passed} other training shapes on the way: straight lines between codes that lie "
+        "far apart lose limbs more often. Between two of them the decoder interpolates"
+    )
+
+
+def legs_of(space: TrainedSpace, rows: Sequence[int]) -> list[Leg]:
+    """The ways from each of some training shapes to the next, and from the last to the first.
+
+    Args:
+        space: the space.
+        rows: of the training shapes; a single one has no way.
+    """
+    codes = space.codes.table.weight.detach()
+    ring = [*rows, rows[0]] if len(rows) > 1 else []
+    return [passing_leg(space, codes[start], codes[end]) for start, end in pairwise(ring)]
 
 
 def _axes_said(axes: Sequence[AxisFrames]) -> str:
@@ -121,13 +147,19 @@ def axis_frames(space: TrainedSpace, *, resolution: int) -> list[AxisFrames]:
 
 
 def animation_frames(
-    space: TrainedSpace, rows: Sequence[int], *, steps: int, resolution: int
+    space: TrainedSpace,
+    rows: Sequence[int],
+    legs: Sequence[Leg],
+    *,
+    steps: int,
+    resolution: int,
 ) -> list[AnimationFrame]:
     """Mesh the shapes from one training shape to the next and from the last back to the first.
 
     Args:
         space: A space of 3-D shapes.
         rows: Rows of the training shapes, at least one; a single one gives one frame.
+        legs: The ways between them, of :func:`legs_of`.
         steps: Frames from one training shape to the next, of which the first frame is the training
             shape itself.
         resolution: Grid nodes along the longest side of a mesh.
@@ -142,7 +174,7 @@ def animation_frames(
     ring = [*rows, rows[0]] if several else list(rows)
     waypoints = [Waypoint(codes[row], origin) for row in ring]
     # The last one of the path equals the first, and a loop would show that shape twice.
-    path = interpolate(waypoints, steps + 1)[:-1] if several else waypoints
+    path = points_of(waypoints, legs, steps + 1)[:-1] if several else waypoints
     tints = np.interp(np.arange(len(path)) / steps, range(len(ring)), _tints(len(rows)))
     frames = []
     for number, waypoint in enumerate(progress(path, "animation", unit="mesh")):

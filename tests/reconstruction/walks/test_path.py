@@ -10,6 +10,7 @@ from shapespace.reconstruction.walks.path import (
     chosen_leg,
     code_at,
     interpolate,
+    passing_leg,
     strain_of,
 )
 from shapespace.scan import Frame
@@ -63,6 +64,17 @@ def test_a_chain_goes_where_the_straight_line_is_strained():
         assert 0 < len(chain) <= 9 and len(set(chain)) == len(chain)
 
 
+def test_the_chain_that_is_not_measured_is_one_of_those_that_are():
+    space = fan()
+    start, end = space.code("a"), space.code("k")
+    leg = passing_leg(space, start, end)
+    assert leg.strain is None and len(leg.through) > 2
+    rows = tuple(space.names.index(name) for name in leg.through)
+    assert rows in chains(space.codes.table.weight, start, end)
+    assert torch.equal(leg.corners[1:-1], space.codes.table.weight[list(rows)])
+    assert torch.equal(leg.corners[0], start) and torch.equal(leg.corners[-1], end)
+
+
 def test_a_straight_line_stays_where_a_detour_is_worse():
     # The other codes stretch the spoke, and the line between both ends only turns it a little.
     space = space_of(spoke, [[1.0, 0], [1.0, 0.2], [0.4, 0.1], [1.4, 0.1]])
@@ -79,11 +91,13 @@ def test_without_codes_between_the_line_is_straight(path):
     assert leg.through == ()
     same = chosen_leg(space, space.code("a"), space.code("a"), path)
     assert same.through == () and (same.strain or 0) == 0
+    assert len(passing_leg(space, space.code("a"), space.code("b")).corners) == 2
 
 
 def test_a_code_of_length_0_has_one_path():
     space = space_of(sphere(0.5), np.zeros((3, 0)))
     assert chosen_leg(space, space.code("a"), space.code("b"), "best").through == ()
+    assert passing_leg(space, space.code("a"), space.code("b")).through == ()
 
 
 def test_points_of_a_chain_are_even_and_meet_its_corners():
