@@ -18,7 +18,7 @@ from shapespace.rendering.meshes import Figure, render_grid, save_image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bodies
 from detail.run import LEVERS, pool_of, space_of
-from unseen_scans.run import extremities
+from unseen_scans.run import parts_of
 
 REACH = {"head": 0.16, "hands": 0.11}
 """Half side of the box that is drawn."""
@@ -55,9 +55,7 @@ def main():
     store = ScanStore(args.out / f"train{args.seed}.hdf5")
     shown = [row for row in frames if row["name"] in set(store.names)]
     shown = shown[:: len(shown) // args.frames][: args.frames]
-    first = {row["sex"]: row for row in reversed(frames)}
-    parts = {sex: extremities(row) for sex, row in first.items()}
-    places = [list(boxes(row, parts[row["sex"]])) for row in shown]
+    places = [list(boxes(row, parts_of(frames, row))) for row in shown]
     rows = [[bodies.registration(row) for row in shown]]
     for name in args.levers:
         state = dict(np.load(args.out / f"{name.replace(' ', '_')}_{args.seed}.npz"))

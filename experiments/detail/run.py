@@ -28,6 +28,7 @@ from shapespace.codes import LatentCodes
 from shapespace.config.options import FitOptions
 from shapespace.data.copies import CopyOptions, Points
 from shapespace.data.names import subjects_of
+from shapespace.data.prepare.curvature import chosen_by_curvature
 from shapespace.data.sources import find_sources
 from shapespace.data.store.store import ScanStore
 from shapespace.decoders import GridMLP, PositionalMLP, SkipMLP
@@ -47,7 +48,7 @@ from shapespace.utils.schedules import RunProgress, cosine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bodies
-from unseen_scans.run import FOLDS, extremities, groups_of
+from unseen_scans.run import FOLDS, groups_of, parts_of
 
 DECODERS = {"mlp": SkipMLP, "waves": PositionalMLP, "grid": GridMLP}
 POOL = 20_000
@@ -150,17 +151,9 @@ def pool_of(store, names, lever, seed):
 
 def drawn(scan, curved, rng):
     """POOL points of a scan and their normals, in random order."""
-    points, normals = scan.points, scan.normals
-    density = 1 + curved * bend(points, normals) if curved else np.ones(len(points))
-    rows = rng.choice(len(points), POOL, replace=False, p=density / density.sum())
-    return points[rows], normals[rows]
-
-
-def bend(points, normals, neighbours=24):
-    """1 - cosine of the angle between normals of neighbours, over its mean, at most 10."""
-    near = KDTree(points).query(points, neighbours)[1]
-    turn = 1 - np.einsum("ni,nki->nk", normals, normals[near]).mean(1)
-    return np.minimum(turn / turn.mean(), 10.0)
+    surface = scan.points.astype(np.float64), scan.normals.astype(np.float64)
+    rows = chosen_by_curvature(*surface, weight=curved, count=POOL, rng=rng)
+    return scan.points[rows], scan.normals[rows]
 
 
 def linear_codes(pool, length, size, cells=24, cut=0.1):
@@ -345,14 +338,11 @@ def shape_errors(mesh, truth, parts):
 
 def measured(space, data, frames, groups, args):
     """A row for each shape."""
-    parts = {
-        sex: extremities(next(row for row in frames if row["sex"] == sex)) for sex in ("f", "m")
-    }
     shown = [row for row in groups["train"] if row["name"] in set(space.names)]
     shown = shown[:: max(1, len(shown) // args.shown)][: args.shown]
     for row in shown:
         code = space.code(row["name"])
-        yield row, "own code", code, space.frame(row["name"]), None, parts[row["sex"]]
+        yield row, "own code", code, space.frame(row["name"]), None, parts_of(frames, row)
     for kind in ("new person", "new motion"):
         rows = groups[kind][:: max(1, len(groups[kind]) // args.scans)][: args.scans]
         sources = find_sources(data / "scans", [row["name"] for row in rows])
@@ -360,7 +350,7 @@ def measured(space, data, frames, groups, args):
         found = fit_scans(FitOptions(detail="none"), space, scans)
         for number, (row, scan) in enumerate(zip(rows, scans, strict=True)):
             pose = found.poses.rows(torch.tensor([number]))
-            yield row, kind, found.codes[number], scan.frame, pose, parts[row["sex"]]
+            yield row, kind, found.codes[number], scan.frame, pose, parts_of(frames, row)
 
 
 def rows_of(space, data, frames, groups, args):

@@ -55,18 +55,18 @@ class SampleGraph(NamedTuple):
 
     def strain(self, velocity: Float[np.ndarray, "n 3"]) -> float:
         """The mean squared strain rate of a velocity field, 1 / time^2; 0 without edges."""
-        turn = np.cross(self.rotation_rate(velocity)[:, None], self.edges)
-        change = velocity[self.neighbours] - velocity[:, None] - turn
-        total = (self.weight * np.square(change).sum(2)).sum()
-        return float(total / max(self.num_edges, 1))
+        return float(self._of_edges(velocity).sum() / max(self.num_edges, 1))
 
     def local_strain(self, velocity: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Root of the mean squared strain rate over the edges of each sample; NaN without edges."""
+        total, edges = self._of_edges(velocity).sum(1), (self.weight > 0).sum(1)
+        return np.where(edges > 0, np.sqrt(total / np.maximum(edges, 1)), np.nan)
+
+    def _of_edges(self, velocity: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n K"]:
+        """The weighted squared strain rate of each edge."""
         turn = np.cross(self.rotation_rate(velocity)[:, None], self.edges)
         change = velocity[self.neighbours] - velocity[:, None] - turn
-        total = (self.weight * np.square(change).sum(2)).sum(1)
-        edges = (self.weight > 0).sum(1)
-        return np.where(edges > 0, np.sqrt(total / np.maximum(edges, 1)), np.nan)
+        return self.weight * np.square(change).sum(2)
 
     def matrix(self) -> csc_array:
         """H [3 n, 3 n] with v^T H v = :meth:`strain`, for v that is flattened sample by sample."""

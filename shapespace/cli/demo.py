@@ -9,7 +9,7 @@ def demo(*, out: str = "demo", seed: int = 0, view: bool = False, port: int = 80
     """Make people from formulas, scan them, train a space, reconstruct unseen scans, interpolate.
 
     The demo ends with a table and one page, OUT/index.html. It needs no data, no account and no
-    network, and takes about four minutes on two cores. It can be stopped at any time: the same
+    network, and takes four to six minutes on two cores. It can be stopped at any time: the same
     command continues.
 
     Args:
@@ -19,9 +19,10 @@ def demo(*, out: str = "demo", seed: int = 0, view: bool = False, port: int = 80
         port: port of that page.
     """
     from shapespace.cli.demo_steps import RUN, UNSEEN, run_demo
-    from shapespace.viewer.server import check_viewer
 
     if view:
+        from shapespace.viewer.server import check_viewer
+
         # A viewer that is missing is said now, not in four minutes.
         check_viewer()
     say(run_demo(Path(out), seed))

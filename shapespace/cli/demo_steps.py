@@ -56,7 +56,7 @@ COLUMNS = tuple(
 
 @dataclass(frozen=True)
 class DemoSize:
-    """Amount of work of the demo. The defaults take some four minutes on two cores.
+    """Amount of work of the demo. The defaults take four to six minutes on two cores.
 
     Args:
         subjects: number of people.

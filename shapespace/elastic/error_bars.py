@@ -11,8 +11,8 @@ with about its curvature.
 
 The four numbers were chosen on some people and motions that no training saw, and checked on others
 (experiments/unseen_scans). There, about 68 and 95 % of the places lie within one and two standard
-deviations: of those that are seen, of those that are not, and of feet. This need not hold for
-another kind of shape.
+deviations: of those that are seen, of those that are not, of hands and of feet. This need not hold
+for another kind of shape.
 
 Letters: V vertices, N points.
 """

@@ -33,7 +33,7 @@ from shapespace.scan import PreparedScan
 from shapespace.space import TrainedSpace, placed
 from shapespace.utils.files import output_folder, path_inside, replacing
 from shapespace.viewer.dropped import DroppedScan, fit_dropped, painted, read_dropped, save_dropped
-from shapespace.viewer.scene.code_map import code_map
+from shapespace.viewer.scene.code_map import Mark, code_map
 from shapespace.viewer.scene.colours import Colours, Way, bent
 from shapespace.viewer.scene.display import Display, Place
 from shapespace.viewer.scene.meshes import COARSE, Picture, Sketcher
@@ -287,7 +287,7 @@ class Session:
         elif colours != "plain":
             picture = painted(picture, place.code, dropped, colours)
         self.display.show(picture)
-        self.display.mark(at, place.name, ends)
+        self.display.mark(Mark(at, place.name, ends))
         if is_fine:
             self.display.set_sliders(place.values)
 

@@ -21,8 +21,8 @@ class Recorder:
     def show_map(self, code_map):
         self.maps.append(code_map)
 
-    def mark(self, place, name="", ends=None):
-        self.marks.append((place, name, ends))
+    def mark(self, mark):
+        self.marks.append(mark)
 
     def set_sliders(self, values):
         self.sliders.append(tuple(values))

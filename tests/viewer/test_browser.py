@@ -2,7 +2,6 @@
 
 import base64
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -16,11 +15,10 @@ from shapespace.viewer.server import open_server
 from shapespace.viewer.watch import Losses
 from tests.browser import program
 from tests.viewer.test_session import ply
+from tests.waiting import PATIENCE, until
 
 viser = pytest.importorskip("viser", reason="no viser: pip install 'shapespace[view]'")
 OPTIONS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-PATIENCE = 240.0
-"""Seconds that anything on the page may take."""
 ALIEN = 'escaped <b id="injected">bold.xyz'
 
 
@@ -55,14 +53,6 @@ def opened(browser, page, requests, faults):
     tab.goto(page.url)
     tab.get_by_text("Principal axes").wait_for()
     return tab
-
-
-def until(is_so, seconds=PATIENCE):
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def drag(tab, slider, by):

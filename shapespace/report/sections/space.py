@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
+from jaxtyping import Float
+from torch import Tensor
 
 from shapespace.data.names import group_names
 from shapespace.geometry.spread import farthest_point_sample
@@ -127,9 +129,7 @@ def axis_frames(space: TrainedSpace, *, resolution: int) -> list[AxisFrames]:
         if key not in meshes:
             off = step * np.sqrt(found.variances[row]) * found.directions[row]
             code = torch.from_numpy(found.mean + off).to(codes)
-            meshes[key] = extract_mesh(
-                space.decoder, code, resolution, space.extent, newton_steps=1, normals=True
-            )
+            meshes[key] = _shape(space, code, resolution)
     share = found.variances / (found.variances.sum() or 1.0)
     return [
         AxisFrames(
@@ -179,13 +179,16 @@ def animation_frames(
     frames = []
     for number, waypoint in enumerate(progress(path, "animation", unit="mesh")):
         leg, step = divmod(number, steps)
-        mesh = extract_mesh(
-            space.decoder, waypoint.code, resolution, space.extent, newton_steps=1, normals=True
-        )
+        mesh = _shape(space, waypoint.code, resolution)
         ends = [space.names[row] for row in ring[leg : leg + 2]]
         label = f"{ends[0]} → {ends[1]}, {100 * step / steps:.0f} %" if step else ends[0]
         frames.append(AnimationFrame(mesh, label, tint=float(tints[number])))
     return frames
+
+
+def _shape(space: TrainedSpace, code: Float[Tensor, " L"], resolution: int) -> trimesh.Trimesh:
+    """The shape of a code in the frame of the space, as the player shows it."""
+    return extract_mesh(space.decoder, code, resolution, space.extent, newton_steps=1, normals=True)
 
 
 def codes(page: report.Page, space: TrainedSpace, folder: Path) -> None:

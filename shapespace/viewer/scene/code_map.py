@@ -6,6 +6,7 @@ Letters: S training shapes, A axes, L code length.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -18,6 +19,20 @@ SHADE = 0.6
 """Brightness of the dots, as a share of that of charts."""
 ROOM = 0.85
 """The dot that is farthest from the middle lies so far out."""
+
+
+class Mark(NamedTuple):
+    """What is marked on the map.
+
+    Args:
+        place: where the shape that is shown lies.
+        name: the training shape whose code it is, or "".
+        ends: names of the shapes between which a walk goes; None for no walk.
+    """
+
+    place: tuple[float, float]
+    name: str = ""
+    ends: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from shapespace.viewer.scene.code_map import CodeMap
+from shapespace.viewer.scene.code_map import CodeMap, Mark
 from shapespace.viewer.scene.meshes import Picture
 
 
@@ -29,16 +29,8 @@ class Display(Protocol):
         """Show the map of the codes in place of the last one."""
         ...
 
-    def mark(
-        self, place: tuple[float, float], name: str = "", ends: tuple[str, str] | None = None
-    ) -> None:
-        """Mark a place of the map.
-
-        Args:
-            place: where the shape that is shown lies.
-            name: the training shape whose code it is, or "".
-            ends: names of the shapes between which a walk goes; None for no walk.
-        """
+    def mark(self, mark: Mark) -> None:
+        """Mark a place of the map, in place of the last one."""
         ...
 
     def set_sliders(self, values: Sequence[float]) -> None:

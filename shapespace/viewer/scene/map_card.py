@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from shapespace.config.options import Axis
 from shapespace.errors import one_line
-from shapespace.viewer.scene.code_map import CodeMap
+from shapespace.viewer.scene.code_map import CodeMap, Mark
 
 if TYPE_CHECKING:
     import viser
@@ -73,18 +73,11 @@ class MapCard:
         self._has_names = wanted
         self._draw()
 
-    def mark(
-        self, place: tuple[float, float], name: str = "", ends: tuple[str, str] | None = None
-    ) -> None:
-        """Mark the place of the shape that is shown, its name, and the walk it is on.
-
-        Args:
-            place: where the shape that is shown lies.
-            name: the training shape whose code it is, or "".
-            ends: names of the shapes between which a walk goes; None for no walk.
-        """
+    def mark(self, mark: Mark) -> None:
+        """Mark the place of the shape that is shown, its name, and the walk it is on."""
         if self._map is None or not self._half:
             return
+        place, name, ends = mark
         self._ball("map/here", self._at(place), 1.5 * DOT, HERE)
         rows = {each: row for row, each in enumerate(self._map.names)}
         for part in ("map/name", "map/way", "map/end0", "map/end1"):

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from shapespace.config.options import Axis
 from shapespace.errors import one_line
-from shapespace.viewer.scene.code_map import CodeMap
+from shapespace.viewer.scene.code_map import CodeMap, Mark
 from shapespace.viewer.scene.map_card import MapCard
 from shapespace.viewer.scene.meshes import Picture
 
@@ -35,8 +35,6 @@ AWAY, ASIDE = 1.9, 0.3
 
 Shape, scan and map are then in view.
 """
-BESIDE = {"x": 1, "y": 0, "z": 0}
-"""The axis along which the scan stands aside, by the upright axis."""
 
 
 class Scene:
@@ -97,9 +95,8 @@ class Scene:
                 return
             # The width of the scan itself: outliers of a scan may be far away.
             low, high = np.quantile(points, [0.01, 0.99], axis=0)
-            aside = np.zeros(3)
-            axis = BESIDE[self._up]
-            aside[axis] = -GAP * float(high[axis] - low[axis])
+            # On the other side of the shape than the map.
+            aside = -GAP * float((high - low) @ self.map.right) * self.map.right
             self._server.scene.add_point_cloud(
                 "scan",
                 points.astype(np.float32),
@@ -115,18 +112,10 @@ class Scene:
         with self._lock:
             self.map.show(code_map)
 
-    def mark(
-        self, place: tuple[float, float], name: str = "", ends: tuple[str, str] | None = None
-    ) -> None:
-        """Mark a place of the map.
-
-        Args:
-            place: where the shape that is shown lies.
-            name: the training shape whose code it is, or "".
-            ends: names of the shapes between which a walk goes; None for no walk.
-        """
+    def mark(self, mark: Mark) -> None:
+        """Mark a place of the map, in place of the last one."""
         with self._lock, self._server.atomic():
-            self.map.mark(place, name, ends)
+            self.map.mark(mark)
 
     def set_sliders(self, values: Sequence[float]) -> None:
         """Move the sliders to the shape that is shown."""
